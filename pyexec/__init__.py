@@ -1,0 +1,34 @@
+"""pyexec runs untrusted Python, each script alone in a confined throw-away process.
+
+The names below are loaded when first used, so that the confined side never loads the server's modules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pyexec.config import Config as Config
+    from pyexec.job import Attachment as Attachment, Budget as Budget, Job as Job, Outcome as Outcome
+    from pyexec.sandbox import Sandbox as Sandbox
+
+_HOMES = {
+    "Sandbox": "pyexec.sandbox",
+    "Config": "pyexec.config",
+    "Job": "pyexec.job",
+    "Attachment": "pyexec.job",
+    "Budget": "pyexec.job",
+    "Outcome": "pyexec.job",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError("module 'pyexec' has no attribute %r" % name)
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,170 @@
+"""One child: from the fork to the end of its one run. Never returns.
+
+Theory of operation. The template forks; the child keeps four descriptors and closes all others:
+
+    0, 1, 2   in-memory files made by the server: stdin (filled before the job comes), stdout, stderr
+    3         the socket to the server
+
+It puts on every layer, says so, and only then waits for a job: no byte of a request is in this process before the
+door is closed. Code and attachments come as files in the run's directory, written there by the server. When the script
+has ended and its output is flushed the child says so and waits to be killed: tearing an interpreter down costs as much
+as forking it, and the answer need not wait for that.
+
+An admin script in a pid namespace runs in a second process, since process 1 of a namespace can't be ended by a signal
+that it sends to itself; the first one, the keeper, waits for it and reports how it ended.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import sys
+from typing import NoReturn, Sequence, Tuple
+
+from pyexec import imports, script, wire
+from pyexec.errors import LayerError
+from pyexec.job import SCRIPT_NAME, Plan
+from pyexec.kernel import layers, libc
+
+SOCKET_FD = 3
+_PROC_FD = 4
+_FAULT_STATUS = 70
+
+
+def main(plan: Plan, descriptors: Sequence[int], allowed: Sequence[str], trusted: Sequence[str]) -> NoReturn:
+    """Be the child.
+
+    Args:
+        plan: how to be confined.
+        descriptors: socket, stdin, stdout, stderr, in the template's numbers.
+        allowed: modules for public scripts. trusted: directories whose code may import anything.
+    """
+    try:
+        _take_descriptors(descriptors, plan.proc_fd)
+        _confine(dataclasses.replace(plan, proc_fd=_PROC_FD))
+        _await_job()
+        _run(plan, frozenset(allowed), trusted)
+    except LayerError as error:
+        wire.send_locked(SOCKET_FD, wire.FAILED, {"layer": error.layer, "reason": error.reason})
+    except Exception as error:
+        wire.send_locked(SOCKET_FD, wire.FAILED, {"layer": "child", "reason": "%s: %s" % (type(error).__name__, error)})
+    finally:
+        os._exit(_FAULT_STATUS)
+
+
+def _take_descriptors(descriptors: Sequence[int], proc_fd: int) -> None:
+    """Lay the descriptors out as 0 to 4 and close everything else that the template had open."""
+    socket_fd, stdin, stdout, stderr = descriptors
+    sources = [stdin, stdout, stderr, socket_fd, proc_fd]
+    # First away from the low numbers, since a source may lie where a target goes.
+    while min(sources) <= _PROC_FD:
+        sources = [os.dup(fd) for fd in sources]
+    for target, fd in enumerate(sources):
+        os.dup2(fd, target, inheritable=target < SOCKET_FD)
+    try:
+        libc.syscall("close_range", _PROC_FD + 1, 0xFFFFFFFF, 0)
+    except OSError:  # ENOSYS before Linux 5.9
+        os.closerange(_PROC_FD + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _confine(plan: Plan) -> None:
+    os.setsid()
+    layers.apply(layers.OPENING, plan)
+    os.close(_PROC_FD)
+    # The server reads what the run leaves behind through this descriptor; it can't be sent once seccomp is on.
+    directory_fd = _enter_directory(plan)
+    with wire.adopted(SOCKET_FD) as end:
+        wire.send(end, wire.HELLO, {}, [directory_fd])
+    os.close(directory_fd)
+    layers.apply(layers.CLOSING, plan)
+    # A parent that died before the layers asked to be told of its death: with a pid namespace it took us with it.
+    if "pid" not in plan.host.namespaces and os.getppid() != plan.parent_pid:
+        os._exit(_FAULT_STATUS)
+    _forget_randomness()
+    script.open_streams()
+    wire.send_locked(SOCKET_FD, wire.LAYERS, {})
+
+
+def _enter_directory(plan: Plan) -> int:
+    try:
+        os.umask(0o022)
+        if "mount" not in plan.host.namespaces:
+            os.mkdir(plan.workdir, 0o700)
+            os.chown(plan.workdir, plan.uid, plan.gid)
+        fd = os.open(plan.workdir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.fchdir(fd)
+    except OSError as error:
+        raise LayerError("workdir", str(error)) from error
+    return fd
+
+
+def _forget_randomness() -> None:
+    """Give up every random state that the template made, which all its children would share.
+
+    `random` does so itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
+    """
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+    tempfile = sys.modules.get("tempfile")
+    if tempfile is not None:
+        tempfile._name_sequence = None  # type: ignore[attr-defined]
+    uuid = sys.modules.get("uuid")
+    if uuid is not None:
+        uuid._last_timestamp = None  # type: ignore[attr-defined]
+
+
+def _await_job() -> None:
+    try:
+        wire.receive_locked(SOCKET_FD)
+    except wire.WireError:  # the server closed: this child is not needed
+        os._exit(0)
+
+
+def _run(plan: Plan, allowed: "frozenset[str]", trusted: Sequence[str]) -> NoReturn:
+    with open(SCRIPT_NAME, encoding="utf-8", newline="") as file:
+        source = file.read()
+    if not plan.admin:
+        code = _run_public(source, plan, allowed, trusted)
+    else:
+        sys.path.insert(0, plan.workdir)
+        if "pid" not in plan.host.namespaces:
+            code = script.run(source, plan.workdir)
+        else:
+            code = _keep(source, plan)
+    _end(wire.EXIT, {"code": code})
+
+
+def _end(kind: str, payload: object) -> NoReturn:
+    """Say how the run ended, then wait to be killed: when the server closes the socket, read returns."""
+    wire.send_locked(SOCKET_FD, kind, payload)
+    os.read(SOCKET_FD, 1)
+    os._exit(0)
+
+
+def _run_public(source: str, plan: Plan, allowed: "frozenset[str]", trusted: Sequence[str]) -> int:
+    def refuse(names: Tuple[str, ...]) -> None:
+        _end(wire.FORBIDDEN, {"modules": list(names)})
+
+    def check(text: str) -> None:
+        # The word is in every import statement; a script without it is spared the second parse.
+        if "import" in text:
+            names = imports.scan(ast.parse(text, SCRIPT_NAME), allowed)
+            if names:
+                refuse(names)
+
+    imports.Policy(allowed, trusted, refuse).install()
+    return script.run(source, plan.workdir, check)
+
+
+def _keep(source: str, plan: Plan) -> int:
+    """Run the script in a second process and return its exit code, negative for the signal that ended it."""
+    pid = os.fork()
+    if pid == 0:
+        os.close(SOCKET_FD)
+        os._exit(script.run(source, plan.workdir) & 0xFF)
+    while True:
+        ended, status = os.waitpid(-1, 0)
+        if ended == pid:
+            return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)

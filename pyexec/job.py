@@ -1,0 +1,122 @@
+"""The nouns of pyexec, all frozen: what a run is asked, may use, and gave back. No behaviour, no I/O; both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+SCRIPT_NAME = "script.py"
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file that the caller puts into the run's directory before the script starts."""
+
+    filename: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class Job:
+    """One script to run, as checked by `contract.parse`.
+
+    `return_files` are relative paths inside the run's directory. `admin` lifts the import rules and allows processes.
+    """
+
+    code: str
+    stdin: Optional[bytes] = None
+    attachments: Tuple[Attachment, ...] = ()
+    return_files: Tuple[str, ...] = ()
+    admin: bool = False
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one run may use."""
+
+    wall_s: float = 10.0
+    memory_bytes: int = 512 * 1024 * 1024
+    processes: int = 10
+    output_bytes: int = 1024 * 1024
+    returned_file_bytes: int = 8 * 1024 * 1024
+    workdir_bytes: int = 64 * 1024 * 1024
+    workdir_files: int = 1000
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """One entry of the answer's `output_files`: either `content` or `error` is set."""
+
+    name: str
+    content: Optional[bytes] = None
+    size_bytes: Optional[int] = None
+    error: Optional[str] = None
+
+
+# How a run ended. A verdict other than ENDED is the service's doing.
+ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave back, judged from outside.
+
+    `exit_code` is None when the service ended the run. `stdout` and `stderr` hold at most the budget's
+    `output_bytes`. `resource` and `limit` are set for RESOURCE, `modules` for FORBIDDEN.
+    """
+
+    verdict: str
+    exit_code: Optional[int]
+    duration_s: float
+    stdout: bytes = b""
+    stderr: bytes = b""
+    stdout_truncated: bool = False
+    stderr_truncated: bool = False
+    files: Tuple[OutputFile, ...] = ()
+    modules: Tuple[str, ...] = ()
+    resource: str = ""
+    limit: int = 0
+
+
+@dataclass(frozen=True)
+class LayerStatus:
+    """Whether a layer is on for the runs of this server; `detail` says how, or why it isn't."""
+
+    name: str
+    on: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """What this host offers, as found out by trying (`layers.probe`)."""
+
+    uid: int
+    gid: int
+    own_uids: bool
+    namespaces: Tuple[str, ...]  # of "user", "pid", "mount", "network", "ipc", "uts"
+    landlock_abi: int
+    seccomp: bool
+    refusals: Dict[str, str]  # layer name → the kernel's words, for what is missing
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that confines one child; made by the template before it forks."""
+
+    host: Host
+    admin: bool
+    uid: int
+    gid: int
+    workdir: str
+    read_paths: Tuple[str, ...]
+    execute_paths: Tuple[str, ...]
+    baseline_bytes: int  # address space of the template, which a child starts with
+    parent_pid: int
+    proc_fd: int  # directory descriptor of /proc, closed before the script runs
+    budget: Budget
+
+    @property
+    def signals_contained(self) -> bool:
+        """Whether a signal sent by the run can't reach a process outside, even where seccomp lets it pass."""
+        return "pid" in self.host.namespaces or self.host.own_uids or self.host.landlock_abi >= 6

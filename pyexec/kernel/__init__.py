@@ -1,0 +1,1 @@
+"""Kernel facilities, one per module, spoken to through ``ctypes`` alone."""

@@ -1,0 +1,159 @@
+"""Assemble and simulate seccomp programs. Pure: no system call, no knowledge of any policy.
+
+A program is a list of `Rule`; everything that no rule allows gets the default action. The simulator runs the
+assembled instructions as the kernel would, so that a test can walk the whole system call table without a kernel.
+
+Source: linux/filter.h, linux/seccomp.h and Documentation/userspace-api/seccomp_filter.rst.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import List, NamedTuple, Sequence, Tuple
+
+# Instruction codes: class | size or operation | mode or source.
+LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
+JUMP = 0x05  # BPF_JMP | BPF_JA
+JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+RETURN = 0x06  # BPF_RET | BPF_K
+
+# struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6].
+OFFSET_NR, OFFSET_ARCH, OFFSET_ARGS = 0, 4, 16
+
+RET_KILL_PROCESS = 0x80000000
+RET_ERRNO = 0x00050000
+RET_ALLOW = 0x7FFF0000
+
+AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+
+# A jump's distance is one byte, so a run of numbers that share one target stays below it.
+_LONGEST_RUN = 250
+_LONGEST_PROGRAM = 4096  # BPF_MAXINSNS
+
+
+class Instruction(NamedTuple):
+    """One ``struct sock_filter``."""
+
+    code: int
+    jump_true: int
+    jump_false: int
+    k: int
+
+
+class Check(NamedTuple):
+    """A condition on one argument: ``argument & mask`` is one of `values`.
+
+    `width` is 32 for C ints, whose upper half the kernel ignores, and 64 for longs and pointers.
+    """
+
+    index: int
+    width: int
+    mask: int
+    values: Tuple[int, ...]
+
+
+class Rule(NamedTuple):
+    """What happens to one call: `action` when every check holds, the default otherwise."""
+
+    nr: int
+    checks: Tuple[Check, ...]
+    action: int
+
+
+def errno_action(number: int) -> int:
+    """Return the action that makes a call fail with this errno."""
+    if not 0 < number < 4096:
+        raise ValueError("errno must be 1 to 4095, not %r" % number)
+    return RET_ERRNO | number
+
+
+def assemble(arch: int, rules: Sequence[Rule], default: int) -> List[Instruction]:
+    """Return the program for these rules.
+
+    A call made through another architecture's entry ends the process: its numbers mean other calls.
+
+    Raises:
+        ValueError: a call has two rules, or the program is longer than the kernel takes.
+    """
+    numbers = [rule.nr for rule in rules]
+    if len(set(numbers)) != len(numbers):
+        raise ValueError("a system call has two rules")
+    program = [
+        Instruction(LOAD_WORD, 0, 0, OFFSET_ARCH),
+        Instruction(JUMP_EQUAL, 1, 0, arch),
+        Instruction(RETURN, 0, 0, RET_KILL_PROCESS),
+        Instruction(LOAD_WORD, 0, 0, OFFSET_NR),
+    ]
+    plain = [rule for rule in rules if not rule.checks]
+    for action in sorted({rule.action for rule in plain}, reverse=True):
+        same = [rule.nr for rule in plain if rule.action == action]
+        for start in range(0, len(same), _LONGEST_RUN):
+            program += _any_of(same[start : start + _LONGEST_RUN], action)
+    for rule in rules:
+        if rule.checks:
+            body = _checked(rule, default)
+            program.append(Instruction(JUMP_EQUAL, 0, len(body), rule.nr))
+            program += body
+    program.append(Instruction(RETURN, 0, 0, default))
+    if len(program) > _LONGEST_PROGRAM:
+        raise ValueError("%d instructions are more than the kernel's %d" % (len(program), _LONGEST_PROGRAM))
+    return program
+
+
+def _any_of(values: Sequence[int], action: int) -> List[Instruction]:
+    """Return instructions that end with `action` if the accumulator is one of `values`, else fall through."""
+    count = len(values)
+    tests = [Instruction(JUMP_EQUAL, count - place, 0, value) for place, value in enumerate(values)]
+    return tests + [Instruction(JUMP, 0, 0, 1), Instruction(RETURN, 0, 0, action)]
+
+
+def _checked(rule: Rule, default: int) -> List[Instruction]:
+    """Return the body of a rule with checks: it always ends, in the rule's action or in the default."""
+    body: List[Instruction] = []
+    for check in rule.checks:
+        low = OFFSET_ARGS + 8 * check.index  # little-endian on both machines: the low word comes first
+        words = [(low, 0)] if check.width == 32 else [(low, 0), (low + 4, 32)]
+        for offset, shift in words:
+            mask = (check.mask >> shift) & 0xFFFFFFFF
+            # Per word: exact for one value, and for several as long as they differ in the low word only.
+            values = sorted({(value >> shift) & 0xFFFFFFFF for value in check.values})
+            if shift and len(values) > 1:
+                raise ValueError("alternatives may differ in the low 32 bits only")
+            body += [Instruction(LOAD_WORD, 0, 0, offset), Instruction(AND, 0, 0, mask)]
+            body += [Instruction(JUMP_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)]
+            body.append(Instruction(RETURN, 0, 0, default))
+    body.append(Instruction(RETURN, 0, 0, rule.action))
+    return body
+
+
+def encode(program: Sequence[Instruction]) -> bytes:
+    """Return the program as an array of ``struct sock_filter``."""
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def simulate(program: Sequence[Instruction], arch: int, nr: int, arguments: Sequence[int] = ()) -> int:
+    """Return the action that the kernel would take for this call.
+
+    Raises:
+        ValueError: the program runs off its end or holds an instruction that `assemble` never makes.
+    """
+    padded = tuple(arguments) + (0,) * (6 - len(arguments))
+    data = struct.pack("=IIQ6Q", nr & 0xFFFFFFFF, arch, 0, *(a & (2**64 - 1) for a in padded))
+    accumulator, place = 0, 0
+    while place < len(program):
+        code, jump_true, jump_false, k = program[place]
+        place += 1
+        if code == LOAD_WORD:
+            accumulator = struct.unpack_from("=I", data, k)[0]
+        elif code == AND:
+            accumulator &= k
+        elif code == JUMP:
+            place += k
+        elif code == JUMP_EQUAL:
+            place += jump_true if accumulator == k else jump_false
+        elif code == RETURN:
+            return k
+        else:
+            raise ValueError("unknown instruction code %#x" % code)
+    raise ValueError("the program runs off its end")

@@ -1,0 +1,155 @@
+"""The ordered table of layers, and the table of dangers with the layers that stop each.
+
+`probe` finds out what the host offers, by trying; `apply` puts every layer that the host has on a child, in order,
+each done or fatal; `uncovered` says which dangers would have no layer, and then the server must not start.
+Runs in the template (probe) and in the child (apply). There is no "best effort" here: a layer is on or it is an error.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+from pyexec.errors import LayerError
+from pyexec.job import Host, LayerStatus, Plan
+from pyexec.kernel import identity, landlock, libc, namespaces, rlimits, seccomp
+
+
+class Step(NamedTuple):
+    """One call that puts on the layers of one module."""
+
+    module: str
+    needed: Callable[[Host], bool]
+    apply: Callable[[Plan], None]
+
+
+# In this order: each step needs rights, files or calls that a later one takes away. Between the two tables the child
+# enters its directory and hands the server a descriptor of it.
+OPENING: Tuple[Step, ...] = (Step("namespaces", lambda host: bool(host.namespaces), namespaces.apply),)
+CLOSING: Tuple[Step, ...] = (
+    Step("identity", lambda host: True, identity.apply),
+    Step("rlimits", lambda host: True, rlimits.apply),
+    Step("landlock", lambda host: host.landlock_abi > 0, landlock.apply),
+    Step("seccomp", lambda host: host.seccomp, seccomp.apply),
+)
+
+
+class Layer(NamedTuple):
+    """A layer as it is reported: its name, whether a host has it, and what it does."""
+
+    name: str
+    on: Callable[[Host], bool]
+    does: str
+
+
+def _namespace(name: str) -> Callable[[Host], bool]:
+    return lambda host: name in host.namespaces
+
+
+LAYERS: Tuple[Layer, ...] = (
+    Layer("seccomp", lambda host: host.seccomp, "system calls: an allowlist"),
+    Layer("landlock", lambda host: host.landlock_abi > 0, "files, TCP, signals: only what is named"),
+    Layer("mount_namespace", _namespace("mount"), "a minimal read-only file tree, a tmpfs as directory"),
+    Layer("pid_namespace", _namespace("pid"), "no other process exists; all end together"),
+    Layer("network_namespace", _namespace("network"), "no network device but a loopback that is down"),
+    Layer("ipc_namespace", _namespace("ipc"), "no System V or POSIX message object of others"),
+    Layer("user_namespace", _namespace("user"), "no privilege outside; processes counted by run"),
+    Layer("own_uid", lambda host: host.own_uids, "a uid of its own for each slot"),
+    Layer("no_capabilities", lambda host: True, "every capability dropped"),
+    Layer("no_new_privs", lambda host: True, "no program gives privilege"),
+    Layer("rlimits", lambda host: True, "memory, CPU, file size, descriptors"),
+    Layer("own_session", lambda host: True, "its own session and process group, which it can't leave"),
+    Layer("clean_environment", lambda host: True, "no variable, descriptor or memory of the server"),
+    Layer("watch", lambda host: True, "the server ends a run that outgrows its directory, memory or processes"),
+)
+
+
+class Danger(NamedTuple):
+    """What could go wrong, and the layers of which each alone stops it."""
+
+    name: str
+    stopped_by: Tuple[str, ...]
+    remedy: str
+
+
+_NAMESPACES = "or let the user make user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
+
+DANGERS: Tuple[Danger, ...] = (
+    Danger("read or write the host's files", ("landlock", "mount_namespace"), "boot Linux 5.13 or newer with Landlock, " + _NAMESPACES),
+    Danger("reach a network", ("seccomp", "network_namespace"), "allow seccomp filters, " + _NAMESPACES),
+    Danger("see, signal, trace or debug other processes", ("seccomp", "pid_namespace"), "allow seccomp filters, " + _NAMESPACES),
+    Danger("start programs", ("seccomp", "landlock"), "allow seccomp filters or Landlock"),
+    Danger("outlive the run or bomb with processes", ("pid_namespace", "seccomp"), "allow seccomp filters, " + _NAMESPACES),
+    Danger("exhaust memory, CPU, disk or descriptors", ("rlimits",), "allow setrlimit"),
+    Danger("attack the kernel", ("seccomp",), "use a kernel and a container profile that allow seccomp filters"),
+    Danger("gain privilege", ("no_new_privs", "no_capabilities", "seccomp"), "use Linux 3.5 or newer"),
+    Danger("learn secrets of the server", ("clean_environment",), "run this release unchanged"),
+    Danger("meet another run", ("seccomp", "pid_namespace"), "allow seccomp filters, " + _NAMESPACES),
+)
+# What each layer adds to a danger that it doesn't stop alone is left out: the table claims no more than it shows.
+
+
+def probe(uid_base: int, proc_fd: int) -> Host:
+    """Return what this host offers. Forks; call it from a single-threaded process before anything is loaded.
+
+    Raises:
+        OSError: the machine is not one that pyexec knows the system calls of.
+    """
+    libc.machine()
+    uid, gid = os.geteuid(), os.getegid()
+    refusals: Dict[str, str] = {}
+    spaces, refused = namespaces.probe(uid, gid, proc_fd)
+    refusals.update({"%s_namespace" % name: reason for name, reason in refused.items()})
+    try:
+        abi = landlock.probe()
+    except OSError as error:
+        abi = 0
+        refusals["landlock"] = error.strerror or str(error)
+    filters = seccomp.probe()
+    if not filters:
+        refusals["seccomp"] = "the kernel refuses seccomp filters"
+    own_uids = identity.probe(uid_base)
+    if not own_uids:
+        refusals["own_uid"] = "the server isn't root, or lacks CAP_SETUID and CAP_SETGID"
+    elif "user" not in spaces and spaces:
+        refusals["user_namespace"] = "not needed: the server is root and gives each slot a uid"
+    return Host(uid, gid, own_uids, spaces, abi, filters, refusals)
+
+
+def report(host: Host) -> List[LayerStatus]:
+    """Return every layer with its state on this host."""
+    return [
+        LayerStatus(layer.name, layer.on(host), _detail(layer, host))
+        for layer in LAYERS
+    ]
+
+
+def _detail(layer: Layer, host: Host) -> str:
+    if not layer.on(host):
+        return host.refusals.get(layer.name, "not there")
+    return layer.does + (" (ABI %d)" % host.landlock_abi if layer.name == "landlock" else "")
+
+
+def covered(host: Host) -> List[Tuple[Danger, Tuple[str, ...]]]:
+    """Return each danger with the layers that are on against it; an empty tuple means uncovered."""
+    on = {status.name for status in report(host) if status.on}
+    return [(danger, tuple(name for name in danger.stopped_by if name in on)) for danger in DANGERS]
+
+
+def uncovered(host: Host) -> List[Danger]:
+    """Return the dangers that no layer of this host stops."""
+    return [danger for danger, layers in covered(host) if not layers]
+
+
+def apply(steps: Sequence[Step], plan: Plan) -> None:
+    """Put on those of the steps that the host has, in order.
+
+    Raises:
+        LayerError: a step failed; whatever its cause, the caller must end this process.
+    """
+    for step in steps:
+        if step.needed(plan.host):
+            try:
+                step.apply(plan)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise LayerError(step.module, str(error)) from error

@@ -1,0 +1,65 @@
+"""Resource limits of one process of a run, soft and hard alike, so that nothing can raise them again.
+
+Runs in the child before Landlock and seccomp. What rlimits can't count (a whole run's memory and processes where
+RLIMIT_NPROC counts more than the run) is the server's watch's business.
+
+Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid over the whole host.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+from typing import Dict
+
+from pyexec.job import Plan
+
+DESCRIPTORS = 256
+STACK_BYTES = 8 * 1024 * 1024
+NICE = 5
+
+
+def counts_own_processes(plan: Plan) -> bool:
+    """Return whether RLIMIT_NPROC counts this run alone: a uid of its own, or a user namespace below a real user."""
+    return plan.host.own_uids or ("user" in plan.host.namespaces and plan.host.uid != 0)
+
+
+def values(plan: Plan) -> Dict[int, int]:
+    """Return rlimit → value for a plan. Pure."""
+    budget = plan.budget
+    limits = {
+        resource.RLIMIT_AS: plan.baseline_bytes + budget.memory_bytes,
+        # The server's clock ends a run; this is the backstop should the server itself hang.
+        resource.RLIMIT_CPU: 4 * math.ceil(budget.wall_s) + 2,
+        resource.RLIMIT_FSIZE: budget.workdir_bytes,
+        resource.RLIMIT_NOFILE: DESCRIPTORS,
+        resource.RLIMIT_STACK: STACK_BYTES,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_NICE: 0,
+        resource.RLIMIT_RTPRIO: 0,
+        resource.RLIMIT_SIGPENDING: 64,
+    }
+    if counts_own_processes(plan):
+        # A public script is one process. An admin script has its first process, and a keeper in a pid namespace.
+        keeper = 1 if "pid" in plan.host.namespaces else 0
+        limits[resource.RLIMIT_NPROC] = keeper + 1 + budget.processes if plan.admin else 1
+    return limits
+
+
+def apply(plan: Plan) -> None:
+    """Set every limit, and the lower priority that keeps the server answering beside busy runs.
+
+    A limit that the host itself keeps lower stays as it is.
+
+    Raises:
+        OSError, ValueError: a limit was refused.
+    """
+    for what, value in values(plan).items():
+        hard = resource.getrlimit(what)[1]
+        if hard != resource.RLIM_INFINITY:
+            value = min(value, hard)
+        resource.setrlimit(what, (value, value))
+    os.nice(NICE)

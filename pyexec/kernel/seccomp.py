@@ -1,0 +1,165 @@
+"""The system call filter: an allowlist of named groups, each call with its reason; everything else is refused.
+
+Runs in the child, as its last layer. Public scripts get `PUBLIC`; admin scripts get `ADMIN` on top, since they may
+start processes. No call on either list makes a socket to anywhere, a namespace, a mount, or reaches another process
+(signals of admin scripts excepted, where another layer keeps them inside the run).
+
+Source: seccomp(2), seccomp_filter.rst; x32 numbers carry bit 30 and so match no rule.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from pyexec.job import Plan
+from pyexec.kernel import bpf, libc
+from pyexec.kernel.bpf import Check
+
+SECCOMP_SET_MODE_FILTER = 1
+SECCOMP_GET_ACTION_AVAIL = 2
+
+_O_TMPFILE = 0o20000000  # __O_TMPFILE alone: an unnamed file escapes every count of the directory
+_CLONE_FORBIDDEN = 0x7E028000 | 0x80  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}, CLONE_PARENT
+_ALL = 0xFFFFFFFF
+_ALL64 = 2**64 - 1
+
+# fcntl: duplicating, flags, record locks. Not F_SETOWN and F_SETSIG: they send any signal to any process of the uid.
+_FCNTL = Check(1, 32, _ALL, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034))
+# ioctl: TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Not TIOCSTI (CVE-2017-5226).
+_IOCTL = Check(1, 32, _ALL, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451))
+_SELF = Check(0, 32, _ALL, (0,))  # pid 0: the caller itself
+_READ_LIMIT = Check(2, 64, _ALL64, (0,))  # no new value
+_NO_ADDRESS = Check(4, 64, _ALL64, (0,))
+_AF_UNIX = Check(0, 32, _ALL, (1,))
+_NO_TMPFILE_AT = Check(2, 32, _O_TMPFILE, (0,))
+_NO_TMPFILE = Check(1, 32, _O_TMPFILE, (0,))
+_NO_NAMESPACE = Check(0, 64, _CLONE_FORBIDDEN, (0,))
+_NAMES = Check(0, 32, _ALL, (15, 16))  # PR_SET_NAME, PR_GET_NAME
+
+_Entry = Tuple[str, Tuple[Check, ...]]
+
+
+class Group(NamedTuple):
+    """Calls that are allowed for one reason."""
+
+    reason: str
+    calls: Tuple[_Entry, ...]
+
+
+def _plain(names: str) -> Tuple[_Entry, ...]:
+    return tuple((name, ()) for name in names.split())
+
+
+PUBLIC: Tuple[Group, ...] = (
+    Group("memory of the process itself", _plain("brk mmap munmap mremap mprotect madvise")),
+    Group(
+        "open descriptors: streams, the script's files, libraries being loaded",
+        _plain("read write writev pread64 lseek close fstat ftruncate getdents64 dup dup2 dup3")
+        + (("fcntl", (_FCNTL,)), ("ioctl", (_IOCTL,))),
+    ),
+    Group(
+        "files by name, under the rules of Landlock and of the mount tree",
+        _plain("stat lstat newfstatat statx access faccessat readlink readlinkat getcwd")
+        + (("open", (_NO_TMPFILE,)), ("openat", (_NO_TMPFILE_AT,))),
+    ),
+    Group("clocks and sleeping", _plain("clock_gettime clock_getres gettimeofday clock_nanosleep nanosleep")),
+    Group("sleeping in Python before 3.11, waiting for input", _plain("select pselect6 poll ppoll")),
+    Group("signal handlers of the process itself", _plain("rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack")),
+    Group("locks of the interpreter, waiting for another thread", _plain("futex sched_yield restart_syscall")),
+    Group("random numbers", _plain("getrandom")),
+    Group(
+        "what the process may know of itself",
+        _plain("getpid gettid getuid geteuid uname sched_getaffinity getrusage")
+        + (("prlimit64", (_SELF, _READ_LIMIT)),),
+    ),
+    Group("the end", _plain("exit exit_group")),
+)
+
+ADMIN: Tuple[Group, ...] = (
+    Group(
+        "starting and awaiting processes, at most as many as RLIMIT_NPROC or the watch allow",
+        _plain("fork vfork execve wait4 waitid set_tid_address set_robust_list rseq arch_prctl getppid getpgrp")
+        + (("clone", (_NO_NAMESPACE,)), ("prctl", (_NAMES,))),
+    ),
+    Group("pipes and events between those processes", _plain("pipe pipe2 eventfd2 epoll_create1 epoll_ctl epoll_wait epoll_pwait")),
+    Group(
+        "a connected pair for event loops; no call that could name an address",
+        (("socketpair", (_AF_UNIX,)), ("sendto", (_NO_ADDRESS,))) + _plain("recvfrom shutdown getsockopt"),
+    ),
+    Group(
+        "the whole of a file system interface, under the rules of Landlock and of the mount tree",
+        _plain(
+            "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chdir fchdir"
+            " chmod fchmod fchmodat utime utimes utimensat truncate fallocate umask statfs fstatfs flock fsync fdatasync"
+            " sync_file_range msync readv preadv pwritev pwrite64 sendfile copy_file_range fadvise64 faccessat2"
+        ),
+    ),
+    Group(
+        "what programs ask about themselves",
+        _plain("getgid getegid getgroups getresuid getresgid sysinfo times capget alarm setitimer getitimer time pause")
+        + _plain("rt_sigtimedwait rt_sigsuspend rt_sigpending getpriority sched_getparam sched_getscheduler getcpu"),
+    ),
+)
+
+# Sent on only where the pid namespace, the own uid or Landlock's signal scope keeps them inside the run.
+ADMIN_SIGNALS = Group("signals to the run's own processes", _plain("kill tkill tgkill"))
+
+# Callers have a fall-back for these and use it on ENOSYS; EPERM would be taken as final.
+_ABSENT = "clone3 openat2 faccessat2 rseq set_robust_list memfd_create close_range statx"
+
+
+def policy(admin: bool, signals_contained: bool) -> Tuple[Group, ...]:
+    """Return the groups allowed to public or to admin scripts."""
+    if not admin:
+        return PUBLIC
+    return PUBLIC + ADMIN + ((ADMIN_SIGNALS,) if signals_contained else ())
+
+
+def allowed(admin: bool, signals_contained: bool, machine: str) -> Dict[str, Tuple[Check, ...]]:
+    """Return call name → checks, for the calls that exist on this machine."""
+    entries = [entry for group in policy(admin, signals_contained) for entry in group.calls]
+    return {name: checks for name, checks in entries if libc.number(name, machine) is not None}
+
+
+def program(admin: bool, signals_contained: bool, machine: Optional[str] = None) -> List[bpf.Instruction]:
+    """Return the assembled filter. Pure for a given machine (default: this one)."""
+    machine = machine or libc.machine()
+    calls = allowed(admin, signals_contained, machine)
+    rules = [bpf.Rule(libc.number(name, machine), checks, bpf.RET_ALLOW) for name, checks in calls.items()]  # type: ignore[arg-type]
+    for name in _ABSENT.split():
+        nr = libc.number(name, machine)
+        if nr is not None and name not in calls:
+            rules.append(bpf.Rule(nr, (), bpf.errno_action(errno.ENOSYS)))
+    return bpf.assemble(bpf.AUDIT_ARCH[machine], rules, bpf.errno_action(errno.EPERM))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
+
+
+def probe() -> bool:
+    """Return whether the kernel has seccomp filters that can end a process (Linux 4.14)."""
+    action = ctypes.c_uint32(bpf.RET_KILL_PROCESS)
+    try:
+        libc.syscall("seccomp", SECCOMP_GET_ACTION_AVAIL, 0, action)  # type: ignore[arg-type]
+    except OSError:
+        return False
+    return True
+
+
+def load(instructions: List[bpf.Instruction]) -> None:
+    """Put a filter on this thread, for good. Needs no_new_privs.
+
+    Raises:
+        OSError: the kernel refused it.
+    """
+    code = bpf.encode(instructions)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    libc.syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, _Program(len(instructions), ctypes.addressof(buffer)))
+
+
+def apply(plan: Plan) -> None:
+    """Put the plan's filter on this process; see `load`."""
+    load(program(plan.admin, plan.signals_contained))

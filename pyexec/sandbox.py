@@ -1,0 +1,199 @@
+"""Run one job: a waiting child, its files, its deadline, its end, what it left, the verdict.
+
+Works in the server. All that is said of a run is judged from outside; the one thing believed from inside is "ended
+with code N", and a script that forges it only cuts its own answer short.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from pyexec import usage, wire, workspace
+from pyexec.config import Config
+from pyexec.errors import LayerError, SandboxError
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, LayerStatus, Outcome
+from pyexec.pool import Child, Pool
+
+_TAKE_S = 20.0
+_WATCH_S = 0.05
+_SIGKILL = -9
+
+
+class _End:
+    """How a run ended, before its output is read."""
+
+    def __init__(self, verdict: str, exit_code: int, **details: Any) -> None:
+        self.verdict, self.exit_code, self.details = verdict, exit_code, details
+
+
+class Sandbox:
+    """Runs jobs in confined children. Thread-safe; close it, or use it as a context manager."""
+
+    def __init__(self, config: Optional[Config] = None) -> None:
+        """Start the template and one waiting child a slot.
+
+        Raises:
+            SandboxError: this host can't confine scripts, or something could not start; says what to do.
+        """
+        self._config = config or Config.of()
+        try:
+            self._pool = Pool(self._config)
+        except (LayerError, OSError) as error:
+            raise SandboxError("A first run could not be confined: %s." % error) from error
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End every process and remove every directory that the sandbox made."""
+        self._pool.close()
+
+    @property
+    def layers(self) -> Tuple[LayerStatus, ...]:
+        """The layers, on or not."""
+        return tuple(LayerStatus(**row) for row in self._pool.report["layers"])
+
+    @property
+    def report(self) -> Dict[str, Any]:
+        """What the template said of this host: layers, dangers, libraries, missing libraries, Python's version."""
+        return self._pool.report
+
+    def state(self) -> Dict[str, Any]:
+        """Return whether a run could start now, how many children wait, and how often the template was restarted."""
+        return {"ready": self._pool.ready(), "waiting": self._pool.waiting(), "restarts": self._pool.restarts}
+
+    def run(self, job: Job) -> Outcome:
+        """Run a job and return what came of it, after everything of it is gone.
+
+        Raises:
+            SandboxError, LayerError: the run could not be started or was lost; no fault of the script.
+        """
+        with self.execution(job) as outcome:
+            return outcome
+
+    @contextlib.contextmanager
+    def execution(self, job: Job) -> Iterator[Outcome]:
+        """Run a job; leaving the context cleans up behind it, so that an answer can go out first.
+
+        Raises:
+            SandboxError, LayerError: as for `run`.
+        """
+        child = self._pool.take(job.admin, time.monotonic() + _TAKE_S)
+        try:
+            yield self._run(child, job)
+        finally:
+            self._pool.give_back(child)
+
+    def _run(self, child: Child, job: Job) -> Outcome:
+        try:
+            self._hand_over(child, job)
+            started = time.monotonic()
+            child.end.setblocking(False)
+            wire.send(child.end, wire.JOB, {})
+        except OSError as error:
+            raise SandboxError("a child was lost before its job began: %s" % error) from error
+        end = self._await_end(child, job, started)
+        duration_s = time.monotonic() - started
+        child.kill()
+        if job.admin and not self._has("pid"):
+            # Its processes are one group, which the template kills before it reaps the first of them.
+            child.await_death(_TAKE_S)
+        return self._outcome(child, job, end, duration_s)
+
+    def _has(self, namespace: str) -> bool:
+        return namespace in self._pool.report["namespaces"]
+
+    def _hand_over(self, child: Child, job: Job) -> None:
+        """Put the script, its attachments and its input where the child will find them."""
+        owner = None
+        if self._pool.report["own_uids"]:
+            uid = self._config.uid_base + child.place
+            owner = (uid, uid)
+        workspace.put(child.directory_fd, SCRIPT_NAME, job.code.encode("utf-8"), owner)
+        for attachment in job.attachments:
+            workspace.put(child.directory_fd, attachment.filename, attachment.content, owner)
+        if job.stdin:
+            view = memoryview(job.stdin)
+            place = 0
+            while place < len(view):  # pwrite leaves the offset, which the child shares, at the start
+                place += os.pwrite(child.streams[0], view[place:], place)
+
+    def _await_end(self, child: Child, job: Job, started: float) -> _End:
+        """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
+        deadline = started + self._config.budget.wall_s
+        watch = usage.Watch(child, self._config.budget, processes=job.admin, directory=not self._has("mount"))
+        poll = select.poll()
+        poll.register(child.end, select.POLLIN)
+        poll.register(child.status, select.POLLIN)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return _End(TIMEOUT, _SIGKILL)
+            ready = [fd for fd, _ in poll.poll(1000 * min(left, _WATCH_S if watch.needed else left))]
+            if child.end.fileno() in ready:
+                end = self._own_word(child, job)
+                if end is not None:
+                    return end
+                poll.unregister(child.end)  # closed, or nonsense: only its death counts from here on
+            elif child.status.fileno() in ready:
+                return self._death(child, job)
+            exceeded = watch.exceeded() if watch.needed else None
+            if exceeded is not None:
+                return _End(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1])
+
+    def _own_word(self, child: Child, job: Job) -> Optional[_End]:
+        """Return the end that the run reports, None if it is none; written by hostile code perhaps."""
+        try:
+            message = wire.receive(child.end)
+        except (wire.WireError, OSError):
+            return None
+        for fd in message.descriptors:
+            os.close(fd)
+        payload = message.payload if isinstance(message.payload, dict) else {}
+        if message.kind == wire.EXIT:
+            code = payload.get("code")
+            return _End(ENDED, code) if type(code) is int and -64 <= code <= 255 else None
+        if message.kind == wire.FORBIDDEN and not job.admin:
+            names = payload.get("modules")
+            if isinstance(names, list) and 0 < len(names) <= 100 and all(isinstance(name, str) for name in names):
+                clean = tuple(name.encode("utf-8", "replace").decode("utf-8")[:200] for name in names)
+                return _End(FORBIDDEN, _SIGKILL, modules=clean)
+        return None
+
+    def _death(self, child: Child, job: Job) -> _End:
+        try:
+            code = int(wire.receive(child.status).payload["code"])
+        except (wire.WireError, OSError) as error:
+            raise SandboxError("the template was lost during a run: %s" % error) from error
+        if code == _SIGKILL:
+            # Not by us, and the run can't do that to its first process: the kernel's memory killer.
+            budget = self._config.budget
+            return _End(RESOURCE, _SIGKILL, resource="memory", limit=budget.memory_bytes)
+        return _End(ENDED, code)
+
+    def _outcome(self, child: Child, job: Job, end: _End, duration_s: float) -> Outcome:
+        cap = self._config.budget.output_bytes
+        outputs = [workspace.read_capped(fd, cap + 1) for fd in child.streams[1:]]
+        files = []
+        if end.verdict == ENDED:
+            longest = self._config.budget.returned_file_bytes
+            names: List[str] = list(dict.fromkeys(job.return_files))
+            files = [workspace.collect(child.directory_fd, name, longest) for name in names]
+        return Outcome(
+            verdict=end.verdict,
+            exit_code=end.exit_code,
+            duration_s=duration_s,
+            stdout=outputs[0][:cap],
+            stderr=outputs[1][:cap],
+            stdout_truncated=len(outputs[0]) > cap,
+            stderr_truncated=len(outputs[1]) > cap,
+            files=tuple(files),
+            **end.details,
+        )

@@ -1,0 +1,118 @@
+"""Messages between the server, the template and a child; both sides use it.
+
+Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so that a message arrives whole or not at all:
+no half a frame can make a reader wait.
+
+    +------+------------------+
+    | kind | payload, JSON    |   + descriptors, where said (SCM_RIGHTS)
+    +------+------------------+
+      1 B     at most 64 KiB
+
+    server → template   P plan of the service · S spawn a child (its socket, status socket, stdin, stdout, stderr)
+    template → server   T template is ready, or why not
+    template → server   F forked (the child's pidfd) · D dead: exit status        on the child's status socket
+    child → server      H hello (its directory's descriptor) · L layers on · E layer failed
+    server → child      J job
+    child → server      X exit: code · I forbidden import: names        only these two can be forged by the script
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import json
+import os
+import socket
+from typing import Any, Iterator, NamedTuple, Sequence, Tuple
+
+PLAN, SPAWN, READY = "P", "S", "T"
+FORKED, DEAD = "F", "D"
+HELLO, LAYERS, FAILED = "H", "L", "E"
+JOB = "J"
+EXIT, FORBIDDEN = "X", "I"
+
+LONGEST = 65536
+_DESCRIPTORS = 8
+
+
+class WireError(Exception):
+    """The other side closed, or sent something that is no message."""
+
+
+class Message(NamedTuple):
+    """One message; `descriptors` belong to whoever received it and close on exec."""
+
+    kind: str
+    payload: Any
+    descriptors: Tuple[int, ...] = ()
+
+
+def pair() -> Tuple[socket.socket, socket.socket]:
+    """Return two connected packet sockets that are not inherited over exec."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def encode(kind: str, payload: Any) -> bytes:
+    """Return the bytes of one message. Raises ValueError if it is too long to be sent as one packet."""
+    packet = kind.encode("ascii") + json.dumps(payload, separators=(",", ":")).encode("ascii")
+    if len(packet) > LONGEST:
+        raise ValueError("a message of %d bytes; at most %d fit" % (len(packet), LONGEST))
+    return packet
+
+
+def decode(packet: bytes, descriptors: Sequence[int] = ()) -> Message:
+    """Return the message in these bytes. Raises WireError; an empty packet means that the other side closed."""
+    if not packet:
+        raise WireError("the other side closed the connection")
+    try:
+        return Message(packet[:1].decode("ascii"), json.loads(packet[1:].decode("ascii")), tuple(descriptors))
+    except (ValueError, RecursionError) as error:
+        raise WireError("no message: %s" % type(error).__name__) from None
+
+
+def send(end: socket.socket, kind: str, payload: Any, descriptors: Sequence[int] = ()) -> None:
+    """Send one message. Raises OSError."""
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+    end.sendmsg([encode(kind, payload)], rights)
+
+
+def receive(end: socket.socket) -> Message:
+    """Receive one message.
+
+    Raises:
+        WireError: closed, cut off, or no message. OSError: the receive failed or timed out.
+    """
+    space = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
+    packet, ancillary, flags, _ = end.recvmsg(LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array.array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
+    try:
+        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            raise WireError("a message was cut off")
+        return decode(packet, descriptors)
+    except WireError:
+        for fd in descriptors:
+            os.close(fd)
+        raise
+
+
+@contextlib.contextmanager
+def adopted(fd: int) -> Iterator[socket.socket]:
+    """Lend a descriptor as a socket object and leave it open."""
+    end = socket.socket(fileno=fd)
+    try:
+        yield end
+    finally:
+        end.detach()
+
+
+def send_locked(fd: int, kind: str, payload: Any) -> None:
+    """Send one message with write(2), the only way that is left once the child is confined. Raises OSError."""
+    os.write(fd, encode(kind, payload))
+
+
+def receive_locked(fd: int) -> Message:
+    """Receive one message with read(2); see `send_locked`. Raises WireError, OSError."""
+    return decode(os.read(fd, LONGEST))
