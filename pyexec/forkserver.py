@@ -30,7 +30,7 @@ from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
 
 from pyexec import child, wire
 from pyexec.job import Budget, Host, Plan
-from pyexec.kernel import layers, libc, namespaces
+from pyexec.kernel import layers, libc, namespaces, seccomp
 
 CONTROL_FD = 0
 
@@ -136,6 +136,9 @@ def report(host: Host) -> Dict[str, Any]:
         "dangers": table,
         "namespaces": host.namespaces,
         "own_uids": host.own_uids,
+        "calls": {
+            name: len(seccomp.allowed(admin, True, libc.machine())) for name, admin in (("public", False), ("admin", True))
+        },
     }
 
 

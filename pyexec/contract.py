@@ -1,0 +1,336 @@
+"""Bytes of a request to a `Job`, an `Outcome` or an error to bytes: every field rule of the HTTP contract, no I/O.
+
+Source of the rules: the "API" part of README.md. Nothing here parses or even looks at the script's own grammar.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Dict, List, NoReturn, Optional, Tuple
+
+from pyexec.config import Config
+from pyexec.errors import (
+    ForbiddenImportError,
+    PyexecError,
+    ResourceLimitError,
+    RunTimeoutError,
+    ValidationError,
+)
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Attachment, Job, Outcome, OutputFile
+from pyexec.limits import Caller, Quota
+
+FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")
+_ATTACHMENT_FIELDS = ("filename", "content_base_64")
+_LONGEST_NAME = 255  # NAME_MAX of Linux file systems
+_LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request: the job, not admin yet, and the key that came with it."""
+
+    job: Job
+    api_key: Optional[str]
+
+
+class _Number:
+    """Stands for any JSON number; no field takes one, and a long one must not be converted."""
+
+    def __init__(self, _: str) -> None:
+        pass
+
+
+_TYPE_NAMES = {str: "a string", list: "an array", dict: "an object", bool: "a boolean", _Number: "a number", type(None): "null"}
+
+
+def _fail(field: Optional[str], message: str) -> NoReturn:
+    raise ValidationError(message, field)
+
+
+def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    found: Dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            _fail(_shown(key), "The field '%s' is there twice." % _shown(key))
+        found[key] = value
+    return found
+
+
+def _shown(text: str) -> str:
+    """Return a name from the request as an error may repeat it: short, and free of lone surrogates."""
+    return text[:100].encode("utf-8", "replace").decode("utf-8")
+
+
+def parse(body: bytes, config: Config) -> Request:
+    """Return the checked request in a body.
+
+    Raises:
+        ValidationError: names the field that breaks a rule.
+    """
+    document = _document(body)
+    unknown = [key for key in document if key not in FIELDS]
+    if unknown:
+        _fail(_shown(unknown[0]), "Unknown field '%s'. Known fields: %s." % (_shown(unknown[0]), ", ".join(FIELDS)))
+    if document.get("code") is None:
+        _fail("code", "The field 'code' is missing.")
+    code = _string(document["code"], "code")
+    if not 1 <= len(code) <= config.code_chars:
+        _fail("code", "'code' must have 1 to %d characters; it has %d." % (config.code_chars, len(code)))
+    api_key = document.get("api_key")
+    if api_key is not None:
+        _string(api_key, "api_key")
+    job = Job(
+        code=code,
+        stdin=_stdin(document.get("stdin_data"), config),
+        attachments=_attachments(document.get("attachments"), config),
+        return_files=_return_files(document.get("return_files"), config),
+    )
+    return Request(job, api_key)
+
+
+def _document(body: bytes) -> Dict[str, Any]:
+    try:
+        # As text: json.loads is twice as fast on str as on bytes.
+        document = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_object,
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=lambda name: _fail(None, "The body is not valid JSON: %s is no JSON value." % name),
+        )
+    except UnicodeDecodeError as error:
+        _fail(None, "The body is not valid UTF-8: byte %d." % error.start)
+    except RecursionError:
+        _fail(None, "The body is not valid JSON for us: it is nested too deeply.")
+    except ValueError as error:
+        _fail(None, "The body is not valid JSON: %s." % error)
+    if not isinstance(document, dict):
+        _fail(None, "The body must be a JSON object, not %s." % _TYPE_NAMES[type(document)])
+    return document
+
+
+def _string(value: Any, field: str, nul: str = "a NUL character") -> str:
+    if not isinstance(value, str):
+        _fail(field, "'%s' must be a string, not %s." % (field, _TYPE_NAMES[type(value)]))
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:
+        _fail(field, "'%s' has a lone surrogate at character %d." % (field, error.start))
+    if "\0" in value:
+        _fail(field, "'%s' has %s at character %d." % (field, nul, value.index("\0")))
+    return value
+
+
+def _array(value: Any, field: str, most: int) -> List[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        _fail(field, "'%s' must be an array, not %s." % (field, _TYPE_NAMES[type(value)]))
+    if len(value) > most:
+        _fail(field, "'%s' may have at most %d entries; it has %d." % (field, most, len(value)))
+    return value
+
+
+def _stdin(value: Any, config: Config) -> Optional[bytes]:
+    if value is None:
+        return None
+    data = _string(value, "stdin_data").encode("utf-8")
+    if len(data) > config.stdin_bytes:
+        _fail("stdin_data", "'stdin_data' may have at most %d bytes; it has %d." % (config.stdin_bytes, len(data)))
+    return data
+
+
+def _attachments(value: Any, config: Config) -> Tuple[Attachment, ...]:
+    found: List[Attachment] = []
+    for place, entry in enumerate(_array(value, "attachments", config.attachments)):
+        where = "attachments[%d]" % place
+        if not isinstance(entry, dict):
+            _fail(where, "'%s' must be an object, not %s." % (where, _TYPE_NAMES[type(entry)]))
+        for key in entry:
+            if key not in _ATTACHMENT_FIELDS:
+                _fail("%s.%s" % (where, _shown(key)), "Unknown field '%s' in '%s'." % (_shown(key), where))
+        for key in _ATTACHMENT_FIELDS:
+            if entry.get(key) is None:
+                _fail("%s.%s" % (where, key), "The field '%s' is missing in '%s'." % (key, where))
+        filename = _filename(entry["filename"], where + ".filename")
+        if any(filename == other.filename for other in found):
+            _fail(where + ".filename", "Two attachments are named '%s'." % filename)
+        content = _base64(entry["content_base_64"], where + ".content_base_64", config.attachment_bytes)
+        found.append(Attachment(filename, content))
+    return tuple(found)
+
+
+def _filename(value: Any, field: str) -> str:
+    name = _string(value, field)
+    if not 1 <= len(name.encode("utf-8")) <= _LONGEST_NAME:
+        _fail(field, "'%s' must have 1 to %d bytes in UTF-8." % (field, _LONGEST_NAME))
+    if "/" in name or "\\" in name or name in (".", ".."):
+        _fail(field, "'%s' must be a plain file name, not a path." % field)
+    # The categories Cc of Unicode: C0, DEL and C1.
+    if any(ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F for character in name):
+        _fail(field, "'%s' has a control character." % field)
+    if name == SCRIPT_NAME:
+        _fail(field, "'%s' must not be '%s', the script's own name." % (field, SCRIPT_NAME))
+    return name
+
+
+def _base64(value: Any, field: str, longest: int) -> bytes:
+    text = _string(value, field)
+    # Before decoding: four characters make three bytes.
+    if len(text) > (longest + 2) // 3 * 4:
+        _fail(field, "'%s' may have at most %d bytes after decoding." % (field, longest))
+    try:
+        raw = text.encode("ascii")
+        content = base64.b64decode(raw, validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        reason = error if isinstance(error, binascii.Error) else "a character outside the alphabet"
+        _fail(field, "'%s' is not valid Base64: %s." % (field, reason))
+    if len(raw) % 4:
+        _fail(field, "'%s' is not valid Base64: its length is no multiple of four." % field)
+    if len(content) > longest:
+        _fail(field, "'%s' may have at most %d bytes after decoding; it has %d." % (field, longest, len(content)))
+    return content
+
+
+def _return_files(value: Any, config: Config) -> Tuple[str, ...]:
+    names: List[str] = []
+    for place, entry in enumerate(_array(value, "return_files", config.return_files)):
+        field = "return_files[%d]" % place
+        name = _string(entry, field)
+        if not 1 <= len(name.encode("utf-8")) <= _LONGEST_PATH:
+            _fail(field, "'%s' must have 1 to %d bytes in UTF-8." % (field, _LONGEST_PATH))
+        if name.startswith("/"):
+            _fail(field, "'%s' must be a relative path." % field)
+        if ".." in name.split("/"):
+            _fail(field, "'%s' must not contain '..'." % field)
+        if name not in names:
+            names.append(name)
+    return tuple(names)
+
+
+def error_of(outcome: Outcome, config: Config) -> Optional[PyexecError]:
+    """Return the error that an outcome is for its caller, None for a run that ended by itself."""
+    if outcome.verdict == TIMEOUT:
+        return RunTimeoutError(config.budget.wall_s)
+    if outcome.verdict == RESOURCE:
+        return ResourceLimitError(outcome.resource, outcome.limit)
+    if outcome.verdict == FORBIDDEN:
+        return ForbiddenImportError(outcome.modules)
+    assert outcome.verdict == ENDED
+    return None
+
+
+def user_info(caller: Caller, quota: Optional[Quota]) -> Dict[str, Any]:
+    """Return the `user_info` of an answer."""
+    if caller.admin or quota is None:
+        return {"role": "admin", "rate_limits_applied": False}
+    return {
+        "ip_address": caller.address,
+        "daily_quota_limit": quota.daily_limit,
+        "requests_today": quota.used_today,
+        "requests_remaining_today": quota.left_today,
+    }
+
+
+def rate_limit_headers(quota: Quota) -> List[Tuple[str, str]]:
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers."""
+    policy = '"minute";q=%d;w=60, "day";q=%d;w=86400' % (quota.minute_limit, quota.daily_limit)
+    left = '"minute";r=%d;t=%d, "day";r=%d;t=%d' % (quota.minute_left, quota.minute_reset_s, quota.left_today, quota.day_reset_s)
+    return [("RateLimit-Policy", policy), ("RateLimit", left)]
+
+
+def _text(data: bytes, truncated: bool) -> str:
+    # A cut may go through a character; that the last one is half there is our doing and not shown.
+    if truncated:
+        for back in range(1, min(4, len(data)) + 1):
+            byte = data[-back]
+            if byte & 0xC0 != 0x80:
+                width = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+                data = data[: len(data) - back] if width > back else data
+                break
+    return data.decode("utf-8", "replace")
+
+
+def _execution_details(outcome: Outcome) -> Dict[str, Any]:
+    return {
+        "success": outcome.verdict == ENDED and outcome.exit_code == 0,
+        "stdout": _text(outcome.stdout, outcome.stdout_truncated),
+        "stderr": _text(outcome.stderr, outcome.stderr_truncated),
+        "exit_code": outcome.exit_code,
+        "execution_duration_sec": round(outcome.duration_s, 6),
+        "stdout_truncated": outcome.stdout_truncated,
+        "stderr_truncated": outcome.stderr_truncated,
+    }
+
+
+def dumps(value: Any) -> bytes:
+    """Return a value as JSON in UTF-8."""
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": ")).encode("utf-8")
+
+
+def timestamp(utc: datetime) -> str:
+    """Return a moment as the contract writes it, always with microseconds."""
+    return utc.isoformat(timespec="microseconds")
+
+
+def render_success(job: Job, outcome: Outcome, user: Dict[str, Any], server: Dict[str, Any], utc: datetime) -> List[bytes]:
+    """Return the body of a 200 in parts; big contents are spliced in, since json.dumps would take 50 times longer."""
+    document = {
+        "status": "success",
+        "timestamp_utc": timestamp(utc),
+        "user_info": user,
+        "server_status": server,
+        "request_context": {
+            "code_length": len(job.code),
+            "attachment_count": len(job.attachments),
+            "stdin_provided": job.stdin is not None,
+            "processed_attachments": [
+                {"filename": item.filename, "size_bytes": len(item.content)} for item in job.attachments
+            ],
+        },
+        "execution_details": _execution_details(outcome),
+    }
+    head = dumps(document)
+    assert head.endswith(b"}}")
+    parts = [head[:-2], b', "output_files": {']
+    for place, file in enumerate(outcome.files):
+        parts.append((b", " if place else b"") + dumps(file.name) + b": ")
+        parts += _output_file(file)
+    parts.append(b"}}}")
+    return parts
+
+
+def _output_file(file: OutputFile) -> List[bytes]:
+    if file.content is not None:
+        size = b'", "size_bytes": %d}' % len(file.content)
+        return [b'{"content_base64": "', binascii.b2a_base64(file.content, newline=False), size]
+    entry: Dict[str, Any] = {"error": file.error}
+    if file.size_bytes is not None:
+        entry["size_bytes"] = file.size_bytes
+    return [dumps(entry)]
+
+
+def render_error(
+    error: PyexecError,
+    utc: datetime,
+    user: Optional[Dict[str, Any]] = None,
+    server: Optional[Dict[str, Any]] = None,
+    outcome: Optional[Outcome] = None,
+) -> bytes:
+    """Return the body of an error; `outcome` adds what the run had printed so far."""
+    document: Dict[str, Any] = {
+        "status": "error",
+        "timestamp_utc": timestamp(utc),
+        "error_details": dict({"type": error.type, "message": error.message}, **error.fields()),
+    }
+    if user is not None:
+        document["user_info"] = user
+    if server is not None:
+        document["server_status"] = server
+    if outcome is not None:
+        document["execution_details"] = dict(_execution_details(outcome), output_files={})
+    return dumps(document)

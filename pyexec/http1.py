@@ -1,0 +1,123 @@
+"""The grammar of HTTP/1.1 as far as this server needs it: heads to `Head`, status and fields to bytes. Pure.
+
+Strict where leniency lets two parsers disagree about one request: no folded lines, no space before a colon, no second
+or differing Content-Length, no Transfer-Encoding beside one. Source: RFC 9110, RFC 9112.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from http.client import responses as REASONS
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from pyexec.errors import HeadersTooLarge, LengthRequired, ValidationError
+
+LONGEST_HEAD = 32768
+MOST_FIELDS = 100
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
+_TARGET = re.compile(r"[\x21-\x7e]{1,8192}\Z")
+_VERSION = re.compile(r"HTTP/1\.[01]\Z")
+_DIGITS = re.compile(r"[0-9]{1,18}\Z")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Head:
+    """The head of a request. Field names are in lower case; repeated fields are joined by commas (RFC 9110, 5.3)."""
+
+    method: str
+    path: str
+    version: str
+    fields: Dict[str, str]
+
+    def get(self, name: str) -> str:
+        """Return a field's value, "" if it isn't there."""
+        return self.fields.get(name, "")
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the client wants to go on with this connection."""
+        options = [option.strip().lower() for option in self.get("connection").split(",")]
+        if self.version == "HTTP/1.0":
+            return "keep-alive" in options
+        return "close" not in options
+
+    @property
+    def expects_continue(self) -> bool:
+        """Whether the client waits for a word before it sends the body."""
+        return self.version != "HTTP/1.0" and self.get("expect").lower() == "100-continue"
+
+    @property
+    def body_length(self) -> Optional[int]:
+        """The length of the body, None if the request has none.
+
+        Raises:
+            LengthRequired: the body is sent in chunks.
+        """
+        if "transfer-encoding" in self.fields:
+            raise LengthRequired("Send a Content-Length; chunked bodies are not taken.")
+        return int(self.fields["content-length"]) if "content-length" in self.fields else None
+
+
+def parse_head(raw: bytes) -> Head:
+    """Return the head in these bytes, which end with an empty line.
+
+    Raises:
+        ValidationError: malformed. HeadersTooLarge: too long a line or too many fields.
+    """
+    lines = raw.decode("latin-1").split("\r\n")
+    method, path, version = _request_line(lines[0])
+    fields: Dict[str, str] = {}
+    if len(lines) - 3 > MOST_FIELDS:
+        raise HeadersTooLarge("More than %d header fields." % MOST_FIELDS)
+    for line in lines[1:-2]:
+        name, colon, value = line.partition(":")
+        if not colon or not _TOKEN.match(name):
+            raise ValidationError("A header line is malformed.")
+        name, value = name.lower(), value.strip(" \t")
+        if _CONTROL.search(value):
+            raise ValidationError("The header field '%s' has a control character." % name)
+        if name not in fields:
+            fields[name] = value
+        elif name in ("content-length", "host", "transfer-encoding", "authorization", "content-type"):
+            raise ValidationError("The header field '%s' is there twice." % name)
+        else:
+            fields[name] += ", " + value
+    if "content-length" in fields:
+        if not _DIGITS.match(fields["content-length"]):
+            raise ValidationError("Content-Length is not a number.")
+        if "transfer-encoding" in fields:
+            raise ValidationError("Content-Length and Transfer-Encoding exclude each other.")
+    if version == "HTTP/1.1" and "host" not in fields:
+        raise ValidationError("The header field 'host' is missing.")
+    return Head(method, path, version, fields)
+
+
+def _request_line(line: str) -> Tuple[str, str, str]:
+    parts = line.split(" ")
+    if len(parts) != 3 or not _TOKEN.match(parts[0]) or not _VERSION.match(parts[2]):
+        raise ValidationError("The request line is not one of HTTP/1.1.")
+    if len(parts[1]) > 8192:
+        raise HeadersTooLarge("The request target is too long.")
+    if not _TARGET.match(parts[1]):
+        raise ValidationError("The request target is malformed.")
+    target = parts[1]
+    if "://" in target.partition("?")[0]:  # absolute form, as to a proxy
+        target = "/" + target.partition("://")[2].partition("/")[2]
+    return parts[0], target.partition("?")[0], parts[2]
+
+
+def render_head(status: int, fields: Sequence[Tuple[str, str]]) -> bytes:
+    """Return status line and fields as bytes.
+
+    Raises:
+        ValueError: a field would break out of its line.
+    """
+    lines: List[str] = ["HTTP/1.1 %d %s" % (status, REASONS.get(status, ""))]
+    for name, value in fields:
+        if "\r" in value or "\n" in value:
+            raise ValueError("a line break in the header field %s" % name)
+        lines.append("%s: %s" % (name, value))
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

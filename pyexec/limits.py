@@ -1,0 +1,280 @@
+"""Who may run now: the caller behind a request, its quota, and the server's slots.
+
+Pure but for its own counters, which are guarded by one lock. The clock is an argument: every function that needs the
+time takes a `Now`. Nothing here ever blocks or forgets to give back: a `Ticket` returns its slot exactly once.
+"""
+
+from __future__ import annotations
+
+import collections
+import hmac
+import ipaddress
+import math
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, Dict, Iterable, Optional, Tuple, Union
+
+from pyexec.config import Config, Network
+from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
+
+Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+
+@dataclass(frozen=True)
+class Now:
+    """One moment on both clocks: `monotonic_s` for buckets, `utc` for days. Only the second can be set back."""
+
+    monotonic_s: float
+    utc: datetime
+
+    @classmethod
+    def read(cls) -> "Now":
+        """Return the present moment."""
+        return cls(time.monotonic(), datetime.now(timezone.utc))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Whose quota a request counts against. `identity` is the address, or the /64 of an IPv6 address."""
+
+    address: str
+    identity: str
+    admin: bool = False
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A caller's quota after a request was counted."""
+
+    daily_limit: int
+    used_today: int
+    minute_limit: int
+    minute_left: int
+    minute_reset_s: int
+    day_reset_s: int
+
+    @property
+    def left_today(self) -> int:
+        """Requests that are left until midnight UTC."""
+        return max(0, self.daily_limit - self.used_today)
+
+
+def parse_address(text: str) -> Optional[Address]:
+    """Return the address in one element of X-Forwarded-For, with or without port, brackets or zone; None for garbage.
+
+    An IPv4 address mapped into IPv6 is the IPv4 address.
+    """
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped if mapped is not None else address
+
+
+def _is_trusted(address: Address, trusted: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in trusted)
+
+
+def identify(peer: str, forwarded_for: str, trusted: Tuple[Network, ...]) -> Caller:
+    """Return the caller of a request, not an admin yet.
+
+    Args:
+        peer: the connection's other end. forwarded_for: all X-Forwarded-For values, joined by commas in order.
+        trusted: ranges of proxies. The header counts only if the peer is one; then the right-most address that is
+            none, else the left-most that was reached. Whatever stands left of garbage counts for nothing.
+    """
+    address = parse_address(peer)
+    if address is None:  # a Unix socket, say: all its callers are one
+        return Caller(peer, peer)
+    for element in reversed(forwarded_for.split(",")):
+        if not _is_trusted(address, trusted):
+            break
+        named = parse_address(element)
+        if named is None:
+            break
+        address = named
+    if address.version == 6:
+        return Caller(str(address), str(ipaddress.ip_network((address, 64), strict=False)))
+    return Caller(str(address), str(address))
+
+
+def authenticate(caller: Caller, given_key: Optional[str], admin_key: Optional[str]) -> Caller:
+    """Return the caller, as admin if the right key was given.
+
+    Raises:
+        AuthenticationError: a key was given that is wrong, or none is configured.
+    """
+    if given_key is None:
+        return caller
+    # Compared whether or not a key is configured, so that the time doesn't tell.
+    same = hmac.compare_digest(given_key.encode("utf-8"), (admin_key or "").encode("utf-8"))
+    if not same or admin_key is None:
+        raise AuthenticationError("The API key is not valid.")
+    return Caller(caller.address, caller.identity, admin=True)
+
+
+class _Account:
+    """One caller's counters."""
+
+    __slots__ = ("tokens", "filled_at", "day", "used")
+
+    def __init__(self, tokens: float, filled_at: float, day: int) -> None:
+        self.tokens, self.filled_at, self.day, self.used = tokens, filled_at, day, 0
+
+
+class Ticket:
+    """The right to run one script now; a context manager that gives its slot back exactly once.
+
+    Attributes:
+        active: runs that were going on when this one was admitted, itself not counted.
+        quota: the caller's, None for admins.
+    """
+
+    def __init__(self, limits: "Limits", caller: Caller, active: int, quota: Optional[Quota]) -> None:
+        """Made by `Limits.admit` only."""
+        self._limits, self._caller = limits, caller
+        self.active, self.quota = active, quota
+        self._held = True
+
+    def __enter__(self) -> "Ticket":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._held:
+            self._held = False
+            self._limits._release()
+
+    def refund(self) -> Optional[Quota]:
+        """Give the caller back what this request cost, since the fault is ours; return the quota as it is then."""
+        if self.quota is not None:
+            self.quota = self._limits._refund(self._caller)
+        return self.quota
+
+
+class Limits:
+    """The counters of one server. Thread-safe."""
+
+    def __init__(self, config: Config) -> None:
+        """Start with every quota full and every slot free."""
+        self._rate, self._daily = config.rate_per_minute, config.rate_per_day
+        self._max_runs, self._max_callers = config.max_runs, config.max_callers
+        self._lock = threading.Lock()
+        self._accounts: "collections.OrderedDict[str, _Account]" = collections.OrderedDict()
+        self._active = 0
+        self._seen = Now(0.0, datetime.fromtimestamp(0, timezone.utc))
+
+    @property
+    def active(self) -> int:
+        """Runs going on now."""
+        return self._active
+
+    @property
+    def callers(self) -> int:
+        """Callers remembered now."""
+        return len(self._accounts)
+
+    def load(self, active: Optional[int] = None) -> Dict[str, Any]:
+        """Return the `server_status` of an answer; `active` as it was when the request came, default now."""
+        active = self._active if active is None else active
+        load = "high" if active >= self._max_runs else "normal"
+        return {"load": load, "active_processes_at_request": active, "max_concurrent_processes": self._max_runs}
+
+    def admit(self, caller: Caller, now: Now) -> Ticket:
+        """Count a request and take a slot.
+
+        Raises:
+            RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot; the caller is not charged.
+        """
+        with self._lock:
+            quota = None if caller.admin else self._charge(caller, now)
+            if self._active >= self._max_runs:
+                if not caller.admin:
+                    self._credit(caller)
+                raise ServerBusy("All %d slots are taken; try again in a moment." % self._max_runs)
+            active = self._active
+            self._active += 1
+            return Ticket(self, caller, active, quota)
+
+    def charge(self, caller: Caller, now: Now) -> Quota:
+        """Count a request that takes no slot, as one with a wrong key. Raises RateLimitExceeded."""
+        with self._lock:
+            return self._charge(caller, now)
+
+    def quota(self, caller: Caller, now: Now) -> Quota:
+        """Return a caller's quota as it stands; counts nothing and remembers nobody."""
+        with self._lock:
+            account = self._accounts.get(caller.identity)
+            if account is None:
+                account = _Account(self._rate, now.monotonic_s, now.utc.toordinal())
+            return self._snapshot(account, now)
+
+    def _charge(self, caller: Caller, now: Now) -> Quota:
+        self._seen = now
+        account = self._account(caller, now)
+        self._refresh(account, now)
+        if account.used >= self._daily:
+            raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, _until_midnight_s(now))
+        if account.tokens < 1:
+            wait_s = math.ceil((1 - account.tokens) * 60 / self._rate)
+            raise RateLimitExceeded("Limit of %d requests per minute exceeded." % self._rate, max(1, wait_s))
+        account.tokens -= 1
+        account.used += 1
+        return self._snapshot(account, now)
+
+    def _account(self, caller: Caller, now: Now) -> _Account:
+        account = self._accounts.get(caller.identity)
+        if account is None:
+            account = self._accounts[caller.identity] = _Account(self._rate, now.monotonic_s, now.utc.toordinal())
+            if len(self._accounts) > self._max_callers:
+                self._accounts.popitem(last=False)
+        self._accounts.move_to_end(caller.identity)
+        return account
+
+    def _refresh(self, account: _Account, now: Now) -> None:
+        passed_s = max(0.0, now.monotonic_s - account.filled_at)
+        account.tokens = min(float(self._rate), account.tokens + passed_s * self._rate / 60)
+        account.filled_at = max(account.filled_at, now.monotonic_s)
+        # Forward only: a clock that is set back gives nobody a new day.
+        if now.utc.toordinal() > account.day:
+            account.day, account.used = now.utc.toordinal(), 0
+
+    def _snapshot(self, account: _Account, now: Now) -> Quota:
+        self._refresh(account, now)
+        missing = self._rate - account.tokens
+        return Quota(
+            daily_limit=self._daily,
+            used_today=account.used,
+            minute_limit=self._rate,
+            minute_left=int(account.tokens),
+            minute_reset_s=math.ceil(missing * 60 / self._rate),
+            day_reset_s=_until_midnight_s(now),
+        )
+
+    def _credit(self, caller: Caller) -> Optional[Quota]:
+        account = self._accounts.get(caller.identity)
+        if account is None:
+            return None
+        account.tokens = min(float(self._rate), account.tokens + 1)
+        account.used = max(0, account.used - 1)
+        return self._snapshot(account, self._seen)
+
+    def _refund(self, caller: Caller) -> Optional[Quota]:
+        with self._lock:
+            return self._credit(caller)
+
+    def _release(self) -> None:
+        with self._lock:
+            self._active -= 1
+
+
+def _until_midnight_s(now: Now) -> int:
+    tomorrow = (now.utc + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(1, math.ceil((tomorrow - now.utc).total_seconds()))

@@ -1,0 +1,307 @@
+"""Sockets only: accept, read a request with a cap and a deadline, let `service` answer it, write once, log one line.
+
+Builds on the standard library's ThreadingHTTPServer, with its reading and writing replaced: as it comes it answers in
+HTML, in two writes (40 ms a reused connection), waits for ever for a slow client, and reads a body of any size.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Iterator, List, Optional
+
+from pyexec import __version__
+from pyexec.config import Config
+from pyexec.connection import Connection, Disconnected
+from pyexec.errors import (
+    LengthRequired,
+    PayloadTooLarge,
+    PyexecError,
+    ServerBusy,
+)
+from pyexec.http1 import Head, parse_head, render_head
+from pyexec.sandbox import Sandbox
+from pyexec.service import Answer, Service
+
+_BACKLOG = 128
+_DRAIN_GRACE_S = 5.0
+_CLOSED_BY_CLIENT = 499
+
+
+class ByteBudget:
+    """How many bytes of bodies may be in memory at once."""
+
+    def __init__(self, total: int) -> None:
+        """Start with all of it free."""
+        self._left = total
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def hold(self, count: int) -> Iterator[None]:
+        """Hold some of it. Raises ServerBusy if not enough is left."""
+        with self._lock:
+            if count > self._left:
+                raise ServerBusy("Too many large requests at once; try again in a moment.")
+            self._left -= count
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._left += count
+
+
+class Server(ThreadingHTTPServer):
+    """The listening socket and its connections: a thread each, a bounded number."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = _BACKLOG
+    allow_reuse_address = True
+
+    def __init__(self, config: Config, service: Service) -> None:
+        """Bind and listen. Raises OSError."""
+        self.config, self.service = config, service
+        self.bodies = ByteBudget(config.bodies_bytes)
+        self.draining = False
+        self._connections_changed = threading.Condition()
+        self._open: "collections.OrderedDict[socket.socket, bool]" = collections.OrderedDict()  # socket → idle
+        if ":" in config.host:
+            self.address_family = socket.AF_INET6
+        super().__init__((config.host, config.port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server for our name, as the standard library would."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Take a connection; when all places are taken, that which has been idle longest makes room."""
+        with self._connections_changed:
+            full = len(self._open) >= self.config.max_connections
+            if full:
+                idle = next((sock for sock, is_idle in self._open.items() if is_idle), None)
+                if idle is not None:
+                    del self._open[idle]
+                    with contextlib.suppress(OSError):  # its client has just closed it
+                        idle.shutdown(socket.SHUT_RDWR)
+                    full = False
+            if not full:
+                self._open[request] = True
+        if full:
+            self._refuse(request)
+        else:
+            super().process_request(request, client_address)
+
+    def _refuse(self, request: socket.socket) -> None:
+        answer = self.service.error(ServerBusy("Too many connections; try again in a moment."))
+        with contextlib.suppress(OSError):  # what does not fit into an empty send buffer is not sent
+            request.setblocking(False)
+            request.send(b"".join(head_and_body(self.service, answer, close=True)))
+        self.shutdown_request(request)
+
+    def mark(self, request: socket.socket, idle: bool) -> bool:
+        """Note whether a connection is between two requests; return False if it was told to make room."""
+        with self._connections_changed:
+            if request not in self._open:
+                return False
+            self._open[request] = idle
+            self._open.move_to_end(request)
+            self._connections_changed.notify_all()
+            return True
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection and forget it."""
+        with self._connections_changed:
+            self._open.pop(request, None)
+            self._connections_changed.notify_all()
+        super().shutdown_request(request)
+
+    def drain(self, timeout_s: float) -> bool:
+        """Close idle connections and wait for the others to be answered; return whether all were."""
+        self.draining = True
+        deadline = time.monotonic() + timeout_s
+        with self._connections_changed:
+            while True:
+                for sock, idle in self._open.items():
+                    if idle:
+                        with contextlib.suppress(OSError):  # closed meanwhile
+                            sock.shutdown(socket.SHUT_RDWR)
+                if not self._open or time.monotonic() >= deadline:
+                    return not self._open
+                self._connections_changed.wait(min(0.5, deadline - time.monotonic()))
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a fault that no answer could be given for."""
+        error = sys.exc_info()[1]
+        if error is not None:
+            self.service.fault(error)
+
+
+def head_and_body(service: Service, answer: Answer, close: bool, head_only: bool = False) -> List[bytes]:
+    """Return the bytes of an answer."""
+    fields = [
+        ("Server", "pyexec/" + __version__),
+        ("Date", formatdate(usegmt=True)),
+        ("Connection", "close" if close else "keep-alive"),
+    ]
+    if answer.status != 204:
+        fields += [("Content-Type", answer.content_type), ("Content-Length", str(answer.length))]
+    head = render_head(answer.status, fields + service.security_fields() + answer.fields)
+    return [head] if head_only else [head] + answer.parts
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection: requests one after the other until either side has had enough."""
+
+    server: Server
+
+    def setup(self) -> None:
+        """Wrap the socket; the standard library's buffered files are not used."""
+        self._connection = Connection(self.request)
+
+    def finish(self) -> None:
+        """Do nothing: there is nothing buffered."""
+
+    def handle(self) -> None:
+        """Answer requests until the connection is to be closed."""
+        with contextlib.suppress(Disconnected):
+            while self._one():
+                pass
+
+    def _one(self) -> bool:
+        """Answer one request; return whether another may follow."""
+        config = self.server.config
+        if not self.server.mark(self.request, True):
+            return False
+        if self.server.draining or not self._connection.await_request(config.idle_timeout_s):
+            return False
+        if not self.server.mark(self.request, False):
+            return False
+        started = time.monotonic()
+        head: Optional[Head] = None
+        unread = True
+        with contextlib.ExitStack() as after:
+            try:
+                head = parse_head(self._connection.read_head(config.header_timeout_s))
+                respond = self.server.service.route(head)
+                body = self._body(head, after)
+                unread = False
+                answer = respond(head, body, self.peer, after)
+            except PyexecError as error:
+                answer = self.server.service.error(error)
+            except Disconnected:
+                raise
+            except Exception as fault:
+                answer = self.server.service.error(self.server.service.fault(fault))
+            close = self._must_close(head, unread)
+            self._write(answer, head, close, started)
+        if close and unread:
+            self._connection.linger()
+        return not close
+
+    def _must_close(self, head: Optional[Head], unread: bool) -> bool:
+        if head is None or self.server.draining or not head.keep_alive:
+            return True
+        # A body that was not read would be taken for the next request.
+        return unread and ("content-length" in head.fields or "transfer-encoding" in head.fields)
+
+    def _body(self, head: Head, after: contextlib.ExitStack) -> bytes:
+        config = self.server.config
+        length = head.body_length
+        if length is None:
+            if head.method == "POST":
+                raise LengthRequired("Send a Content-Length.")
+            return b""
+        if length > config.body_bytes:
+            raise PayloadTooLarge("The body has %d bytes; at most %d are taken." % (length, config.body_bytes))
+        after.enter_context(self.server.bodies.hold(length))
+        if head.expects_continue:
+            self._connection.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
+        return self._connection.read_body(length, config.body_timeout_s)
+
+    @property
+    def peer(self) -> str:
+        """The address at the connection's other end."""
+        return str(self.client_address[0]) if self.client_address else "local"
+
+    def _write(self, answer: Answer, head: Optional[Head], close: bool, started: float) -> None:
+        head_only = head is not None and head.method == "HEAD"
+        status = answer.status
+        try:
+            parts = head_and_body(self.server.service, answer, close, head_only)
+            self._connection.write(parts, self.server.config.write_timeout_s)
+        except Disconnected:
+            status = _CLOSED_BY_CLIENT
+            raise
+        finally:
+            self._log(answer, head, status, started)
+
+    def _log(self, answer: Answer, head: Optional[Head], status: int, started: float) -> None:
+        """Write one line: never code, files or keys, no query, and nothing that could forge a line."""
+        caller = answer.caller
+        if caller == "-" and head is not None:
+            caller = self.server.service.caller(head, self.peer).address
+        line = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "caller": caller if head is not None else self.peer,
+            "method": head.method if head is not None else "-",
+            "path": head.path[:200] if head is not None else "-",
+            "status": status,
+            "type": answer.kind,
+            "bytes": answer.length,
+            "ms": round((time.monotonic() - started) * 1000, 1),
+        }
+        if answer.fault:
+            line["fault"] = answer.fault
+        print(json.dumps(line), file=sys.stderr, flush=True)
+
+
+def serve(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT, then let running scripts end; return the exit status.
+
+    Raises:
+        SandboxError: this host can't confine scripts. OSError: the address can't be had.
+    """
+    stop = threading.Event()
+    with Sandbox(config) as sandbox:
+        service = Service(config, sandbox)
+        server = Server(config, service)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="pyexec-accept")
+        thread.start()
+        _announce(server, sandbox)
+        stop.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)  # a second one ends us at once
+        print("pyexec: draining", file=sys.stderr, flush=True)
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
+    print("pyexec: stopped", file=sys.stderr, flush=True)
+    return 0
+
+
+def _announce(server: Server, sandbox: Sandbox) -> None:
+    on = [status.name for status in sandbox.layers if status.on]
+    missing = sandbox.report["missing"]
+    print("pyexec: layers on: %s" % ", ".join(on), file=sys.stderr)
+    if missing:
+        print("pyexec: not installed, so scripts can't import: %s" % ", ".join(missing), file=sys.stderr)
+    if server.config.admin_key is None:
+        print("pyexec: no admin key; set PYTHON_EXE_KEY to have one", file=sys.stderr)
+    host = "[%s]" % server.server_name if ":" in server.server_name else server.server_name
+    print("pyexec: serving on http://%s:%d" % (host, server.server_port), file=sys.stderr, flush=True)
+
+

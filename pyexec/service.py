@@ -1,0 +1,218 @@
+"""A request to an answer: the routes, and the walk of `POST /execute` through contract, limits and sandbox.
+
+Knows nothing of sockets. What must happen behind the answer (kill, reap, refill, the slot's return) is put on a stack
+that the caller unwinds after writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+import time
+import traceback
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+from pyexec import __version__, contract, limits
+from pyexec.config import Config
+from pyexec.errors import (
+    AuthenticationError,
+    InternalServerError,
+    MethodNotAllowed,
+    NotFound,
+    PyexecError,
+    RateLimitExceeded,
+    ServerBusy,
+    UnsupportedMediaType,
+)
+from pyexec.http1 import Head
+from pyexec.job import Job
+from pyexec.limits import Caller, Limits, Now, Quota
+from pyexec.sandbox import Sandbox
+from pyexec.static import PAGES
+
+JSON = "application/json; charset=utf-8"
+_SECURITY_FIELDS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
+        " frame-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+)
+
+
+@dataclass
+class Answer:
+    """What goes back to the client, and what the log says of it."""
+
+    status: int
+    parts: List[bytes]
+    content_type: str = JSON
+    fields: List[Tuple[str, str]] = field(default_factory=list)
+    kind: str = "ok"
+    caller: str = "-"
+    fault: str = ""
+
+    @property
+    def length(self) -> int:
+        """Bytes of the body."""
+        return sum(len(part) for part in self.parts)
+
+
+class _Context(NamedTuple):
+    """What an error's answer says beside the error, as far as it is known."""
+
+    user: Optional[Dict[str, Any]] = None
+    server: Optional[Dict[str, Any]] = None
+
+
+class Service:
+    """One server's routes. Thread-safe."""
+
+    def __init__(self, config: Config, sandbox: Sandbox) -> None:
+        """Wire the parts together."""
+        self.config = config
+        self.limits = Limits(config)
+        self._sandbox = sandbox
+        self._started = time.monotonic()
+        self._routes: Dict[str, Dict[str, Callable[..., Answer]]] = {
+            "/execute": {"POST": self._execute},
+            "/health": {"GET": self._health},
+        }
+        for path in PAGES:
+            self._routes[path] = {"GET": self._page}
+
+    def security_fields(self) -> List[Tuple[str, str]]:
+        """Return the header fields that every answer carries."""
+        return [("Access-Control-Allow-Origin", self.config.cors_origin)] + list(_SECURITY_FIELDS)
+
+    def route(self, head: Head) -> Callable[..., Answer]:
+        """Return what answers a request, before its body is read.
+
+        Raises:
+            NotFound, MethodNotAllowed, UnsupportedMediaType.
+        """
+        methods = self._routes.get(head.path)
+        if methods is None:
+            raise NotFound("There is nothing at this path.")
+        if head.method == "OPTIONS":
+            return self._preflight
+        method = "GET" if head.method == "HEAD" else head.method
+        if method not in methods:
+            raise MethodNotAllowed(head.method, self._allow(methods))
+        if method == "POST":
+            kind = head.get("content-type").partition(";")[0].strip().lower()
+            if kind != "application/json":
+                raise UnsupportedMediaType("Send 'Content-Type: application/json'.")
+        return methods[method]
+
+    @staticmethod
+    def _allow(methods: Dict[str, Callable[..., Answer]]) -> Tuple[str, ...]:
+        return tuple(methods) + (("HEAD",) if "GET" in methods else ()) + ("OPTIONS",)
+
+    def _preflight(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        allow = ", ".join(self._allow(self._routes[head.path]))
+        fields = [
+            ("Allow", allow),
+            ("Access-Control-Allow-Methods", allow),
+            ("Access-Control-Allow-Headers", "Content-Type, Authorization"),
+            ("Access-Control-Max-Age", "86400"),
+        ]
+        return Answer(204, [], fields=fields)
+
+    def _page(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        page = PAGES[head.path]
+        return Answer(200, [page.content], page.content_type, [("Cache-Control", "no-cache")])
+
+    def _health(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        state, report = self._sandbox.state(), self._sandbox.report
+        document = {
+            "status": "ok" if state["ready"] else "unavailable",
+            "version": __version__,
+            "python": report["python"],
+            "layers": [status.name for status in self._sandbox.layers if status.on],
+            "dangers": {row["danger"]: row["layers"] for row in report["dangers"]},
+            "libraries": report["libraries"],
+            "missing_libraries": report["missing"],
+            "active_runs": self.limits.active,
+            "max_runs": self.config.max_runs,
+            "template_restarts": state["restarts"],
+            "uptime_sec": round(time.monotonic() - self._started, 3),
+        }
+        return Answer(200 if state["ready"] else 503, [contract.dumps(document)], fields=[("Cache-Control", "no-store")])
+
+    def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        now = Now.read()
+        caller = self.caller(head, peer)
+        quota: Optional[Quota] = None
+        active: Optional[int] = None
+        ticket: Optional[limits.Ticket] = None
+        try:
+            request = contract.parse(body, self.config)
+            caller = self._authenticated(caller, head, request.api_key, now)
+            job = Job(**dict(vars(request.job), admin=caller.admin))
+            ticket = after.enter_context(self.limits.admit(caller, now))
+            quota, active = ticket.quota, ticket.active
+            outcome = after.enter_context(self._sandbox.execution(job))
+            context = _Context(contract.user_info(caller, quota), self.limits.load(active))
+            error = contract.error_of(outcome, self.config)
+            if error is not None:
+                answer = self.error(error, context, None if error.type == "ForbiddenImportError" else outcome)
+            else:
+                parts = contract.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
+                answer = Answer(200, parts)
+        except PyexecError as refusal:
+            answer = self._refused(refusal, caller, now, active)
+        except Exception as fault:
+            # Ours, whatever it is: the caller gets back what the request cost.
+            if ticket is not None:
+                quota = ticket.refund()
+            answer = self._refused(self.fault(fault), caller, now, active)
+        answer.caller = "admin" if caller.admin else caller.address
+        if not caller.admin:
+            answer.fields += contract.rate_limit_headers(quota or self.limits.quota(caller, now))
+        return answer
+
+    def caller(self, head: Head, peer: str) -> Caller:
+        """Return whose request this is, not an admin yet."""
+        return limits.identify(peer, head.get("x-forwarded-for"), self.config.trusted_proxies)
+
+    def _authenticated(self, caller: Caller, head: Head, key: Optional[str], now: Now) -> Caller:
+        scheme, _, token = head.get("authorization").partition(" ")
+        if key is None and scheme.lower() == "bearer":
+            # The header came as Latin-1; what was sent is most likely UTF-8.
+            key = token.strip().encode("latin-1").decode("utf-8", "replace")
+        try:
+            return limits.authenticate(caller, key, self.config.admin_key)
+        except AuthenticationError:
+            self.limits.charge(caller, now)  # guesses are limited like runs
+            raise
+
+    def _refused(self, error: PyexecError, caller: Caller, now: Now, active: Optional[int]) -> Answer:
+        quota = None if caller.admin else self.limits.quota(caller, now)
+        return self.error(error, _Context(contract.user_info(caller, quota), self.limits.load(active)))
+
+    def fault(self, cause: BaseException) -> InternalServerError:
+        """Return the error that stands for a fault of ours; its id and cause go to the log, never to the client."""
+        fault_id = secrets.token_hex(8)
+        text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
+        print("pyexec: fault %s: %s" % (fault_id, text.strip()), file=sys.stderr, flush=True)
+        return InternalServerError(str(cause), fault_id)
+
+    def error(self, error: PyexecError, context: _Context = _Context(), outcome: Any = None) -> Answer:
+        """Return the answer for an error, in the one shape that all errors have."""
+        body = contract.render_error(error, Now.read().utc, context.user, context.server, outcome)
+        answer = Answer(error.status, [body], kind=error.type, fields=[("Cache-Control", "no-store")])
+        if isinstance(error, (RateLimitExceeded, ServerBusy)):
+            answer.fields.append(("Retry-After", str(error.retry_after_s)))
+        if isinstance(error, MethodNotAllowed):
+            answer.fields.append(("Allow", ", ".join(error.allow)))
+        if isinstance(error, AuthenticationError):
+            answer.fields.append(("WWW-Authenticate", 'Bearer realm="pyexec"'))
+        if isinstance(error, InternalServerError):
+            answer.fault = error.fault_id
+        return answer

@@ -1,0 +1,32 @@
+"""The files of the web page, read once at start into a fixed table: no request can name any other file."""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, NamedTuple
+
+
+class Page(NamedTuple):
+    """One file: its bytes and its media type."""
+
+    content: bytes
+    content_type: str
+
+
+_FILES = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/static/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/static/app.js": ("app.js", "text/javascript; charset=utf-8"),
+}
+
+
+def _read() -> Dict[str, Page]:
+    here = os.path.dirname(os.path.abspath(__file__))
+    table = {}
+    for path, (name, content_type) in _FILES.items():
+        with open(os.path.join(here, name), "rb") as file:
+            table[path] = Page(file.read(), content_type)
+    return table
+
+
+PAGES = _read()
