@@ -1,0 +1,103 @@
+"""Servers for the tests: each a process of its own, started as a user would, on a free port of the loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+import pytest
+
+from pyexec.client import Client
+
+ADMIN_KEY = "test-key-öffnet"
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class RunningServer:
+    """A `python -m pyexec` process."""
+
+    def __init__(self, settings: Dict[str, Any], wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None) -> None:
+        flags: List[str] = []
+        for name, value in dict({"port": 0}, **settings).items():
+            flags += ["--" + name.replace("_", "-"), str(value)]
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}
+        clean.update({"PYTHON_EXE_KEY": ADMIN_KEY, "PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"}, **(environment or {}))
+        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+        command = list(wrapper) + [sys.executable, "-m", "pyexec"] + flags
+        self.process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL, env=clean, cwd="/")
+        self.port = self._await_port()
+        self.url = "http://127.0.0.1:%d" % self.port
+        self.client = Client(self.url)
+        self.admin = Client(self.url, ADMIN_KEY)
+
+    @property
+    def log(self) -> str:
+        """All that the server has written so far."""
+        with open(self._log.name, encoding="utf-8") as file:
+            return file.read()
+
+    def _await_port(self) -> int:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = re.search(r"serving on http://[^ ]*:(\d+)", self.log)
+            if found:
+                return int(found.group(1))
+            if self.process.poll() is not None:
+                raise AssertionError("the server ended with %d:\n%s" % (self.process.returncode, self.log))
+            time.sleep(0.02)
+        self.process.kill()
+        raise AssertionError("the server did not come up:\n" + self.log)
+
+    def stop(self) -> int:
+        """End the server and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        status = self.process.wait(60)
+        return status
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[RunningServer]:
+    """One server with limits that no test reaches by accident."""
+    running = RunningServer({"rate_per_minute": 1000000, "rate_per_day": 1000000, "wall_s": 5})
+    yield running
+    assert running.stop() == 0, running.log
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., RunningServer]]:
+    """Start further servers with settings of the test's own; they end with the test."""
+    started: List[RunningServer] = []
+
+    def start(wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None, **settings: Any) -> RunningServer:
+        started.append(RunningServer(settings, wrapper, environment))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()
+
+
+def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
+    """Call `work` with 0 to count−1 at once, each in a thread, and return what they returned or raised, in order."""
+    results: List[Any] = [None] * count
+
+    def one(place: int) -> None:
+        try:
+            results[place] = work(place)
+        except Exception as error:
+            results[place] = error
+
+    threads = [threading.Thread(target=one, args=(place,)) for place in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
