@@ -78,9 +78,6 @@ def _confine(plan: Plan) -> None:
         wire.send(end, wire.HELLO, {}, [directory_fd])
     os.close(directory_fd)
     layers.apply(layers.CLOSING, plan)
-    # A parent that died before the layers asked to be told of its death: with a pid namespace it took us with it.
-    if "pid" not in plan.host.namespaces and os.getppid() != plan.parent_pid:
-        os._exit(_FAULT_STATUS)
     _forget_randomness()
     script.open_streams()
     wire.send_locked(SOCKET_FD, wire.LAYERS, {})

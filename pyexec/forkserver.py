@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import gc
 import importlib
 import os
@@ -193,11 +194,34 @@ class ForkServer:
         self._reads, self._executes = read_paths(), execute_paths()
         if "pid" in self._host.namespaces:
             self._gate = namespaces.PidGate(self._proc_fd)
+        self._check_reach()
         if "mount" in self._host.namespaces:
             namespaces.build_tree(self._reads + self._executes)
         gc.enable()
         gc.collect()
         gc.freeze()
+
+    def _check_reach(self) -> None:
+        """Check that runs of another uid get to the installed code, where they see the host's own file tree.
+
+        Raises:
+            OSError: they don't; says what to do.
+        """
+        if not self._host.own_uids or "mount" in self._host.namespaces:
+            return
+        uid = self._settings["uid_base"]
+
+        def look() -> None:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+            for path in installed_code():
+                os.listdir(path)
+
+        reason = namespaces.in_a_child(look)
+        if reason:
+            advice = "install Python and its packages where every user can read them, or don't start pyexec as root"
+            raise OSError(errno.EACCES, "runs have uid %d and can't read installed code: %s; %s" % (uid, reason, advice))
 
     def _loop(self) -> NoReturn:
         poll = select.poll()

@@ -269,7 +269,7 @@ class Pool:
             try:
                 template = Template(self._config)
                 self._check_floor(template)
-            except (SandboxError, OSError) as error:
+            except Exception as error:  # whatever it is: the thread that waits for us must hear of it
                 with self._changed:
                     first = not self._starts
                     self._failure = error if first else None

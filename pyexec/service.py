@@ -7,6 +7,7 @@ that the caller unwinds after writing.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import secrets
 import sys
 import time
@@ -33,6 +34,9 @@ from pyexec.sandbox import Sandbox
 from pyexec.static import PAGES
 
 JSON = "application/json; charset=utf-8"
+_PUBLIC_LIMITS = (
+    "code_chars attachments attachment_bytes stdin_bytes return_files rate_per_minute rate_per_day max_runs".split()
+)
 _SECURITY_FIELDS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -82,6 +86,7 @@ class Service:
         self._routes: Dict[str, Dict[str, Callable[..., Answer]]] = {
             "/execute": {"POST": self._execute},
             "/health": {"GET": self._health},
+            "/about": {"GET": self._about},
         }
         for path in PAGES:
             self._routes[path] = {"GET": self._page}
@@ -144,6 +149,18 @@ class Service:
             "uptime_sec": round(time.monotonic() - self._started, 3),
         }
         return Answer(200 if state["ready"] else 503, [contract.dumps(document)], fields=[("Cache-Control", "no-store")])
+
+    def _about(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        """What the web page says of this server: limits, modules and layers as they are, not as typed twice."""
+        config, report = self.config, self._sandbox.report
+        document = {
+            "version": __version__,
+            "limits": dict({name: getattr(config, name) for name in _PUBLIC_LIMITS}, **dataclasses.asdict(config.budget)),
+            "modules": config.modules,
+            "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
+            "libraries": report["libraries"],
+        }
+        return Answer(200, [contract.dumps(document)], fields=[("Cache-Control", "no-cache")])
 
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         now = Now.read()

@@ -45,6 +45,8 @@ fchmod 91 52
 fchmodat 268 53
 fcntl 72 25
 fdatasync 75 83
+fgetxattr 193 10
+flistxattr 196 13
 flock 73 32
 fork 57 -
 fstat 5 80
@@ -72,13 +74,17 @@ getsockopt 55 209
 gettid 186 178
 gettimeofday 96 169
 getuid 102 174
+getxattr 191 8
 ioctl 16 29
 kill 62 129
 landlock_add_rule 445 445
 landlock_create_ruleset 444 444
 landlock_restrict_self 446 446
+lgetxattr 192 9
 link 86 -
 linkat 265 37
+listxattr 194 11
+llistxattr 195 12
 lseek 8 62
 lstat 6 -
 madvise 28 233
@@ -86,6 +92,7 @@ memfd_create 319 279
 mkdir 83 -
 mkdirat 258 34
 mmap 9 222
+mount 165 40
 mount_setattr 442 442
 mprotect 10 226
 mremap 25 216

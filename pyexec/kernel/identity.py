@@ -1,4 +1,4 @@
-"""Who the run is: a uid of its own where the server is root, no capability, no new privilege, no tie to the parent.
+"""Who the run is: a uid of its own where the server is root, no capability, no new privilege, no life after the parent.
 
 Runs in the child after its namespaces and directory are made, since those need the privilege that this drops.
 
@@ -67,6 +67,10 @@ def apply(plan: Plan) -> None:
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     # After the change of uid, which clears it.
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if "pid" not in plan.host.namespaces and os.getppid() != plan.parent_pid:
+        raise RuntimeError("the parent died before it could be watched")
+    # Nobody of the same uid may look into this process, nor it into others that did the same (ptrace(2)).
+    libc.prctl(libc.PR_SET_DUMPABLE, 0)
     if any(capabilities()):
         raise RuntimeError("capabilities are left after dropping them all")
     if plan.host.own_uids and os.getresuid() != (plan.uid,) * 3:

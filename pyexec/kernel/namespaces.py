@@ -260,4 +260,4 @@ def apply(plan: Plan) -> None:
             plan.uid,
             plan.gid,
         )
-        libc.mount("pyexec", plan.workdir, "tmpfs", MS_NOSUID | MS_NODEV, options)
+        libc.mount("pyexec", plan.workdir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
