@@ -1,0 +1,15 @@
+"""A run sets up no io_uring, which would make sockets and open files past the system call filter.
+
+danger: attack the kernel
+control: ok
+rlimits@user: ENOMEM
+seccomp: EPERM
+without seccomp: ENOMEM
+all: EPERM
+"""
+
+import ctypes
+
+
+def attack(target):
+    target["call"]("io_uring_setup", 1, ctypes.create_string_buffer(120))

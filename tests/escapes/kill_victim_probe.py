@@ -1,0 +1,16 @@
+"""A run signals no process outside.
+
+danger: see, signal, trace or debug other processes
+control: ok
+namespaces: ESRCH
+identity@root: EPERM
+landlock: EPERM
+seccomp: EPERM
+all: EPERM
+admin: ESRCH
+admin-reason: the filter lets admin scripts signal; the pid namespace holds nobody else
+"""
+
+
+def attack(target):
+    target["call"]("kill", target["victim"], 0)

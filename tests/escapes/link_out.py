@@ -1,0 +1,17 @@
+"""A symbolic link in the run's own directory leads nowhere outside.
+
+danger: read or write the host's files
+control: ok
+namespaces: ENOENT
+landlock: EACCES
+seccomp: EPERM
+all: EPERM
+admin: ENOENT
+"""
+
+import os
+
+
+def attack(target):
+    os.symlink(target["secret"], "link")
+    os.close(os.open("link", os.O_RDONLY))

@@ -1,0 +1,14 @@
+"""A run reads no file of the host by its path.
+
+danger: read or write the host's files
+control: ok
+namespaces: ENOENT
+landlock: EACCES
+all: ENOENT
+"""
+
+import os
+
+
+def attack(target):
+    os.close(os.open(target["secret"], os.O_RDONLY))

@@ -1,0 +1,14 @@
+"""A run writes to no file of the host.
+
+danger: read or write the host's files
+control: ok
+namespaces: ENOENT
+landlock: EACCES
+all: ENOENT
+"""
+
+import os
+
+
+def attack(target):
+    os.close(os.open(target["secret"], os.O_WRONLY | os.O_APPEND))

@@ -1,0 +1,164 @@
+"""The laboratory: run attacks behind chosen layers. A program of its own, driven by `test_escapes.py` over its streams.
+
+    python -I lab.py '{"steps": ["landlock"], "admin": false, "target": {...}}'
+
+It probes the host as the template does, keeps only the chosen steps, takes the template's namespaces if they are among
+them, and then forks one child for each attack named on its standard input. A child confines itself with the real
+functions of `pyexec.kernel`, in their real order, runs the attack, and the lab prints what came of it as one line:
+
+    ok             the attack succeeded             EPERM …       it failed with this errno
+    SIGSYS …       this signal ended it             other: …      it broke for another reason, which is a broken probe
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import errno
+import importlib.util
+import json
+import os
+import select
+import signal
+import sys
+from typing import Any, Dict, Sequence, Tuple
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.dirname(HERE), HERE]
+
+from pyexec import child as child_module  # noqa: E402
+from pyexec import forkserver  # noqa: E402
+from pyexec.job import Budget, Host, Plan  # noqa: E402
+from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp  # noqa: E402,F401
+
+STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
+UID_BASE = 60600
+DEADLINE_S = 10
+
+with open(os.path.join(HERE, "syscalls.json"), encoding="ascii") as _file:
+    NUMBERS: Dict[str, int] = json.load(_file)[libc.machine()]
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.syscall.restype = ctypes.c_long
+
+
+def call(name: str, *arguments: Any) -> int:
+    """Make a system call as native code would; raises OSError with the kernel's errno."""
+    typed = [ctypes.c_long(a) if isinstance(a, int) else a for a in arguments]
+    result = _libc.syscall(ctypes.c_long(NUMBERS[name]), *typed)
+    if result == -1:
+        raise OSError(ctypes.get_errno(), name)
+    return int(result)
+
+
+def load(name: str) -> Any:
+    """Return the module of one attack."""
+    spec = importlib.util.spec_from_file_location("escape_" + name, os.path.join(HERE, "escapes", name + ".py"))
+    module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
+    spec.loader.exec_module(module)  # type: ignore[union-attr]
+    return module
+
+
+def chosen(host: Host, steps: Sequence[str]) -> Host:
+    """Return the host as if it offered these steps only."""
+    return dataclasses.replace(
+        host,
+        namespaces=host.namespaces if "namespaces" in steps else (),
+        own_uids=host.own_uids and "identity" in steps,
+        landlock_abi=host.landlock_abi if "landlock" in steps else 0,
+        seccomp=host.seccomp and "seccomp" in steps,
+    )
+
+
+class Lab:
+    """One choice of layers."""
+
+    def __init__(self, steps: Sequence[str], admin: bool, target: Dict[str, Any]) -> None:
+        """Prepare what the template prepares."""
+        self._steps, self._admin, self._target = steps, admin, target
+        self._proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        self._host = chosen(layers.probe(UID_BASE, self._proc_fd), steps)
+        self._serial = 0
+
+    def serve(self) -> None:
+        """Enter the namespaces if chosen, then carry out attack after attack."""
+        namespaces.enter_template(self._host, self._proc_fd)
+        if "pid" in self._host.namespaces:
+            pid = os.fork()
+            if pid:
+                os._exit(os.waitpid(pid, 0)[1] and 1)
+        gate = namespaces.PidGate(self._proc_fd) if "pid" in self._host.namespaces else None
+        modules = {name[:-3]: load(name[:-3]) for name in os.listdir(os.path.join(HERE, "escapes")) if name.endswith(".py")}
+        reads, executes = forkserver.read_paths(), forkserver.execute_paths()
+        if "mount" in self._host.namespaces:
+            namespaces.build_tree(reads + executes)
+        print(json.dumps(dataclasses.asdict(self._host)), flush=True)
+        for line in sys.stdin:
+            print(self._one(modules[line.strip()], gate, reads, executes), flush=True)
+
+    def _one(self, module: Any, gate: Any, reads: Tuple[str, ...], executes: Tuple[str, ...]) -> str:
+        receive, send = os.pipe()
+        self._serial += 1
+        if gate is not None:
+            gate.enter_for_next_fork()
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            os.close(receive)
+            try:
+                self._confine(parent, reads, executes)
+            except BaseException as error:
+                os.write(send, ("other: confining failed: %r" % (error,)).encode())
+                os._exit(0)
+            os.write(send, self._attack(module, send).encode())
+            os._exit(0)
+        if gate is not None:
+            gate.leave()
+        os.close(send)
+        return self._result(pid, receive)
+
+    def _result(self, pid: int, receive: int) -> str:
+        pidfd = libc.syscall("pidfd_open", pid, 0)
+        late = not select.select([pidfd], [], [], DEADLINE_S)[0]
+        if late:
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+        os.close(pidfd)
+        word = b""
+        if select.select([receive], [], [], 0)[0]:
+            word = os.read(receive, 4096)
+        os.close(receive)
+        if late:
+            return "other: no end within %d s" % DEADLINE_S
+        if os.WIFSIGNALED(status):
+            return signal.Signals(os.WTERMSIG(status)).name
+        return word.decode().strip() or "other: no word, status %d" % status
+
+    def _attack(self, module: Any, send: int) -> str:
+        try:
+            module.attack(dict(self._target, call=call, word_fd=send))
+        except OSError as error:
+            return errno.errorcode.get(error.errno or 0, "other: %r" % (error,))
+        except BaseException as error:
+            return "other: %s: %s" % (type(error).__name__, error)
+        return "ok"
+
+    def _confine(self, parent: int, reads: Tuple[str, ...], executes: Tuple[str, ...]) -> None:
+        host = self._host
+        uid = UID_BASE if host.own_uids else host.uid
+        workdir = namespaces.WORKDIR if "mount" in host.namespaces else "%s/run-%s-%d-%d" % (self._target["base"], "-".join(self._steps), self._admin, self._serial)
+        budget = Budget(**self._target["budget"])
+        plan = Plan(
+            host, self._admin, uid, uid if host.own_uids else host.gid, workdir, reads, executes, 1 << 31, parent, self._proc_fd, budget
+        )
+        os.setsid()
+        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp can't be had without it
+        if "namespaces" in self._steps:
+            layers.apply(layers.OPENING, plan)
+        os.close(child_module._enter_directory(plan))
+        layers.apply([step for step in layers.CLOSING if step.module in self._steps], plan)
+
+
+if __name__ == "__main__":
+    _order = json.loads(sys.argv[1])
+    Lab(_order["steps"], _order["admin"], _order["target"]).serve()

@@ -1,0 +1,173 @@
+"""Every attack in `escapes/`: with no layer, with each layer alone, with all, and with all but one.
+
+The head of an attack's file states what must happen; a line left out means that the layer alone does not stop it:
+
+    danger: a row of the table of dangers
+    control: ok                     with no layer: a probe that could not succeed would prove nothing
+    landlock: EACCES                that layer alone, and the exact errno or signal
+    identity@root: EACCES           only where the server is root; `@user` where it is not
+    all: EPERM                      all layers, public rules
+    without seccomp: EAGAIN         all layers but the only one that stops it alone, where two others do it together
+    admin: ok                       all layers, admin rules; where it differs from `all`
+    contained: by what              for an admin attack that may succeed: why it is harmless
+
+The machine must have every layer that the tests name (PYEXEC_EXPECT_LAYERS in CI): a missing one is red.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from typing import Any, Dict, Iterator, List, Tuple
+
+import pytest
+
+import lab
+
+ESCAPES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "escapes")
+ATTACKS = sorted(name[:-3] for name in os.listdir(ESCAPES) if name.endswith(".py"))
+
+
+def claims(name: str) -> Dict[str, str]:
+    """Return the lines of an attack's head, and its first line as "claim"."""
+    with open(os.path.join(ESCAPES, name + ".py"), encoding="utf-8") as file:
+        head = ast.get_docstring(ast.parse(file.read())) or ""
+    lines = [line.partition(":") for line in head.splitlines() if ": " in line]
+    found = {key.strip(): value.strip() for key, _, value in lines}
+    found["claim"] = head.splitlines()[0]
+    return found
+
+
+class Laboratory:
+    """The lab processes of a test session, one for each choice of layers, started when first asked."""
+
+    def __init__(self, target: Dict[str, Any]) -> None:
+        self._target = target
+        self._running: Dict[Tuple[Tuple[str, ...], bool], "subprocess.Popen[str]"] = {}
+        self._hosts: Dict[Tuple[Tuple[str, ...], bool], Dict[str, Any]] = {}
+
+    def result(self, name: str, steps: Tuple[str, ...], admin: bool = False) -> str:
+        """Return what came of one attack behind these steps."""
+        process = self._process(steps, admin)
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(name + "\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    def _process(self, steps: Tuple[str, ...], admin: bool) -> "subprocess.Popen[str]":
+        key = (steps, admin)
+        if key not in self._running:
+            order = json.dumps({"steps": steps, "admin": admin, "target": self._target})
+            command = [sys.executable, "-I", lab.__file__, order]
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+            assert process.stdout is not None
+            self._hosts[key] = json.loads(process.stdout.readline())
+            self._running[key] = process
+        return self._running[key]
+
+    def available(self) -> List[str]:
+        """Return the steps that this host has."""
+        self._process(lab.STEPS, False)
+        host = self._hosts[lab.STEPS, False]
+        missing = {"namespaces": not host["namespaces"], "landlock": not host["landlock_abi"], "seccomp": not host["seccomp"]}
+        return [step for step in lab.STEPS if not missing.get(step, False)]
+
+    def close(self) -> None:
+        for process in self._running.values():
+            process.stdin.close()  # type: ignore[union-attr]
+            process.wait(20)
+            process.stdout.close()  # type: ignore[union-attr]
+
+
+@pytest.fixture(scope="session")
+def laboratory() -> Iterator[Laboratory]:
+    """Targets on the host outside the sandbox, and the labs that attack them."""
+    with tempfile.TemporaryDirectory(prefix="escape-target-") as directory, socket.socket() as tcp, socket.socket(
+        socket.AF_INET, socket.SOCK_DGRAM
+    ) as udp, socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as named:
+        os.chmod(directory, 0o755)
+        secret = os.path.join(directory, "secret.txt")
+        with open(secret, "w", encoding="ascii") as file:
+            file.write("the server's secret")
+        os.chmod(secret, 0o666)
+        base = os.path.join(directory, "base")
+        os.mkdir(base)
+        os.chmod(base, 0o711)
+        open_directory = os.path.join(directory, "open")
+        os.mkdir(open_directory)
+        os.chmod(open_directory, 0o777)
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen(128)
+        udp.bind(("127.0.0.1", 0))
+        abstract.bind("\0pyexec-escape-%d" % os.getpid())
+        abstract.listen(128)
+        named.bind(os.path.join(directory, "socket"))
+        os.chmod(os.path.join(directory, "socket"), 0o777)
+        named.listen(128)
+        victim = subprocess.Popen(["sleep", "1000"])
+        target = {
+            "secret": secret,
+            "directory": directory,
+            "open_directory": open_directory,
+            "base": base,
+            "tcp_port": tcp.getsockname()[1],
+            "udp_port": udp.getsockname()[1],
+            "abstract": "pyexec-escape-%d" % os.getpid(),
+            "socket_path": os.path.join(directory, "socket"),
+            "victim": victim.pid,
+            "budget": {"memory_bytes": 256 * 1024 * 1024},
+        }
+        running = Laboratory(target)
+        try:
+            yield running
+        finally:
+            running.close()
+            assert victim.poll() is None, "an attack ended the victim"
+            victim.kill()
+            victim.wait()
+
+
+def expected(head: Dict[str, str], key: str) -> str:
+    """Return what must come of an attack; a layer that is not named leaves it as it is without any."""
+    who = "root" if os.geteuid() == 0 else "user"
+    return head.get("%s@%s" % (key, who), head.get(key, head["control"]))
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_succeeds_without_any_layer(laboratory: Laboratory, name: str) -> None:
+    assert laboratory.result(name, ()) == expected(claims(name), "control")
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_each_layer_alone(laboratory: Laboratory, name: str) -> None:
+    head = claims(name)
+    found = {step: laboratory.result(name, (step,)) for step in laboratory.available()}
+    assert found == {step: expected(head, step) for step in found}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_contained_by_all_layers(laboratory: Laboratory, name: str) -> None:
+    head = claims(name)
+    assert laboratory.result(name, lab.STEPS) == expected(head, "all")
+    assert head["all"] != head["control"]
+    assert laboratory.result(name, lab.STEPS, admin=True) == expected(head, "admin" if "admin" in head else "all")
+    assert head.get("admin") != head["control"] or head["contained"], "an admin attack that succeeds must say why it is harmless"
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_all_layers_but_one(laboratory: Laboratory, name: str) -> None:
+    head = claims(name)
+    available = laboratory.available()
+    stoppers = {step for step in available if expected(head, step) != head["control"]}
+    for left_out in available:
+        found = laboratory.result(name, tuple(step for step in lab.STEPS if step != left_out))
+        assert not found.startswith("other"), found
+        if stoppers - {left_out}:
+            assert found != head["control"], "without %s: %s" % (left_out, found)
+        else:
+            assert found == head.get("without " + left_out, head["control"])
