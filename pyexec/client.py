@@ -97,7 +97,8 @@ class Client:
         """Send one request and return the JSON of its answer. Raises ServiceError, OSError."""
         headers = {"Content-Type": "application/json"}
         if self._api_key is not None:
-            headers["Authorization"] = "Bearer " + self._api_key
+            # http.client writes header fields as Latin-1; the key is UTF-8.
+            headers["Authorization"] = "Bearer " + self._api_key.encode("utf-8").decode("latin-1")
         data = None if body is None else json.dumps(body).encode("utf-8")
         request = urllib.request.Request(self._base_url + path, data, headers, method=method)
         try:

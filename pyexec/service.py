@@ -201,8 +201,10 @@ class Service:
     def _authenticated(self, caller: Caller, head: Head, key: Optional[str], now: Now) -> Caller:
         scheme, _, token = head.get("authorization").partition(" ")
         if key is None and scheme.lower() == "bearer":
-            # The header came as Latin-1; what was sent is most likely UTF-8.
-            key = token.strip().encode("latin-1").decode("utf-8", "replace")
+            key = token.strip()
+            # Read as Latin-1, as every header field; most clients send UTF-8.
+            with contextlib.suppress(UnicodeDecodeError):
+                key = key.encode("latin-1").decode("utf-8")
         try:
             return limits.authenticate(caller, key, self.config.admin_key)
         except AuthenticationError:

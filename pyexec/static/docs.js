@@ -1,0 +1,156 @@
+// The documentation's living parts: this server's own address, limits, modules and layers, as it states them itself.
+
+import { bytes, copy, count, el, seconds } from './dom.js';
+import { highlighted } from './highlight.js';
+import { flash } from './result.js';
+
+// A limit's name in GET /about → how it is called here, how it is written. In this order; what the server has beyond
+// these is listed after them under its own name.
+const number = (value) => value.toLocaleString('en');
+const LIMITS = {
+  rate_per_minute: ['Requests a minute, for a caller', number],
+  rate_per_day: ['Requests a day (UTC), for a caller', number],
+  max_runs: ['Scripts running at once on the whole server', number],
+  wall_s: ['Time a script may run', seconds],
+  code_chars: ['Code', (value) => count(value, 'character')],
+  stdin_bytes: ['Standard input', bytes],
+  attachments: ['Attachments', number],
+  attachment_bytes: ['Size of an attachment', bytes],
+  return_files: ['Names of files to return', number],
+  returned_file_bytes: ['Size of a returned file', bytes],
+  output_bytes: ['stdout, and stderr, before they are cut off', bytes],
+  memory_bytes: ['Memory, beyond the loaded libraries', bytes],
+  workdir_bytes: ['The script’s directory', bytes],
+  workdir_files: ['Files in it', number],
+  processes: ['Child processes of an admin script', number],
+};
+
+// The address of this service, however it is reached, without a slash at the end.
+export const BASE_URL = new URL('.', location.href.split('#')[0]).href.replace(/\/$/, '');
+
+// Return what GET /about and GET /health say; what does not answer leaves its part empty.
+export async function askServer() {
+  const [about, health] = await Promise.all([json('about'), json('health')]);
+  return { limits: {}, modules: [], libraries: health.libraries || {}, ...about, health };
+}
+
+async function json(path) {
+  try {
+    const answer = await fetch(path, { cache: 'no-store' });
+    const body = await answer.json();
+    return body.status === 'error' ? {} : body;
+  } catch {
+    return {};
+  }
+}
+
+// Put this page's own address, colours and copy buttons into the examples. Needs no server.
+export function prepareDocs() {
+  for (const node of document.querySelectorAll('.base-url')) node.textContent = BASE_URL;
+  for (const block of document.querySelectorAll('.sample')) {
+    const code = block.querySelector('code');
+    const text = code.textContent;
+    if (code.className === 'python') code.replaceChildren(...highlighted(text));
+    const button = el('button', { type: 'button', className: 'quiet', textContent: 'Copy', attributes: { 'aria-label': `Copy: ${block.dataset.title}` } });
+    button.onclick = async () => flash(button, (await copy(text)) ? 'Copied' : 'Not copied');
+    block.prepend(el('div', { className: 'sample-head' }, el('span', { textContent: block.dataset.title }), button));
+  }
+}
+
+// Fill in what the server said of itself.
+export function fillDocs(server) {
+  for (const node of document.querySelectorAll('[data-limit]')) fillLimit(node, server.limits);
+  showHealth(server);
+  fillLimits(server.limits);
+  fillModules(server.modules, server.libraries);
+  fillLayers(server);
+  fillDangers(server.health.dangers || {});
+}
+
+// A sentence's part that names a limit shows once the limit is known.
+function fillLimit(node, limits) {
+  const value = limits[node.dataset.limit];
+  if (value === undefined) return;
+  const [, write] = LIMITS[node.dataset.limit];
+  node.querySelector('b').textContent = node.dataset.plain === undefined ? write(value) : number(value);
+  node.hidden = false;
+}
+
+function showHealth({ health, version = health.version }) {
+  const place = document.getElementById('health');
+  const ready = health.status === 'ok';
+  place.className = `health ${ready ? 'ready' : 'down'}`;
+  place.textContent = ready ? `Ready · Python ${health.python}` : 'Not ready for runs';
+  if (version) document.getElementById('version').textContent = ` ${version}`;
+}
+
+function fillLimits(limits) {
+  const known = Object.keys(LIMITS).filter((name) => typeof limits[name] === 'number');
+  const others = Object.keys(limits).filter((name) => !(name in LIMITS));
+  if (!known.length) return;
+  const rows = [
+    ...known.map((name) => [LIMITS[name][0], LIMITS[name][1](limits[name])]),
+    ...others.map((name) => [name.replaceAll('_', ' '), String(limits[name])]),
+  ];
+  replace('limits-list', el('table', {},
+    el('thead', {}, el('tr', {}, headCell('What'), headCell('At most'))),
+    el('tbody', {}, ...rows.map(([name, value]) => el('tr', {}, rowHead(name), el('td', { className: 'number', textContent: value }))))));
+}
+
+function fillModules(modules, libraries) {
+  if (!modules.length) return;
+  const installed = modules.filter((name) => libraries[name]);
+  const standard = modules.filter((name) => !libraries[name]).sort((a, b) => a.localeCompare(b));
+  replace('modules-list',
+    installed.length ? el('h3', { textContent: 'Libraries' }) : null,
+    installed.length ? moduleList(installed, libraries) : null,
+    el('h3', { textContent: 'Standard library' }),
+    moduleList(standard, {}));
+}
+
+function moduleList(names, versions) {
+  return el('ul', { className: 'names' }, ...names.map((name) => el('li', {},
+    el('code', { textContent: name }),
+    versions[name] ? el('span', { className: 'muted', textContent: ` ${versions[name]}` }) : null)));
+}
+
+function fillLayers({ layers, health }) {
+  const rows = layers || (health.layers || []).map((name) => ({ name, on: true, detail: '' }));
+  if (!rows.length) return;
+  const on = rows.filter((row) => row.on);
+  const off = rows.filter((row) => !row.on);
+  replace('layers-list',
+    el('p', {}, `${count(on.length, 'layer is', 'layers are')} on at this server:`),
+    el('dl', { className: 'layers' }, ...on.flatMap(layerRow)),
+    off.length ? el('p', {}, 'Not on at this server:') : null,
+    off.length ? el('dl', { className: 'layers off' }, ...off.flatMap(layerRow)) : null);
+}
+
+function layerRow({ name, detail }) {
+  return [el('dt', { textContent: layerName(name) }), el('dd', { textContent: detail || '' })];
+}
+
+function layerName(name) {
+  return name.replaceAll('_', ' ');
+}
+
+function fillDangers(dangers) {
+  const rows = Object.entries(dangers);
+  if (!rows.length) return;
+  replace('dangers-list', el('table', {},
+    el('thead', {}, el('tr', {}, headCell('A script can’t'), headCell('because of'))),
+    el('tbody', {}, ...rows.map(([danger, layers]) => el('tr', {},
+      rowHead(danger), el('td', { textContent: layers.map(layerName).join(', ') }))))));
+}
+
+function headCell(text) {
+  return el('th', { scope: 'col', textContent: text });
+}
+
+function rowHead(text) {
+  return el('th', { scope: 'row', textContent: text });
+}
+
+function replace(id, ...children) {
+  document.getElementById(id).replaceChildren(...children.filter(Boolean));
+}

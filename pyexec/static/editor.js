@@ -1,0 +1,173 @@
+// A textarea as an editor for Python: colours behind it, line numbers beside it, and the keys that one expects.
+//
+// The textarea stays the only thing that is edited, so that undo, input methods, spelling and screen readers work as
+// in any textarea. Its own text is transparent; the same text shows in colour in a <pre> in the same grid cell. The
+// two are as large as the text, and the box around them scrolls: so they can't drift apart.
+
+import { highlight, highlighted } from './highlight.js';
+
+const INDENT = 4;
+const LONGEST_IN_COLOUR = 30000; // characters; what is longer can't be run anyway and would make typing slow
+const OPENS_BLOCK = /[:([{]$/;
+const ENDS_BLOCK = /^\s*(?:return|pass|break|continue|raise)\b/;
+
+export class Editor {
+  // Take over the elements inside `root`; `changed` is called after every change of the text.
+  constructor(root, changed) {
+    this.area = root.querySelector('textarea');
+    this.paper = root.querySelector('.paper-text');
+    this.gutter = root.querySelector('.gutter');
+    this.changed = changed;
+    this.leaving = false; // Esc was pressed: the next Tab is the browser's
+    this.area.addEventListener('input', () => this.render());
+    this.area.addEventListener('keydown', (event) => this.key(event));
+    this.area.addEventListener('beforeinput', (event) => this.newLine(event));
+    this.area.addEventListener('blur', () => { this.leaving = false; });
+    this.render();
+  }
+
+  get value() {
+    return this.area.value;
+  }
+
+  set value(text) {
+    this.area.value = text;
+    this.area.setSelectionRange(0, 0);
+    this.render();
+  }
+
+  // Draw colours and line numbers anew.
+  render() {
+    const text = this.area.value;
+    const nodes = text.length <= LONGEST_IN_COLOUR ? highlighted(text) : [document.createTextNode(text)];
+    this.paper.replaceChildren(...nodes, '\n'); // the final line break makes the last line count when it is empty
+    const lines = text.split('\n').length;
+    if (lines !== this.lines) {
+      this.lines = lines;
+      this.gutter.textContent = Array.from({ length: lines }, (_, index) => index + 1).join('\n');
+    }
+    this.changed();
+  }
+
+  // Select line `number` (from 1) and show it.
+  goToLine(number) {
+    const lines = this.area.value.split('\n');
+    const line = Math.min(Math.max(number, 1), lines.length) - 1;
+    const start = lines.slice(0, line).reduce((sum, text) => sum + text.length + 1, 0);
+    this.area.focus();
+    this.area.setSelectionRange(start, start + lines[line].length);
+    const box = this.area.closest('.editor');
+    const height = this.area.scrollHeight / lines.length;
+    box.scrollTo({ top: Math.max(0, (line + 0.5) * height - box.clientHeight / 2), left: 0 });
+    box.scrollIntoView({ block: 'nearest' });
+  }
+
+  key(event) {
+    if (event.isComposing) return;
+    const left = this.leaving;
+    if (event.key !== 'Shift') this.leaving = event.key === 'Escape';
+    if (event.ctrlKey || event.metaKey || event.altKey) {
+      if (event.key === '/' && !event.altKey) this.consume(event, () => this.toggleComment());
+    } else if (event.key === 'Tab' && !left) {
+      this.consume(event, () => (event.shiftKey ? this.outdent() : this.indent()));
+    } else if (event.key === 'Backspace' && !event.shiftKey) {
+      this.backspace(event);
+    }
+  }
+
+  consume(event, action) {
+    event.preventDefault();
+    action();
+  }
+
+  // Put `text` in place of what is between two positions, as if typed, so that undo knows it.
+  replace(start, end, text) {
+    this.area.setSelectionRange(start, end);
+    const command = text ? 'insertText' : 'delete';
+    if (start === end && !text) return;
+    if (!document.execCommand(command, false, text)) {
+      this.area.setRangeText(text, start, end, 'end');
+      this.render();
+    }
+  }
+
+  lineStart(position) {
+    return this.area.value.lastIndexOf('\n', position - 1) + 1;
+  }
+
+  // A new line is as far in as the one before; one step more after a colon or an open bracket.
+  newLine(event) {
+    if (event.inputType !== 'insertLineBreak' || event.isComposing || !event.cancelable) return;
+    const { selectionStart: start, selectionEnd: end, value } = this.area;
+    const lineStart = this.lineStart(start);
+    const line = value.slice(lineStart, start);
+    let depth = line.match(/^[ \t]*/)[0].length;
+    if (OPENS_BLOCK.test(codeOf(value.slice(0, start), line))) depth += INDENT;
+    else if (ENDS_BLOCK.test(line)) depth = Math.max(0, depth - INDENT);
+    this.consume(event, () => this.replace(start, end, '\n' + ' '.repeat(depth)));
+  }
+
+  indent() {
+    const { selectionStart: start, selectionEnd: end, value } = this.area;
+    if (value.slice(start, end).includes('\n')) {
+      this.changeLines((line) => (line ? ' '.repeat(INDENT) + line : line));
+    } else {
+      const column = start - this.lineStart(start);
+      this.replace(start, end, ' '.repeat(INDENT - (column % INDENT)));
+    }
+  }
+
+  outdent() {
+    this.changeLines((line) => line.replace(/^(?:\t| {1,4})/, ''));
+  }
+
+  toggleComment() {
+    const lines = this.selectedLines().text.split('\n').filter((line) => line.trim());
+    const off = lines.length > 0 && lines.every((line) => /^\s*#/.test(line));
+    this.changeLines((line) => {
+      if (!line.trim()) return line;
+      return off ? line.replace(/^(\s*)# ?/, '$1') : line.replace(/^(\s*)/, '$1# ');
+    });
+  }
+
+  // The lines that the selection touches; one that it only ends in front of does not count.
+  selectedLines() {
+    const { selectionStart, selectionEnd, value } = this.area;
+    const start = this.lineStart(selectionStart);
+    const last = selectionEnd > selectionStart && value[selectionEnd - 1] === '\n' ? selectionEnd - 1 : selectionEnd;
+    const stop = value.indexOf('\n', last);
+    const end = stop < 0 ? value.length : stop;
+    return { start, end, text: value.slice(start, end) };
+  }
+
+  changeLines(change) {
+    const { start, end, text } = this.selectedLines();
+    const { selectionStart, selectionEnd } = this.area;
+    const before = text.split('\n');
+    const after = before.map(change);
+    if (after.join('\n') === text) return;
+    this.replace(start, end, after.join('\n'));
+    const firstMoved = after[0].length - before[0].length;
+    const allMoved = after.join('\n').length - text.length;
+    this.area.setSelectionRange(Math.max(start, selectionStart + firstMoved), Math.max(start, selectionEnd + allMoved));
+  }
+
+  // Within the indentation, go back a whole step.
+  backspace(event) {
+    const { selectionStart: start, selectionEnd: end, value } = this.area;
+    const before = value.slice(this.lineStart(start), start);
+    if (start !== end || before.length < 2 || before.trim() || before.includes('\t')) return;
+    const step = before.length % INDENT || INDENT;
+    if (step > 1) this.consume(event, () => this.replace(start - step, start, ''));
+  }
+}
+
+// Return a line without comment and spaces at its end; `source` ends with that line. Empty inside a string.
+function codeOf(source, line) {
+  if (source.length > LONGEST_IN_COLOUR) return line.trimEnd();
+  const spans = highlight(source);
+  while (spans.length && (spans[spans.length - 1][0] === 'comment' || !spans[spans.length - 1][1].trim())) spans.pop();
+  if (!spans.length) return '';
+  const [kind, text] = spans[spans.length - 1];
+  return kind === 'string' ? '' : text.trimEnd();
+}

@@ -1,0 +1,278 @@
+// What came back, as elements: the answer of a run, or an error in words that say what to do.
+//
+// A script's output is hostile text: it goes into the page as text only, and its files only as downloads, as pictures
+// of four raster formats known by their first bytes, or as PDF. Never as HTML or SVG, which could run scripts here.
+
+import { bytes, bytesOf, copy, count, el, seconds, wait } from './dom.js';
+
+const LONGEST_SHOWN = 200000; // characters of output on the page; all of it can be downloaded
+const LONGEST_PREVIEW = 4000; // characters of a returned text file
+const SIGNALS = { 4: 'SIGILL', 6: 'SIGABRT', 7: 'SIGBUS', 8: 'SIGFPE', 9: 'SIGKILL', 11: 'SIGSEGV', 13: 'SIGPIPE', 15: 'SIGTERM', 24: 'SIGXCPU', 25: 'SIGXFSZ', 31: 'SIGSYS' };
+const MAGIC = [
+  ['image/png', /^\x89PNG\r\n\x1a\n/],
+  ['image/jpeg', /^\xff\xd8\xff/],
+  ['image/gif', /^GIF8[79]a/],
+  ['image/webp', /^RIFF[^]{4}WEBP/],
+  ['application/pdf', /^%PDF-/],
+];
+
+let objectUrls = [];
+
+function objectUrl(content, type) {
+  const url = URL.createObjectURL(new Blob([content], { type }));
+  objectUrls.push(url);
+  return url;
+}
+
+// Let go of the files of the run before.
+export function forgetFiles() {
+  objectUrls.forEach((url) => URL.revokeObjectURL(url));
+  objectUrls = [];
+}
+
+// Return what an answer says, whatever it is: { ok, title, parts }. `context` is { limits, code, goToLine }.
+export function describe(answer, context) {
+  const details = answer.execution_details;
+  if (answer.status === 'success' && details) {
+    return { ...verdict(details), parts: [hint(details), ...outputs(answer, context)] };
+  }
+  const { title, advice } = problem(answer, context);
+  return { ok: false, title, parts: [el('div', { className: 'advice' }, ...advice), ...(details ? outputs(answer, context) : [])] };
+}
+
+function verdict({ exit_code: code }) {
+  if (code === 0) return { ok: true, title: 'Finished' };
+  if (code < 0) return { ok: false, title: `Killed by signal ${-code}${SIGNALS[-code] ? ` (${SIGNALS[-code]})` : ''}` };
+  return { ok: false, title: `Ended with exit code ${code}` };
+}
+
+// A word of help for what newcomers meet first.
+function hint({ success, stderr }) {
+  if (success) return null;
+  if (/^EOFError: EOF when reading a line/m.test(stderr)) return advice('The script asked for more input than there was. Fill in “Standard input”.');
+  const missing = /^FileNotFoundError: .*: '([^']+)'/m.exec(stderr);
+  if (missing) return advice(`There is no file “${missing[1]}” in the script’s directory. Attach it, or correct the name.`);
+  return null;
+}
+
+function advice(text) {
+  return el('div', { className: 'advice' }, el('p', { textContent: text }));
+}
+
+function paragraph(...children) {
+  return el('p', {}, ...children);
+}
+
+// ---- Errors -------------------------------------------------------------------------------------------------------
+
+// Return the title and the advice for an error of the contract; `retryAfter` adds a countdown.
+function problem({ error_details: error = {} }, { limits, code, goToLine }) {
+  const words = paragraph(error.message || 'The server gave no reason.');
+  const nextDay = /daily/i.test(error.message || '');
+  const known = {
+    ValidationError: () => ['The request is not valid', [words]],
+    ForbiddenImportError: () => [
+      `Import not allowed: ${(error.modules || []).join(', ') || 'a module'}`,
+      [forbidden(error.modules || []), lineButton(importLine(code, error.modules || []), goToLine)],
+    ],
+    TimeoutError: () => [
+      limits.wall_s ? `Ended after ${seconds(limits.wall_s)}, the time limit` : 'Ended at the time limit',
+      [paragraph('What it had printed by then is below. Give it less to do, or look for a loop that never ends.')],
+    ],
+    ResourceLimitError: () => [`Ended: too much ${error.resource || 'of a resource'}`, [words, paragraph('What it had printed by then is below. Make it do with less.')]],
+    AuthenticationError: () => ['The admin key is not right', [paragraph('Correct it, or empty the field to run without it. Each wrong key counts as a run.')]],
+    PayloadTooLarge: () => ['Too much to send', [words, paragraph('Attach smaller files, or shorten the standard input.')]],
+    RateLimitExceeded: () => [
+      nextDay ? 'No runs left today' : 'Too many runs in a minute',
+      [words, nextDay ? paragraph('The count starts again at midnight UTC.') : null],
+    ],
+    ServerBusy: () => ['The server is busy', [words, paragraph('This did not count as a run.')]],
+    InternalServerError: () => [
+      'The server failed',
+      [paragraph('It is not your script’s fault, and it did not count as a run. Try once more; if it stays so, tell who runs this server the id ', el('code', { textContent: error.id || 'in the message' }), '.')],
+    ],
+  };
+  const [title, children] = (known[error.type] || (() => [error.type || 'An error', [words]]))();
+  return { title, advice: children };
+}
+
+function forbidden(modules) {
+  return paragraph(
+    modules.length === 1 ? 'Public scripts may not import it. ' : 'Public scripts may not import them. ',
+    el('a', { href: '#modules', textContent: 'See the modules they may import' }),
+    ', or give the admin key if you have it.');
+}
+
+// Return the line of the first import of one of the modules, 0 if none is seen.
+function importLine(code, modules) {
+  const names = modules.map((name) => name.replace(/[^\w.]/g, '').replaceAll('.', '\\.'));
+  const statement = new RegExp(`^[^#]*(?:\\bimport\\b|\\bfrom\\b|__import__).*\\b(?:${names.join('|')})\\b`);
+  return names.length ? code.split('\n').findIndex((line) => statement.test(line)) + 1 : 0;
+}
+
+function lineButton(line, goToLine) {
+  return line ? el('button', { type: 'button', className: 'quiet', textContent: `Go to line ${line}`, onclick: () => goToLine(line) }) : null;
+}
+
+// Return a description of what went wrong before any answer of the contract came.
+export function describeFailure(title, ...sentences) {
+  return { ok: false, title, parts: [el('div', { className: 'advice' }, ...sentences.map((text) => paragraph(text)))] };
+}
+
+// Return an element that counts down, and calls `done` at the end. `stop()` ends it early.
+export function countdown(total, done) {
+  const clock = el('span', { className: 'clock', textContent: wait(total) });
+  const element = paragraph('You can run again in ', clock, '.');
+  const end = performance.now() + total * 1000;
+  const timer = setInterval(() => {
+    const left = Math.ceil((end - performance.now()) / 1000);
+    if (left > 0) {
+      clock.textContent = wait(left);
+      return;
+    }
+    clearInterval(timer);
+    element.replaceChildren('You can run again now.');
+    done();
+  }, 250);
+  return { element, stop: () => clearInterval(timer) };
+}
+
+// ---- Output -------------------------------------------------------------------------------------------------------
+
+function outputs(answer, context) {
+  const details = answer.execution_details;
+  const files = Object.entries(details.output_files || {});
+  const silent = !details.stdout && !details.stderr;
+  return [
+    facts(details),
+    details.stdout ? stream('stdout', details.stdout, details.stdout_truncated, context) : null,
+    details.stderr ? stream('stderr', details.stderr, details.stderr_truncated, context) : null,
+    silent ? el('p', { className: 'muted', textContent: 'Nothing was printed.' }) : null,
+    files.length ? el('section', { className: 'files' }, el('h3', { textContent: 'Files' }), ...files.map(([name, file]) => fileCard(name, file))) : null,
+    rawAnswer(answer),
+  ];
+}
+
+function facts(details) {
+  const rows = [
+    ['Exit code', details.exit_code === null ? 'none' : String(details.exit_code)],
+    ['Time', seconds(details.execution_duration_sec)],
+    details.cpu_time_sec === undefined ? null : ['CPU', seconds(details.cpu_time_sec)],
+    details.peak_memory_bytes ? ['Memory', bytes(details.peak_memory_bytes)] : null,
+  ];
+  return el('dl', { className: 'facts' }, ...rows.filter(Boolean).map(([name, value]) => (
+    el('div', {}, el('dt', { textContent: name }), el('dd', { textContent: value })))));
+}
+
+function stream(name, text, truncated, { limits, goToLine }) {
+  const url = objectUrl(text, 'text/plain;charset=utf-8');
+  const line = name === 'stderr' ? lastLine(text) : 0;
+  const shown = text.length > LONGEST_SHOWN ? text.slice(0, LONGEST_SHOWN) : text;
+  return el('section', { className: `stream ${name}` },
+    el('div', { className: 'stream-head' },
+      el('h3', { textContent: name }),
+      lineButton(line, goToLine),
+      copyButton(text, name),
+      el('a', { className: 'quiet', href: url, download: `${name}.txt`, textContent: 'Download', attributes: { 'aria-label': `Download ${name}` } })),
+    el('pre', { tabIndex: 0, textContent: shown, attributes: { role: 'group', 'aria-label': name } }),
+    shown === text ? null : el('p', { className: 'warning', textContent: `The first ${count(LONGEST_SHOWN, 'character')} are shown; the download has all ${text.length.toLocaleString('en')}.` }),
+    truncated ? el('p', { className: 'warning', textContent: truncation(name, limits) }) : null);
+}
+
+function truncation(name, { output_bytes: limit }) {
+  return `${name} was cut off${limit ? ` at ${bytes(limit)}` : ''}: the script printed more than the server keeps, and the rest is lost.`;
+}
+
+// Return the script's line that a traceback ends in, 0 if there is no traceback.
+function lastLine(text) {
+  const lines = [...text.matchAll(/^\s*File "(?:.*\/)?script\.py", line (\d+)/gm)];
+  return lines.length ? Number(lines[lines.length - 1][1]) : 0;
+}
+
+function copyButton(text, name) {
+  const button = el('button', { type: 'button', className: 'quiet', textContent: 'Copy', attributes: { 'aria-label': `Copy ${name}` } });
+  button.onclick = async () => flash(button, (await copy(text)) ? 'Copied' : 'Not copied');
+  return button;
+}
+
+// Show another word on a button for a moment.
+export function flash(button, text) {
+  const before = button.dataset.text || button.textContent;
+  button.dataset.text = before;
+  button.textContent = text;
+  clearTimeout(Number(button.dataset.timer));
+  button.dataset.timer = setTimeout(() => { button.textContent = before; }, 1600);
+}
+
+function fileCard(name, file) {
+  if (file.content_base64 === undefined) {
+    const size = file.size_bytes === undefined ? '' : ` It has ${bytes(file.size_bytes)}.`;
+    return el('article', { className: 'file failed' }, fileName(name), el('p', { className: 'warning', textContent: `${file.error}${size}` }));
+  }
+  const content = bytesOf(file.content_base64);
+  const type = typeOf(content);
+  const baseName = name.split('/').pop();
+  const download = objectUrl(content, 'application/octet-stream');
+  return el('article', { className: 'file' },
+    el('div', { className: 'file-head' },
+      fileName(name),
+      el('span', { className: 'muted', textContent: bytes(content.length) }),
+      type === 'application/pdf' ? pdfLink(content, name) : null,
+      el('a', { className: 'button small', href: download, download: baseName, textContent: 'Download', attributes: { 'aria-label': `Download ${name}` } })),
+    type.startsWith('image/') ? picture(content, type, name) : null,
+    type === 'text/plain' ? preview(content, name) : null);
+}
+
+function fileName(name) {
+  return el('h4', {}, el('bdi', { textContent: name }));
+}
+
+// Return the type that the first bytes tell, never one that could run a script in this page.
+function typeOf(content) {
+  const head = String.fromCharCode(...content.subarray(0, 16));
+  const found = MAGIC.find(([, expression]) => expression.test(head));
+  if (found) return found[0];
+  return isText(content) ? 'text/plain' : 'application/octet-stream';
+}
+
+function isText(content) {
+  if (content.length === 0 || content.includes(0)) return false;
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(content);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function pdfLink(content, name) {
+  return el('a', { className: 'button small', href: objectUrl(content, 'application/pdf'), target: '_blank', rel: 'noopener', textContent: 'Open', attributes: { 'aria-label': `Open ${name} in a new tab` } });
+}
+
+function picture(content, type, name) {
+  const caption = el('figcaption', { className: 'muted' });
+  const image = el('img', { alt: `Returned picture ${name}`, src: objectUrl(content, type) });
+  image.onload = () => { caption.textContent = `${image.naturalWidth} × ${image.naturalHeight} pixels`; };
+  image.onerror = () => {
+    image.remove();
+    caption.textContent = 'Your browser can’t show this picture; download it to look at it.';
+  };
+  return el('figure', {}, image, caption);
+}
+
+function preview(content, name) {
+  const text = new TextDecoder().decode(content);
+  const shown = text.slice(0, LONGEST_PREVIEW);
+  return el('div', {},
+    el('pre', { tabIndex: 0, textContent: shown, attributes: { role: 'group', 'aria-label': `Content of ${name}` } }),
+    shown === text ? null : el('p', { className: 'muted', textContent: 'This is the beginning; the download has all of it.' }));
+}
+
+// The answer as it came, for who writes a client; long contents are cut so that it stays readable.
+function rawAnswer(answer) {
+  const shorten = (key, value) => (typeof value === 'string' && value.length > 400 ? `${value.slice(0, 200)}… (${count(value.length, 'character')})` : value);
+  const pre = el('pre', { tabIndex: 0, attributes: { role: 'group', 'aria-label': 'The answer as JSON' } });
+  const details = el('details', { className: 'raw' }, el('summary', { textContent: 'The answer as JSON' }), pre);
+  details.ontoggle = () => { pre.textContent = JSON.stringify(answer, shorten, 2); };
+  return details;
+}

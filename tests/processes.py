@@ -1,0 +1,69 @@
+"""What runs on this machine, read from /proc; for tests that say what is left and what isn't."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Callable, Dict, List
+
+
+def parents() -> Dict[int, int]:
+    """Return pid → parent pid of every process that is no zombie."""
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open("/proc/%s/stat" % name, "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue  # ended between two looks
+            if fields[0] not in (b"Z", b"X"):
+                found[int(name)] = int(fields[1])
+    return found
+
+
+def descendants(pid: int) -> List[int]:
+    """Return every process below one, in the order of their ids."""
+    table = parents()
+    found = {pid}
+    while True:
+        more = {child for child, parent in table.items() if parent in found} - found
+        if not more:
+            return sorted(found - {pid})
+        found |= more
+
+
+def command(pid: int) -> str:
+    """Return a process's command line, "" if it is gone."""
+    try:
+        with open("/proc/%d/cmdline" % pid, "rb") as file:
+            return file.read().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def await_that(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Return as soon as a condition holds; fail if it doesn't in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come about within %g s" % seconds
+        time.sleep(0.01)
+
+
+def anyone_left(pids: List[int]) -> List[int]:
+    """Return those that still run."""
+    alive = parents()
+    return [pid for pid in pids if pid in alive]
+
+
+def settled(read: Callable[[], Any], still_s: float = 0.3) -> Any:
+    """Return a value once it has not changed for a while; children come and go for some milliseconds after a run."""
+    deadline = time.monotonic() + 20
+    value, since = read(), time.monotonic()
+    while time.monotonic() - since < still_s:
+        assert time.monotonic() < deadline, "it does not settle"
+        time.sleep(0.02)
+        found = read()
+        if found != value:
+            value, since = found, time.monotonic()
+    return value

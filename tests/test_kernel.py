@@ -1,0 +1,256 @@
+"""The confinement's pure parts: call numbers, seccomp programs over the whole call table, Landlock's masks, rlimits."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import resource
+import subprocess
+from typing import Dict, List
+
+import pytest
+from hypothesis import given, settings, strategies
+
+from pyexec.job import Budget, Host, Plan
+from pyexec.kernel import bpf, calls, landlock, layers, libc, rlimits, seccomp
+
+MACHINES = ("x86_64", "aarch64")
+X32_BIT = 0x40000000
+EPERM, ENOSYS = bpf.errno_action(errno.EPERM), bpf.errno_action(errno.ENOSYS)
+
+with open(os.path.join(os.path.dirname(__file__), "syscalls.json"), encoding="ascii") as _file:
+    TABLES: Dict[str, Dict[str, int]] = json.load(_file)
+
+
+@pytest.mark.parametrize("column,machine", list(enumerate(MACHINES)))
+def test_numbers_are_those_of_the_full_table(column: int, machine: str) -> None:
+    for name, numbers in calls.CALLS.items():
+        assert numbers[column] == TABLES[machine].get(name), name
+
+
+def _headers(machine: str) -> Dict[str, int]:
+    """Return the call table of the kernel headers that Debian installs for a machine."""
+    include = {"x86_64": ["/usr/include", "/usr/include/x86_64-linux-gnu"], "aarch64": ["/usr/aarch64-linux-gnu/include"]}
+    flags = ["-I" + path for path in include[machine]] + (["-D__x86_64__"] if machine == "x86_64" else ["-U__x86_64__"])
+    command = ["cpp", "-dM", "-nostdinc"] + flags
+    text = subprocess.run(command, input=b"#include <asm/unistd.h>\n", stdout=subprocess.PIPE, check=True).stdout.decode()
+    raw = dict(re.findall(r"#define __NR(\w+) (\S+)", text))
+
+    def resolve(value: str) -> int:
+        return int(value) if value.isdigit() else resolve(raw[value[len("__NR") :]])
+
+    known = {name[1:]: value for name, value in raw.items() if name.startswith("_")}
+    return {name: resolve(value) for name, value in known.items() if value.isdigit() or value[len("__NR") :] in raw}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_full_table_is_that_of_the_kernel_headers(machine: str) -> None:
+    found = _headers(machine)
+    assert len(found) > 290
+    for name, number in TABLES[machine].items():
+        assert found.get(name, number) == number, name
+    assert set(calls.CALLS) & set(found) == {name for name in calls.CALLS if name in TABLES[machine]}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("admin,contained", [(False, True), (False, False), (True, False), (True, True)])
+def test_filter_allows_what_the_policy_says_and_nothing_else(machine: str, admin: bool, contained: bool) -> None:
+    program = seccomp.program(admin, contained, machine)
+    policy = seccomp.allowed(admin, contained, machine)
+    arch = bpf.AUDIT_ARCH[machine]
+    absent = set(seccomp._ABSENT.split()) - set(policy)
+    for name, number in TABLES[machine].items():
+        # Arguments that satisfy each check of the policy, so that what remains is the call itself.
+        arguments = [0] * 6
+        for check in policy.get(name, ()):
+            arguments[check.index] = check.values[0]
+        want = bpf.RET_ALLOW if name in policy else ENOSYS if name in absent else EPERM
+        assert bpf.simulate(program, arch, number, arguments) == want, name
+        assert bpf.simulate(program, arch, number | X32_BIT, arguments) == EPERM, "x32 " + name
+        for other in (set(bpf.AUDIT_ARCH.values()) | {0x40000003, 0x40000028}) - {arch}:
+            assert bpf.simulate(program, other, number, arguments) == bpf.RET_KILL_PROCESS
+    for number in (-1, 1 << 20, 0x7FFFFFFF, max(TABLES[machine].values()) + 100):
+        assert bpf.simulate(program, arch, number) == EPERM
+
+
+@pytest.mark.parametrize(
+    "name,good,bad",
+    [
+        ("openat", [0, 0, 0o102], [0, 0, 0o20200002]),
+        ("fcntl", [3, 1030], [3, 8]),  # F_SETOWN
+        ("fcntl", [3, 4], [3, 10]),  # F_SETSIG
+        ("ioctl", [0, 0x5401], [0, 0x5412]),  # TIOCSTI
+        ("prlimit64", [0, 7, 0, 1], [1, 7, 0, 1]),
+        ("prlimit64", [0, 7, 0, 1], [0, 7, 1, 0]),
+        ("prlimit64", [0, 7, 0, 1], [0, 7, 1 << 32, 0]),
+    ],
+)
+@pytest.mark.parametrize("machine", MACHINES)
+def test_arguments_are_looked_at(machine: str, name: str, good: List[int], bad: List[int]) -> None:
+    program, arch = seccomp.program(False, True, machine), bpf.AUDIT_ARCH[machine]
+    number = TABLES[machine][name]
+    assert bpf.simulate(program, arch, number, good) == bpf.RET_ALLOW
+    assert bpf.simulate(program, arch, number, bad) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("flag", [1 << bit for bit in (7, 15, 17, 25, 26, 27, 28, 29, 30)])
+def test_no_clone_makes_a_namespace_or_a_sibling(machine: str, flag: int) -> None:
+    program, arch = seccomp.program(True, True, machine), bpf.AUDIT_ARCH[machine]
+    clone = TABLES[machine]["clone"]
+    assert bpf.simulate(program, arch, clone, [0x11]) == bpf.RET_ALLOW
+    assert bpf.simulate(program, arch, clone, [0x11 | flag]) == EPERM
+    assert bpf.simulate(program, arch, TABLES[machine]["clone3"], [0]) == ENOSYS
+
+
+def test_few_calls_are_allowed() -> None:
+    """The count is a promise: a call more is a decision, made here as well."""
+    assert {m: len(seccomp.allowed(False, True, m)) for m in MACHINES} == {"x86_64": 58, "aarch64": 50}
+    assert {m: len(seccomp.allowed(True, True, m)) for m in MACHINES} == {"x86_64": 150, "aarch64": 124}
+
+
+def test_every_group_has_a_reason_and_no_call_stands_twice() -> None:
+    groups = seccomp.policy(True, True)
+    assert all(group.reason and group.calls for group in groups)
+    names = [name for group in groups for name, _ in group.calls]
+    assert len(names) == len(set(names))
+
+
+_rules = strategies.lists(
+    strategies.tuples(
+        strategies.integers(0, 600),
+        strategies.lists(
+            strategies.tuples(
+                strategies.integers(0, 5),
+                strategies.sampled_from([32, 64]),
+                strategies.sampled_from([0xFF, 0xFFFFFFFF, 0xFFFF0000]),
+                strategies.lists(strategies.integers(0, 255), min_size=1, max_size=3),
+            ),
+            max_size=3,
+        ),
+        strategies.sampled_from([bpf.RET_ALLOW, EPERM, ENOSYS]),
+    ),
+    max_size=40,
+    unique_by=lambda rule: rule[0],
+)
+
+
+@settings(deadline=None)
+@given(_rules, strategies.integers(0, 600), strategies.lists(strategies.integers(0, 2**64 - 1), min_size=6, max_size=6))
+def test_assembled_program_means_its_rules(rules: list, nr: int, arguments: List[int]) -> None:
+    made = [
+        bpf.Rule(number, tuple(bpf.Check(i, w, m, tuple(v & m for v in vs)) for i, w, m, vs in checks), action)
+        for number, checks, action in rules
+    ]
+    want = ENOSYS
+    for rule in made:
+        if rule.nr == nr:
+            holds = all(
+                (arguments[c.index] & (2**c.width - 1)) & c.mask in c.values
+                if c.width == 32
+                else arguments[c.index] & c.mask in c.values
+                for c in rule.checks
+            )
+            want = rule.action if holds else ENOSYS
+    arch = bpf.AUDIT_ARCH["x86_64"]
+    assert bpf.simulate(bpf.assemble(arch, made, ENOSYS), arch, nr, arguments) == want
+
+
+def test_assembler_refuses_nonsense() -> None:
+    allow = bpf.Rule(1, (), bpf.RET_ALLOW)
+    with pytest.raises(ValueError, match="two rules"):
+        bpf.assemble(0, [allow, allow], EPERM)
+    with pytest.raises(ValueError, match="instructions"):
+        bpf.assemble(0, [bpf.Rule(n, (), bpf.RET_ALLOW) for n in range(5000)], EPERM)
+    with pytest.raises(ValueError, match="errno"):
+        bpf.errno_action(0)
+    with pytest.raises(ValueError, match="low 32 bits"):
+        bpf.assemble(0, [bpf.Rule(1, (bpf.Check(0, 64, 2**64 - 1, (0, 1 << 32)),), bpf.RET_ALLOW)], EPERM)
+    with pytest.raises(ValueError, match="runs off"):
+        bpf.simulate([bpf.Instruction(bpf.LOAD_WORD, 0, 0, 0)], 0, 0)
+    with pytest.raises(ValueError, match="unknown"):
+        bpf.simulate([bpf.Instruction(0xFF, 0, 0, 0)], 0, 0)
+
+
+def test_landlock_handles_all_rights_of_each_abi() -> None:
+    """Source: the table of ABI versions in Documentation/userspace-api/landlock.rst."""
+    bits = [bin(landlock.handled(abi)[0]).count("1") for abi in range(1, 8)]
+    assert bits == [13, 14, 15, 15, 16, 16, 16]
+    assert [landlock.handled(abi)[1] for abi in (3, 4)] == [0, 3]
+    assert [landlock.handled(abi)[2] for abi in (5, 6)] == [0, 3]
+    assert [landlock.handled(abi)[3] for abi in (1, 4, 6)] == [8, 16, 24]
+    with pytest.raises(ValueError):
+        landlock.handled(0)
+
+
+def _host(**given: object) -> Host:
+    known: dict = dict(uid=1000, gid=1000, own_uids=False, namespaces=(), landlock_abi=7, seccomp=True, refusals={})
+    known.update(given)
+    return Host(**known)
+
+
+def _plan(host: Host, admin: bool) -> Plan:
+    return Plan(host, admin, 1000, 1000, "/work", (), (), 10**9, 1, 4, Budget())
+
+
+@pytest.mark.parametrize(
+    "host,public,admin",
+    [
+        (_host(uid=0, own_uids=True), 1, 11),
+        (_host(uid=0, own_uids=True, namespaces=("pid",)), 1, 12),
+        (_host(namespaces=("user", "pid")), 1, 12),
+        (_host(), None, None),  # the uid is shared with others on the machine: a limit would count them too
+        (_host(uid=0, namespaces=("user",)), None, None),  # measured: it stops nothing for uid 0
+    ],
+)
+def test_processes_are_limited_where_the_count_is_the_runs_own(host: Host, public: object, admin: object) -> None:
+    assert rlimits.values(_plan(host, False)).get(resource.RLIMIT_NPROC) == public
+    assert rlimits.values(_plan(host, True)).get(resource.RLIMIT_NPROC) == admin
+
+
+def test_signals_pass_the_filter_only_where_another_layer_holds_them() -> None:
+    assert _plan(_host(landlock_abi=6), True).signals_contained
+    assert _plan(_host(landlock_abi=0, namespaces=("pid",)), True).signals_contained
+    assert _plan(_host(landlock_abi=0, own_uids=True), True).signals_contained
+    assert not _plan(_host(landlock_abi=5), True).signals_contained
+    assert "kill" not in seccomp.allowed(True, False, "x86_64")
+
+
+@pytest.mark.parametrize(
+    "host,dangers",
+    [
+        (_host(), []),
+        (_host(landlock_abi=0, namespaces=("mount", "pid")), []),
+        (_host(landlock_abi=0), ["read or write the host's files"]),
+        (_host(seccomp=False, namespaces=("mount", "pid", "network", "ipc")), ["attack the kernel"]),
+    ],
+)
+def test_floor(host: Host, dangers: List[str]) -> None:
+    assert [danger.name for danger in layers.uncovered(host)] == dangers
+
+
+def test_every_danger_names_real_layers() -> None:
+    known = {layer.name for layer in layers.LAYERS}
+    for danger in layers.DANGERS:
+        assert set(danger.stopped_by) <= known and danger.remedy
+
+
+def test_calls_report_their_failure() -> None:
+    with pytest.raises(OSError) as caught:
+        libc.syscall("close_range", 10, 5, 0)
+    assert (caught.value.errno, caught.value.filename) == (errno.EINVAL, "close_range")
+    with pytest.raises(OSError):
+        libc.prctl(12345)
+    with pytest.raises(OSError) as absent:
+        libc.mount("x", "/nonexistent", "tmpfs", 0)
+    assert absent.value.errno in (errno.ENOENT, errno.EPERM)
+
+
+def test_unknown_machines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    with pytest.raises(OSError, match="riscv64"):
+        libc.machine()
+
+

@@ -1,0 +1,301 @@
+"""What a run can and can't do, end to end over HTTP: native code behind the admin key, neighbours, budgets, leaks.
+
+The control of each native attack is the escape of the same name in `escapes/`, which succeeds with no layer on.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import pytest
+
+from conftest import in_threads
+from processes import await_that, command, descendants, settled
+from pyexec.client import ServiceError
+
+NATIVE = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def raw(result):
+    print('ok' if result >= 0 else os.strerror(ctypes.get_errno()))
+"""
+DENIED = {"Permission denied", "No such file or directory", "Operation not permitted", "No such process"}
+
+
+@pytest.fixture
+def secret(tmp_path):
+    path = tmp_path / "secret.txt"
+    path.write_text("secret")
+    return path
+
+
+def test_native_code_reads_no_file_outside(server, secret) -> None:
+    for path in (secret, "/etc/passwd", "/proc/1/environ", "/proc/self/environ", "/root", "/sys/kernel"):
+        said = server.admin.execute(NATIVE + "raw(libc.open(%r.encode(), 0))" % str(path)).stdout.strip()
+        assert said in DENIED, path
+    with open(secret, encoding="ascii") as file:  # the control: it is there, and readable
+        assert file.read() == "secret"
+
+
+def test_native_code_opens_no_socket(server) -> None:
+    for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, 16, 17, 40):
+        assert server.admin.execute(NATIVE + "raw(libc.socket(%d, 1, 0))" % family).stdout.strip() in DENIED
+
+
+def test_native_code_does_not_signal_the_server(server) -> None:
+    for pid in [server.process.pid] + descendants(server.process.pid):
+        assert server.admin.execute(NATIVE + "raw(libc.kill(%d, 0))" % pid).stdout.strip() in DENIED
+    os.kill(server.process.pid, 0)  # the control: it is there
+
+
+def test_no_process_outlives_its_run(server) -> None:
+    code = """
+import subprocess, os
+for _ in range(4):
+    subprocess.Popen(['sleep', '987'], stdout=subprocess.DEVNULL)
+if os.fork() == 0:
+    while True: pass
+print('started')
+"""
+    before = settled(lambda: len(descendants(server.process.pid)))
+    assert server.admin.execute(code).stdout == "started\n"
+    await_that(lambda: not [pid for pid in descendants(server.process.pid) if "sleep" in command(pid)])
+    assert settled(lambda: len(descendants(server.process.pid))) == before
+
+
+def test_output_held_open_by_a_grandchild_delays_no_answer(server) -> None:
+    started = time.monotonic()
+    server.admin.execute("import subprocess; subprocess.Popen(['sleep', '987'])")
+    assert time.monotonic() - started < 4  # the limit of a run is 5
+
+
+@pytest.mark.parametrize("escape", ["os.setsid()", "os.setpgid(0, 0)", "os.unshare(0x10000000)"])
+def test_no_run_leaves_its_group(server, escape) -> None:
+    result = server.admin.execute("import os\nif os.fork() == 0:\n    %s\n    print('escaped')" % escape)
+    assert "escaped" not in result.stdout
+
+
+def test_process_bombs_stay_small_and_neighbours_run_on(server) -> None:
+    bomb = """
+import os, time
+started = 0
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(30)
+        started += 1
+except OSError as error:
+    print(started)
+"""
+
+    def one(place: int) -> object:
+        if place < 3:
+            return server.admin.execute(bomb).stdout
+        return server.client.execute("print(sum(range(1000)))").stdout
+
+    results = in_threads(5, one)
+    assert results[3:] == ["499500\n"] * 2
+    for said in results[:3]:
+        if isinstance(said, ServiceError):
+            assert said.document["error_details"]["resource"] == "processes"
+        else:
+            assert 0 < int(said) <= 10
+
+
+def test_admin_may_start_ten_processes(server) -> None:
+    code = """
+import subprocess
+running = [subprocess.Popen(['sleep', '0.2']) for _ in range(10)]
+print([p.wait() for p in running])
+"""
+    assert server.admin.execute(code).stdout == str([0] * 10) + "\n"
+
+
+def test_public_scripts_start_no_process_and_no_thread(server) -> None:
+    code = "import numpy, random\n%s"
+    for attempt in ("numpy.__builtins__['__import__']('os').fork()", "random._os.fork()"):
+        with pytest.raises((ServiceError, AssertionError)):
+            assert not server.client.execute(code % attempt).success
+            raise AssertionError("contained")
+
+
+def test_memory_is_bounded(server) -> None:
+    result = server.client.execute("x = bytearray(700 * 1024 * 1024)\nprint(len(x))")
+    assert not result.success and "MemoryError" in result.stderr
+    assert server.client.execute("x = bytearray(300 * 1024 * 1024)\nprint(len(x))").success
+
+
+def test_memory_of_all_processes_together_is_bounded(server) -> None:
+    code = """
+import os, time
+for _ in range(5):
+    if os.fork() == 0:
+        x = bytearray(300 * 1024 * 1024)
+        for place in range(0, len(x), 4096):
+            x[place] = 1
+        time.sleep(10)
+time.sleep(10)
+"""
+    with pytest.raises(ServiceError) as caught:
+        server.admin.execute(code)
+    details = caught.value.document["error_details"]
+    assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", "memory", 512 * 1024 * 1024)
+    assert caught.value.document["execution_details"]["success"] is False
+
+
+def test_directory_is_bounded(server) -> None:
+    fill = "with open('big', 'wb') as f:\n    for _ in range(200): f.write(bytes(1 << 20))"
+    with_error = _stopped(server, fill)
+    assert "No space left" in with_error or "File too large" in with_error or "disk" in with_error
+    many = _stopped(server, "for n in range(5000): open(str(n), 'w').close()")
+    assert "No space left" in many or "files" in many
+    sparse = _stopped(server, "f = open('s', 'wb'); f.seek(1 << 40); f.write(b'x'); f.close()")
+    assert "File too large" in sparse or "No space left" in sparse
+
+
+def _stopped(server, code: str) -> str:
+    try:
+        result = server.client.execute(code)
+    except ServiceError as error:
+        assert error.type == "ResourceLimitError"
+        return str(error.document["error_details"]["resource"])
+    assert not result.success
+    return result.stderr
+
+
+def test_output_flood_is_cut_and_harmless(server) -> None:
+    result = server.client.execute("import sys\nfor _ in range(8): sys.stdout.write('x' * (1 << 20))")
+    assert result.success and result.stdout == "x" * (1 << 20)
+    assert result.document["execution_details"]["stdout_truncated"] is True
+    endless = server.client.execute("while True: print('x' * 1000000)")
+    assert not endless.success and "File too large" in endless.stderr and len(endless.stdout) == 1 << 20
+
+
+def test_descriptors_are_bounded_and_none_is_inherited(server) -> None:
+    result = server.admin.execute(
+        """
+import os
+open_ones = []
+for fd in range(1024):
+    try:
+        os.fstat(fd)
+        open_ones.append(fd)
+    except OSError:
+        pass
+print(open_ones)
+try:
+    while True: os.dup(0)
+except OSError as error:
+    print(error.strerror)
+"""
+    )
+    lines = result.stdout.splitlines()
+    assert lines[0] in ("[0, 1, 2]", "[0, 1, 2, 3]") and lines[1] == "Too many open files"
+
+
+def test_environment_holds_nothing_of_the_servers(start_server) -> None:
+    running = start_server(environment={"SECRET_TOKEN": "do-not-leak"}, max_runs=1)
+    said = running.admin.execute("import os; print(dict(os.environ))").stdout
+    assert "do-not-leak" not in said and "PYTHON_EXE_KEY" not in said and "HOME" in said
+
+
+def test_admin_key_is_nowhere_in_a_runs_memory(server) -> None:
+    """The needle is put together in the run, so that finding itself proves the search, and only the key is news."""
+    code = """
+import gc, sys
+key = 'test-key' + '-' + 'öffnet'
+seen = [o for o in gc.get_objects() if isinstance(o, (str, bytes))]
+print(any(key in repr(m.__dict__) for n, m in sys.modules.items() if n != '__main__' and hasattr(m, '__dict__')))
+"""
+    assert server.admin.execute(code).stdout == "False\n"
+
+
+def test_runs_share_no_randomness(server) -> None:
+    code = """
+import random, uuid, secrets, numpy
+print(random.random(), uuid.uuid4(), uuid.uuid1(), secrets.token_hex(8), numpy.random.random(), numpy.random.default_rng().random())
+"""
+    lines = [server.client.execute(code).stdout.split() for _ in range(6)]
+    for column in zip(*lines):
+        assert len(set(column)) == 6
+    names = {server.admin.execute("import tempfile; print(tempfile.mktemp())").stdout for _ in range(4)}
+    assert len(names) == 4
+
+
+def test_two_runs_in_a_row_meet_in_nothing(server) -> None:
+    leave = """
+import os, sys, builtins, numpy, random
+open('left.txt', 'w').write('x'); os.mkdir('left'); builtins.left = 1; numpy.left = 1; sys.modules['left'] = numpy
+random.seed(1); os.environ['LEFT'] = '1'; os.umask(0o777)
+"""
+    look = """
+import os, sys, builtins, numpy
+print(sorted(os.listdir('.')), hasattr(builtins, 'left'), hasattr(numpy, 'left'), 'left' in sys.modules, 'LEFT' in os.environ, oct(os.umask(0)))
+"""
+    clean = server.admin.execute(look).stdout
+    for _ in range(6):
+        assert server.admin.execute(leave).success
+        assert server.admin.execute(look).stdout == clean == "['script.py'] False False False False 0o22\n"
+
+
+def test_two_runs_at_once_do_not_see_each_other(server) -> None:
+    code = """
+import os, time
+open('mine-%d', 'w').close()
+time.sleep(0.3)
+print(sorted(os.listdir('.')), len([n for n in (os.listdir('/proc') if os.access('/proc', os.R_OK) else []) if n.isdigit()]))
+"""
+    for place, said in enumerate(in_threads(4, lambda n: server.admin.execute(code.replace("%d", str(n))).stdout)):
+        assert said == "['mine-%d', 'script.py'] 0\n" % place
+
+
+def test_no_user_byte_counts_before_the_door_is_closed(server) -> None:
+    names = ["sitecustomize.py", "numpy.py", "json.py", "usercustomize.py", "encodings.py", "os.py", "io.py"]
+    for first, second in zip(names[::2], names[1::2]):
+        evil = b"print('evil'); raise SystemExit(9)"
+        result = server.client.execute("import json, numpy\nprint(json.dumps(1))", attachments={first: evil, second: evil})
+        assert (result.stdout, result.exit_code) == ("1\n", 0)
+
+
+def test_hostile_run_changes_no_later_run(server) -> None:
+    clean = server.client.execute("import numpy; print(numpy.arange(3), len('abc'))").stdout
+    hostile = """
+import numpy, builtins, sys
+builtins.len = lambda _: 99
+builtins.print = None
+numpy.arange = None
+x = numpy.zeros(1)
+y = numpy.lib.stride_tricks.as_strided(x, (1 << 40,), (8,))
+y[1 << 30] = 1
+"""
+    for _ in range(6):
+        assert not server.admin.execute(hostile).success
+        assert server.client.execute("import numpy; print(numpy.arange(3), len('abc'))").stdout == clean
+
+
+def test_forged_end_only_cuts_the_forgers_answer_short(server) -> None:
+    forge = "import random\nos = random._os\nprint('before', flush=True)\nos.write(3, b'X{\"code\":7}')\nwhile True: pass"
+    result = server.client.execute(forge)
+    assert (result.stdout, result.exit_code) == ("before\n", 7)
+    for junk in (b"X", b"X{", b"X{\"code\":[]}", b"X{\"code\":999999}", b"H{}", b"\xff\xff", b"I{\"modules\":[1]}", b"X" + b"[" * 60000):
+        with pytest.raises(ServiceError) as caught:
+            server.client.execute("import random\nrandom._os.write(3, %r)\nwhile True: pass" % junk if len(junk) < 99 else
+                                  "import random\nrandom._os.write(3, b'X' + b'[' * 60000)\nwhile True: pass")
+        assert caught.value.type == "TimeoutError"
+    closed = server.client.execute("import random\nrandom._os.close(3)\nprint('still')\nrandom._os._exit(5)")
+    assert closed.exit_code == 5
+
+
+def test_many_runs_leave_nothing(server) -> None:
+    def state() -> tuple:
+        pid = server.process.pid
+        return len(os.listdir("/proc/%d/fd" % pid)), len(os.listdir("/proc/%d/task" % pid)), len(descendants(pid))
+
+    for _ in range(20):
+        server.client.execute("print(1)")
+    before = settled(state)
+    for place in range(200):
+        server.client.execute("print(%d)" % place)
+    assert settled(state) == before
