@@ -33,7 +33,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Carry out one command and return the exit status: 0, 1 when this host or script says no, 2 for wrong usage."""
     parser = _parser()
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     if (given.command == "run") != (given.file is not None):
         parser.error("run needs a FILE" if given.command == "run" else "%s takes no FILE" % given.command)
     # Another process of our uid must not read the admin key out of our memory or environment.

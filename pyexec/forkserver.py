@@ -202,7 +202,7 @@ class ForkServer:
         gc.freeze()
 
     def _check_reach(self) -> None:
-        """Check that runs of another uid get to the installed code, where they see the host's own file tree.
+        """Check that runs of another uid get to installed code and work_dir, where they see the host's own file tree.
 
         Raises:
             OSError: they don't; says what to do.
@@ -217,11 +217,12 @@ class ForkServer:
             os.setresuid(uid, uid, uid)
             for path in installed_code():
                 os.listdir(path)
+            os.chdir(self._settings["work_dir"])
 
         reason = namespaces.in_a_child(look)
         if reason:
-            advice = "install Python and its packages where every user can read them, or don't start pyexec as root"
-            raise OSError(errno.EACCES, "runs have uid %d and can't read installed code: %s; %s" % (uid, reason, advice))
+            advice = "keep Python, its packages and the work_dir where every user may go, or don't start pyexec as root"
+            raise OSError(errno.EACCES, "runs have uid %d and can't go there; %s" % (uid, advice), reason)
 
     def _loop(self) -> NoReturn:
         poll = select.poll()

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Deque, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, List, Optional
 
 from pyexec import wire, workspace
 from pyexec.config import Config, template_environment
@@ -55,6 +55,8 @@ class Child:
             if self.directory_fd < 0:
                 self.directory_fd = self._expect(self.end, wire.HELLO, deadline).descriptors[0]
                 self._expect(self.end, wire.LAYERS, deadline)
+            if self.await_death(0):  # killed while it waited
+                raise wire.WireError("it was killed")
         except (wire.WireError, OSError, IndexError) as error:
             raise SandboxError("a child ended before it was ready: %s" % error) from error
 
@@ -122,7 +124,12 @@ class Template:
             raise
 
     def _introduce(self, config: Config) -> Dict[str, Any]:
-        settings = {"uid_base": config.uid_base, "modules": config.modules, "budget": dataclasses.asdict(config.budget)}
+        settings = {
+            "uid_base": config.uid_base,
+            "modules": config.modules,
+            "work_dir": os.path.abspath(config.work_dir),
+            "budget": dataclasses.asdict(config.budget),
+        }
         try:
             self._control.settimeout(_START_S)
             wire.send(self._control, wire.PLAN, settings)
@@ -204,7 +211,7 @@ class Pool:
             LayerError: a child could not be confined. SandboxError: none came in time.
         """
         while True:
-            child = self._make_admin() if admin else self._next(deadline)
+            child = self._make_admin(deadline) if admin else self._next(deadline)
             try:
                 child.await_ready(deadline)
                 return child
@@ -219,20 +226,28 @@ class Pool:
 
     def _next(self, deadline: float) -> Child:
         with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting or self._closing, max(0.0, deadline - time.monotonic())):
-                raise SandboxError("no child became ready in time")
-            if self._closing:
-                raise SandboxError("the sandbox is closed")
+            self._await(lambda: bool(self._waiting), deadline)
             return self._waiting.popleft()
 
-    def _make_admin(self) -> Child:
+    def _make_admin(self, deadline: float) -> Child:
         with self._changed:
-            if not self._free_admin_places or self._template is None:
-                raise SandboxError("no place for an admin run, or the template is being restarted")
+            self._await(lambda: bool(self._free_admin_places) and self._template is not None, deadline)
             child = self._new_child(self._free_admin_places.pop(0), True)
             template = self._template
-        template.spawn(child)
+        assert template is not None
+        try:
+            template.spawn(child)
+        except SandboxError:  # it has just ended; `await_ready` finds that out, and `take` tries again
+            child.far_end.close()
+            child.far_status.close()
         return child
+
+    def _await(self, condition: Callable[[], bool], deadline: float) -> None:
+        """Wait, holding the lock in between, until a condition holds. Raises SandboxError if it doesn't in time."""
+        if not self._changed.wait_for(lambda: condition() or self._closing, max(0.0, deadline - time.monotonic())):
+            raise SandboxError("no child became ready in time")
+        if self._closing:
+            raise SandboxError("the sandbox is closed")
 
     def _new_child(self, place: int, admin: bool) -> Child:
         self._serial += 1
@@ -240,28 +255,33 @@ class Pool:
         return Child(place, admin, workdir)
 
     def give_back(self, child: Child) -> None:
-        """Kill what is left of a run, remove its directory, and order the next child for its place."""
+        """Kill what is left of a run, order the next child for its place, remove its directory."""
         child.kill()
-        self._refill(child)
-        if self._base is not None:
-            # Only once nothing can write there any more.
+        if not child.admin:
+            self._refill(child.place)
+        if self._base is not None or child.admin:
+            # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
             child.await_death(_READY_S)
+        if child.admin:
+            with self._changed:
+                self._free_admin_places.append(child.place)
+                self._changed.notify_all()
+        if self._base is not None:
             self._base.remove(os.path.basename(child.workdir))
         child.close()
 
-    def _refill(self, old: Child) -> None:
+    def _refill(self, place: int) -> None:
         with self._changed:
-            if old.admin:
-                self._free_admin_places.append(old.place)
-            elif self._template is not None and not self._closing:
-                child = self._new_child(old.place, False)
-                try:
-                    self._template.spawn(child)
-                except SandboxError:  # the keeper will notice, and fill the pool anew
-                    child.close()
-                else:
-                    self._waiting.append(child)
-                    self._changed.notify()
+            if self._template is None or self._closing:
+                return
+            child = self._new_child(place, False)
+            try:
+                self._template.spawn(child)
+            except SandboxError:  # the keeper will notice, and fill the pool anew
+                child.close()
+            else:
+                self._waiting.append(child)
+                self._changed.notify_all()
 
     def _keep(self) -> None:
         """Keep a template running until closed; in the keeper thread."""
@@ -312,6 +332,9 @@ class Pool:
     def _fill(self, template: Template) -> None:
         with self._changed:
             self._starts.append(time.monotonic())
+            if self._closing:
+                template.close()
+                return
             children: List[Child] = []
             try:
                 for place in range(self._config.max_runs):

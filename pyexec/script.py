@@ -26,7 +26,8 @@ _OWN_FILES = {__file__, __file__.replace("script.py", "imports.py"), __file__.re
 def open_streams() -> None:
     """Make `sys.stdin`, `sys.stdout` and `sys.stderr` anew on descriptors 0, 1 and 2, as for files, in UTF-8."""
     sys.stdin = sys.__stdin__ = _stream(0, "<stdin>", "r", "strict", False)  # type: ignore[misc]
-    sys.stdout = sys.__stdout__ = _stream(1, "<stdout>", "w", "strict", False)  # type: ignore[misc]
+    # Line by line, unlike for a plain file: what was printed so far must outlive SIGKILL at the deadline.
+    sys.stdout = sys.__stdout__ = _stream(1, "<stdout>", "w", "strict", True)  # type: ignore[misc]
     # Line by line since Python 3.9 (bpo-13601).
     sys.stderr = sys.__stderr__ = _stream(2, "<stderr>", "w", "backslashreplace", sys.version_info >= (3, 9))  # type: ignore[misc]
 

@@ -172,9 +172,12 @@ class Service:
             request = contract.parse(body, self.config)
             caller = self._authenticated(caller, head, request.api_key, now)
             job = Job(**dict(vars(request.job), admin=caller.admin))
-            ticket = after.enter_context(self.limits.admit(caller, now))
-            quota, active = ticket.quota, ticket.active
-            outcome = after.enter_context(self._sandbox.execution(job))
+            ticket = self.limits.admit(caller, now)
+            # The slot is free as soon as the run is over, the answer not yet out: who has an answer may ask again.
+            # What is left to clean up is the sandbox's business, which lets the next run wait for it if need be.
+            with ticket:
+                quota, active = ticket.quota, ticket.active
+                outcome = after.enter_context(self._sandbox.execution(job))
             context = _Context(contract.user_info(caller, quota), self.limits.load(active))
             error = contract.error_of(outcome, self.config)
             if error is not None:

@@ -12,12 +12,14 @@ import fcntl
 import os
 import stat
 import tempfile
+import time
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 from pyexec.job import OutputFile
 
 NOT_FOUND = "File not found after execution."
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DYING_S = 5.0
 # Non-blocking: a FIFO planted at a returned name must not make the server wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -215,13 +217,20 @@ class Base:
         self._remove(os.path.basename(self.path), self._fd)
 
     def _remove(self, name: str, fd: int) -> None:
-        with os.scandir(fd) as entries:
-            names = [entry.name for entry in entries]
-        for inner in names:
-            remove_tree(fd, inner)
         parent_fd = os.open(self._parent, _DIRECTORY)
+        deadline = time.monotonic() + _DYING_S
         try:
-            os.rmdir(name, dir_fd=parent_fd)
+            while True:
+                with os.scandir(fd) as entries:
+                    names = [entry.name for entry in entries]
+                try:
+                    for inner in names:
+                        remove_tree(fd, inner)
+                    return os.rmdir(name, dir_fd=parent_fd)
+                except OSError as error:
+                    # A child that is just dying may have made something after we looked.
+                    if error.errno != errno.ENOTEMPTY or time.monotonic() > deadline:
+                        raise
         finally:
             os.close(parent_fd)
             os.close(fd)

@@ -29,6 +29,7 @@ class RunningServer:
             flags += ["--" + name.replace("_", "-"), str(value)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}
         clean.update({"PYTHON_EXE_KEY": ADMIN_KEY, "PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"}, **(environment or {}))
+        self._last_words = ""
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         command = list(wrapper) + [sys.executable, "-m", "pyexec"] + flags
         self.process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL, env=clean, cwd="/")
@@ -40,6 +41,8 @@ class RunningServer:
     @property
     def log(self) -> str:
         """All that the server has written so far."""
+        if self._log.closed:
+            return self._last_words
         with open(self._log.name, encoding="utf-8") as file:
             return file.read()
 
@@ -60,6 +63,8 @@ class RunningServer:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         status = self.process.wait(60)
+        self._last_words = self.log
+        self._log.close()
         return status
 
 

@@ -7,6 +7,7 @@ A seccomp filter around the command refuses the named system calls, as a contain
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 
@@ -20,7 +21,9 @@ LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self".sp
 
 def refuse(calls: "list[str]", number: int) -> None:
     """Make these calls fail with this errno in this process and all that come of it."""
-    rules = [bpf.Rule(libc.number(name), (), bpf.errno_action(number)) for name in calls]
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "syscalls.json"), encoding="ascii") as file:
+        numbers = json.load(file)[libc.machine()]
+    rules = [bpf.Rule(numbers[name], (), bpf.errno_action(number)) for name in calls]
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     seccomp.load(bpf.assemble(bpf.AUDIT_ARCH[libc.machine()], rules, bpf.RET_ALLOW))
 

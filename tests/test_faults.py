@@ -1,0 +1,180 @@
+"""Faults: the template or a child killed, the server killed, a layer that fails. A well-formed error, then service.
+
+A layer is made to fail by refusing one of its system calls to the whole server, after the call that probes it passed:
+then no script may run. `PYTHON -m pyexec` must say which layer it was, and end with 1.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import pytest
+
+from conftest import ROOT, in_threads
+from processes import anyone_left, await_that, command, descendants, settled
+from pyexec.client import ServiceError
+
+REFUSE = os.path.join(ROOT, "tests", "refuse.py")
+
+
+def _template(pid: int) -> int:
+    """Return the process that forks the children: the last one with the template's command that has children."""
+    return [p for p in descendants(pid) if "forkserver" in command(p) and len(descendants(p)) >= 1][-1]
+
+
+def _kill_template(running) -> None:
+    template = _template(running.process.pid)
+    os.kill(template, signal.SIGKILL)
+    await_that(lambda: not anyone_left([template]))
+
+
+def _restarts(running) -> int:
+    """Return how often the template was restarted; /health is 503 in between."""
+    try:
+        return running.client.health()["template_restarts"]
+    except ServiceError as error:
+        assert error.status == 503
+        return -1
+
+
+def test_template_killed_while_idle(start_server) -> None:
+    running = start_server()
+    _kill_template(running)
+    await_that(lambda: _restarts(running) == 1)
+    assert running.client.execute("print(1)").stdout == "1\n"
+    assert "starting another" in running.log
+
+
+def test_callers_wait_for_the_next_template(start_server) -> None:
+    running = start_server()
+    _kill_template(running)
+    assert running.client.execute("print(2)").stdout == "2\n"
+
+
+def test_template_killed_in_the_middle_of_runs(start_server) -> None:
+    running = start_server(max_runs=3)
+    timer = threading.Timer(0.5, _kill_template, [running])
+    timer.start()
+    results = in_threads(3, lambda _: running.client.execute("import time; time.sleep(5)"))
+    timer.join()
+    for error in results:
+        assert isinstance(error, ServiceError) and (error.status, error.type) == (500, "InternalServerError")
+        fault = error.document["error_details"]["id"]
+        assert fault in running.log and fault in error.document["error_details"]["message"]
+        assert "raceback" not in str(error.document)
+    # Our fault: it cost nobody anything, and no slot is lost.
+    assert in_threads(3, lambda n: running.client.execute("print(%d)" % n).stdout) == ["0\n", "1\n", "2\n"]
+    assert running.client.execute("print(3)").document["user_info"]["requests_today"] == 4
+    assert running.client.health()["active_runs"] == 0
+
+
+def test_template_killed_again_and_again(start_server) -> None:
+    running = start_server()
+    for round_ in range(4):
+        await_that(lambda: _restarts(running) == round_)
+        _kill_template(running)
+        assert running.client.execute("print(%d)" % round_).stdout == "%d\n" % round_
+
+
+def test_child_killed_from_outside(start_server) -> None:
+    running = start_server(max_runs=1)
+    child = max(descendants(_template(running.process.pid)))
+    timer = threading.Timer(0.3, os.kill, [child, signal.SIGKILL])
+    timer.start()
+    with pytest.raises(ServiceError) as caught:
+        running.client.execute("import time; print('so far'); time.sleep(5)")
+    timer.join()
+    assert caught.value.type == "ResourceLimitError"
+    assert caught.value.document["execution_details"]["stdout"] == "so far\n"
+    assert running.client.execute("print(1)").stdout == "1\n"
+
+
+def test_waiting_child_killed(start_server) -> None:
+    running = start_server(max_runs=1)
+    waiting = max(descendants(_template(running.process.pid)))
+    os.kill(waiting, signal.SIGKILL)
+    await_that(lambda: not anyone_left([waiting]))
+    assert running.client.execute("print(1)").stdout == "1\n"
+
+
+@pytest.mark.parametrize("code", ["print(1)", "import time; time.sleep(9)", "import subprocess; subprocess.run(['sleep', '9'])"])
+def test_killed_server_leaves_nothing(start_server, code) -> None:
+    running = start_server(max_runs=2)
+    caller = threading.Thread(target=in_threads, args=(1, lambda _: running.admin.execute(code)))
+    caller.start()
+    if "print" in code:
+        caller.join()
+    else:
+        await_that(lambda: running.client.health()["active_runs"] == 1)
+    pids = settled(lambda: descendants(running.process.pid))
+    assert len(pids) >= 3
+    running.process.kill()
+    running.process.wait()
+    caller.join()
+    await_that(lambda: not anyone_left(pids))
+
+
+@pytest.mark.parametrize(
+    "call,layer",
+    [
+        ("landlock_restrict_self", "landlock"),
+        ("landlock_add_rule", "landlock"),
+        ("capset", "identity"),
+        ("setpriority", "rlimits"),
+    ],
+)
+def test_no_script_runs_behind_a_layer_that_fails(call, layer) -> None:
+    command_line = [sys.executable, REFUSE, "--errno", "5", call, "--", sys.executable, "-m", "pyexec", "run", "-"]
+    done = subprocess.run(
+        command_line, input=b"print('ran')", stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PYTHONPATH": ROOT, "PATH": ""}
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"could not be confined: layer %s" % layer.encode() in done.stderr
+
+
+def test_layer_that_fails_later_is_a_500_and_nothing_runs(start_server) -> None:
+    """On a host without mounts the place for the directories is moved away, so that the next child can't have one."""
+    with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
+        os.chmod(work_dir, 0o755)
+        wrapper = [sys.executable, REFUSE, "docker", "--"]
+        running = start_server(wrapper, max_runs=1, rate_per_minute=100, work_dir=work_dir)
+        base = os.path.join(work_dir, os.listdir(work_dir)[0])
+        os.rename(base, base + "-away")
+        assert running.client.execute("print('in the child made before')").success
+        with pytest.raises(ServiceError) as caught:
+            running.client.execute("print('ran')")
+        assert (caught.value.status, "ran" in str(caught.value.document)) == (500, False)
+        assert "layer workdir" in running.log
+        os.rename(base + "-away", base)
+        await_that(lambda: _works(running))
+        assert running.stop() == 0
+
+
+def test_descriptors_used_up(start_server) -> None:
+    running = start_server(max_runs=2, rate_per_minute=1000, rate_per_day=1000)
+    running.client.execute("print(1)")
+    pid = running.process.pid
+    old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    in_use = max(int(name) for name in os.listdir("/proc/%d/fd" % pid))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use + 1, old[1]))
+    failures = [result for result in in_threads(2, lambda _: running.client.execute("print(1)")) if isinstance(result, Exception)]
+    for failure in failures:
+        assert isinstance(failure, OSError) or failure.status in (500, 503)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
+    await_that(lambda: _works(running))
+    assert running.client.health()["active_runs"] == 0
+
+
+def _works(running) -> bool:
+    try:
+        return running.client.execute("print(1)").stdout == "1\n"
+    except (OSError, ServiceError):
+        time.sleep(0.05)
+        return False

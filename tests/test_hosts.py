@@ -1,0 +1,119 @@
+"""Hosts that lack something, stood for by a seccomp filter around the server: each with what is to be had there.
+
+`docker` refuses what Docker's default profile refuses; real containers run the whole suite in `make prove`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from typing import Iterator
+
+import pytest
+
+from conftest import ROOT, in_threads
+from processes import await_that
+from pyexec.client import ServiceError
+
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py")]
+NATIVE = "import ctypes, os\nl = ctypes.CDLL(None, use_errno=True)\nprint(l.%s, os.strerror(ctypes.get_errno()))"
+
+
+def _doctor(*refused: str, flags=()) -> "subprocess.CompletedProcess[str]":
+    command = REFUSE + ["--errno", "38"] + list(refused) + ["--", sys.executable, "-m", "pyexec", "doctor", *flags]
+    environment = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, universal_newlines=True)
+
+
+@pytest.fixture
+def work_dir() -> Iterator[str]:
+    """A directory that runs of another uid may pass through, as they may not through pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="work-dir-") as path:
+        os.chmod(path, 0o755)
+        yield path
+
+
+@pytest.mark.parametrize("refused", [["docker"], ["landlock"]])
+def test_contract_holds(start_server, work_dir, refused) -> None:
+    running = start_server(
+        REFUSE + ["--errno", "38"] + refused + ["--"], rate_per_minute=1000, rate_per_day=1000, work_dir=work_dir, wall_s=3
+    )
+    layers = running.client.health()["layers"]
+    assert ("landlock" in layers) != (refused == ["landlock"]) and ("mount_namespace" in layers) != (refused == ["docker"])
+    result = running.client.execute(
+        "import numpy, sys\nprint(numpy.arange(3).sum(), input(), open('a.txt').read())\nopen('o.txt', 'w').write('x')",
+        stdin="in\n",
+        attachments={"a.txt": b"attached"},
+        return_files=["o.txt", "missing"],
+    )
+    assert (result.stdout, result.files) == ("3 in attached\n", {"o.txt": b"x"})
+    secret = work_dir + "/secret"
+    with open(secret, "w", encoding="ascii") as file:
+        file.write("secret")
+    for call in ("open(b'%s', 0)" % secret, "socket(2, 1, 0)", "kill(%d, 0)" % running.process.pid, "open(b'/etc/passwd', 0)"):
+        assert running.admin.execute(NATIVE % call).stdout.startswith("-1 "), call
+    with pytest.raises(ServiceError) as caught:
+        running.client.execute("print('so far')\nwhile True: pass")
+    assert caught.value.document["execution_details"]["stdout"] == "so far\n"
+    started = running.admin.execute("import subprocess; p = subprocess.Popen(['sleep', '987']); print(p.pid)")
+    assert started.success
+    await_that(lambda: not subprocess.run(["pgrep", "-f", "sleep 987"], stdout=subprocess.PIPE).stdout)
+    said = in_threads(5, lambda n: running.client.execute("print(%d)" % n).stdout)
+    assert said == ["%d\n" % n for n in range(5)]
+    assert running.stop() == 0
+    assert os.listdir(work_dir) == ["secret"]
+
+
+def test_watched_directory_is_bounded(start_server, work_dir) -> None:
+    running = start_server(REFUSE + ["docker", "--"], work_dir=work_dir, workdir_bytes=4 << 20, workdir_files=50, rate_per_minute=100)
+    fill = "import time\nfor n in range(8):\n    open(str(n), 'wb').write(bytes(1 << 20))\ntime.sleep(3)"
+    many = "import time\nfor n in range(200): open(str(n), 'w').close()\ntime.sleep(3)"
+    for code, resource, limit in ((fill, "disk", 4 << 20), (many, "files", 50)):
+        with pytest.raises(ServiceError) as caught:
+            running.client.execute(code)
+        details = caught.value.document["error_details"]
+        assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", resource, limit)
+    await_that(lambda: not [name for base in os.listdir(work_dir) for name in os.listdir(work_dir + "/" + base) if name in ("run-1", "run-2")])
+
+
+def test_hostile_trees_are_removed(start_server, work_dir) -> None:
+    running = start_server(REFUSE + ["docker", "--"], work_dir=work_dir, max_runs=1, rate_per_minute=100)
+    deep = "import os\nfor _ in range(900):\n    os.mkdir('d'); os.chdir('d')\nopen('f', 'w').close()\nos.chmod('.', 0)"
+    odd = "import os\nos.symlink('/etc', 'l'); os.mkdir('m'); open('m/x', 'w').close(); os.chmod('m', 0); open(b'\\xff\\xfe', 'w').close()"
+    for code in (deep, odd):
+        assert running.admin.execute(code).success
+    assert os.path.exists("/etc/passwd")
+    assert running.stop() == 0
+    assert os.listdir(work_dir) == []
+
+
+def test_directories_of_a_killed_server_go_with_the_next_start(start_server, work_dir) -> None:
+    first = start_server(REFUSE + ["docker", "--"], work_dir=work_dir)
+    alive = start_server(REFUSE + ["docker", "--"], work_dir=work_dir)
+    first.process.kill()
+    first.process.wait()
+    assert len(os.listdir(work_dir)) == 2
+    third = start_server(REFUSE + ["docker", "--"], work_dir=work_dir)
+    assert len(os.listdir(work_dir)) == 2
+    assert alive.client.execute("print(1)").success and third.client.execute("print(1)").success
+
+
+def test_refuses_to_start_with_a_danger_uncovered() -> None:
+    neither = _doctor("landlock", "docker")
+    assert neither.returncode == 1 and "read or write the host's files" in neither.stderr and "Landlock" in neither.stderr
+    unfiltered = _doctor("seccomp")
+    assert unfiltered.returncode == 1 and "attack the kernel" in unfiltered.stderr
+
+
+def test_refuses_to_start_without_an_expected_layer() -> None:
+    done = _doctor("docker", flags=["--expect-layers", "landlock mount_namespace"])
+    assert done.returncode == 1 and "expected layers are missing: mount_namespace" in done.stderr
+    assert _doctor("landlock", flags=["--expect-layers", "mount_namespace"]).returncode == 0
+
+
+def test_doctor_shows_the_table() -> None:
+    done = _doctor("docker")
+    assert done.returncode == 0 and "No danger is uncovered." in done.stdout
+    assert "58 for public scripts" in done.stdout or os.uname().machine != "x86_64"
