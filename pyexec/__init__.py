@@ -11,7 +11,10 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pyexec.config import Config as Config
-    from pyexec.job import Attachment as Attachment, Budget as Budget, Job as Job, Outcome as Outcome
+    from pyexec.job import Attachment as Attachment
+    from pyexec.job import Budget as Budget
+    from pyexec.job import Job as Job
+    from pyexec.job import Outcome as Outcome
     from pyexec.sandbox import Sandbox as Sandbox
 
 _HOMES = {
@@ -23,7 +26,7 @@ _HOMES = {
     "Outcome": "pyexec.job",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = ["Attachment", "Budget", "Config", "Job", "Outcome", "Sandbox"]
 
 
 def __getattr__(name: str) -> Any:

@@ -47,7 +47,7 @@ def main(plan: Plan, descriptors: Sequence[int], allowed: Sequence[str], trusted
         _run(plan, frozenset(allowed), trusted)
     except LayerError as error:
         wire.send_locked(SOCKET_FD, wire.FAILED, {"layer": error.layer, "reason": error.reason})
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         wire.send_locked(SOCKET_FD, wire.FAILED, {"layer": "child", "reason": "%s: %s" % (type(error).__name__, error)})
     finally:
         os._exit(_FAULT_STATUS)
@@ -119,7 +119,7 @@ def _await_job() -> None:
         os._exit(0)
 
 
-def _run(plan: Plan, allowed: "frozenset[str]", trusted: Sequence[str]) -> NoReturn:
+def _run(plan: Plan, allowed: frozenset[str], trusted: Sequence[str]) -> NoReturn:
     with open(SCRIPT_NAME, encoding="utf-8", newline="") as file:
         source = file.read()
     if not plan.admin:
@@ -140,7 +140,7 @@ def _end(kind: str, payload: object) -> NoReturn:
     os._exit(0)
 
 
-def _run_public(source: str, plan: Plan, allowed: "frozenset[str]", trusted: Sequence[str]) -> int:
+def _run_public(source: str, plan: Plan, allowed: frozenset[str], trusted: Sequence[str]) -> int:
     def refuse(names: Tuple[str, ...]) -> None:
         _end(wire.FORBIDDEN, {"modules": list(names)})
 

@@ -23,7 +23,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="The admin key comes from the variable %s, so that no process list shows it." % config.KEY_VARIABLE,
     )
     parser.add_argument("--version", action="version", version="pyexec " + __version__)
-    parser.add_argument("command", nargs="?", choices=("serve", "run", "doctor"), default="serve", help="default: serve")
+    parser.add_argument(
+        "command", nargs="?", choices=("serve", "run", "doctor"), default="serve", help="default: serve"
+    )
     parser.add_argument("file", nargs="?", help="for run: the script, or - for standard input")
     parser.add_argument("--admin", action="store_true", help="for run: as a caller with the admin key")
     config.add_flags(parser)

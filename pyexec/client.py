@@ -1,7 +1,7 @@
 """A caller for Python programs: urllib underneath, the contract's errors raised as this package's classes.
 
-    result = Client("http://127.0.0.1:5000").execute("print(6 * 7)")
-    result.stdout == "42\\n"
+result = Client("http://127.0.0.1:5000").execute("print(6 * 7)")
+result.stdout == "42\\n"
 """
 
 from __future__ import annotations

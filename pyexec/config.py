@@ -25,8 +25,8 @@ MIB = 1024 * 1024
 
 DEFAULT_MODULES = tuple(
     "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64 hashlib"
-    " uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath calendar zoneinfo"
-    " unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib difflib html"
+    " uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath calendar"
+    " zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib difflib html"
     " traceback warnings __future__ sys".split()
 )
 DEFAULT_PROXIES = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
@@ -123,7 +123,9 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("cors_origin", "*", _text, "value of Access-Control-Allow-Origin"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
     Setting("uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, where the server is root"),
-    Setting("work_dir", tempfile.gettempdir(), _text, "where runs get their directories, where no tmpfs can be mounted"),
+    Setting(
+        "work_dir", tempfile.gettempdir(), _text, "where runs get their directories, where no tmpfs can be mounted"
+    ),
     Setting("expect_layers", "", _words, "layers that must be on, or the server does not start"),
 )
 _BUDGET_FIELDS = tuple(item.name for item in dataclasses.fields(Budget))
@@ -161,7 +163,7 @@ class Config:
     admin_key: Optional[str] = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, **given: Any) -> "Config":
+    def of(cls, **given: Any) -> Config:
         """Return the defaults with some settings given as values, for embedding and tests; reads no environment.
 
         Raises:
@@ -243,5 +245,3 @@ def template_environment() -> Dict[str, str]:
     """
     threads = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     return dict(threads, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC", HOME="/work", TMPDIR="/work")
-
-

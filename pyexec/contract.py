@@ -44,7 +44,14 @@ class _Number:
         pass
 
 
-_TYPE_NAMES = {str: "a string", list: "an array", dict: "an object", bool: "a boolean", _Number: "a number", type(None): "null"}
+_TYPE_NAMES = {
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+    bool: "a boolean",
+    _Number: "a number",
+    type(None): "null",
+}
 
 
 def _fail(field: Optional[str], message: str) -> NoReturn:
@@ -239,7 +246,12 @@ def user_info(caller: Caller, quota: Optional[Quota]) -> Dict[str, Any]:
 def rate_limit_headers(quota: Quota) -> List[Tuple[str, str]]:
     """Return the fields of draft-ietf-httpapi-ratelimit-headers."""
     policy = '"minute";q=%d;w=60, "day";q=%d;w=86400' % (quota.minute_limit, quota.daily_limit)
-    left = '"minute";r=%d;t=%d, "day";r=%d;t=%d' % (quota.minute_left, quota.minute_reset_s, quota.left_today, quota.day_reset_s)
+    left = '"minute";r=%d;t=%d, "day";r=%d;t=%d' % (
+        quota.minute_left,
+        quota.minute_reset_s,
+        quota.left_today,
+        quota.day_reset_s,
+    )
     return [("RateLimit-Policy", policy), ("RateLimit", left)]
 
 
@@ -277,7 +289,9 @@ def timestamp(utc: datetime) -> str:
     return utc.isoformat(timespec="microseconds")
 
 
-def render_success(job: Job, outcome: Outcome, user: Dict[str, Any], server: Dict[str, Any], utc: datetime) -> List[bytes]:
+def render_success(
+    job: Job, outcome: Outcome, user: Dict[str, Any], server: Dict[str, Any], utc: datetime
+) -> List[bytes]:
     """Return the body of a 200 in parts; big contents are spliced in, since json.dumps would take 50 times longer."""
     document = {
         "status": "success",

@@ -119,7 +119,9 @@ def installed_code() -> List[str]:
 def read_paths() -> Tuple[str, ...]:
     """Return what every run may read: installed code, shared libraries, fonts and time zones; no `/etc`, no home."""
     libraries = [sysconfig.get_config_var("LIBDIR") or ""]
-    return tuple(sorted({path for path in installed_code() + libraries + _SYSTEM_READ if path and os.path.exists(path)}))
+    return tuple(
+        sorted({path for path in installed_code() + libraries + _SYSTEM_READ if path and os.path.exists(path)})
+    )
 
 
 def execute_paths() -> Tuple[str, ...]:
@@ -131,14 +133,17 @@ def execute_paths() -> Tuple[str, ...]:
 
 def report(host: Host) -> Dict[str, Any]:
     """Return what the server and `doctor` want to know of a host, ready for a message."""
-    table = [{"danger": danger.name, "layers": names, "remedy": danger.remedy} for danger, names in layers.covered(host)]
+    table = [
+        {"danger": danger.name, "layers": names, "remedy": danger.remedy} for danger, names in layers.covered(host)
+    ]
     return {
         "layers": [dataclasses.asdict(status) for status in layers.report(host)],
         "dangers": table,
         "namespaces": host.namespaces,
         "own_uids": host.own_uids,
         "calls": {
-            name: len(seccomp.allowed(admin, True, libc.machine())) for name, admin in (("public", False), ("admin", True))
+            name: len(seccomp.allowed(admin, True, libc.machine()))
+            for name, admin in (("public", False), ("admin", True))
         },
     }
 
@@ -273,11 +278,21 @@ class ForkServer:
         gid = uid if host.own_uids else host.gid
         workdir = namespaces.WORKDIR if "mount" in host.namespaces else order["workdir"]
         return Plan(
-            host, admin, uid, gid, workdir, self._reads, self._executes, self._baseline, os.getpid(), self._proc_fd, self._budget
+            host,
+            admin,
+            uid,
+            gid,
+            workdir,
+            self._reads,
+            self._executes,
+            self._baseline,
+            os.getpid(),
+            self._proc_fd,
+            self._budget,
         )
 
     def _reap(self, pidfd: int) -> None:
-        """Take note of a child's end and tell the server; the rest of its group is killed while its pid still stands."""
+        """Take note of a child's end and tell the server; its group is killed while its pid still stands."""
         running = self._running.pop(pidfd)
         _kill_group(running)
         _, status = os.waitpid(running.pid, 0)

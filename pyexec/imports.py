@@ -17,8 +17,8 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tup
 # Modules that C code of the interpreter imports by itself when a script calls it, as datetime.strptime does; such an
 # import shows the script's frame as its caller.
 _BY_THE_INTERPRETER = frozenset(
-    "_strptime _io io locale _bootlocale codecs encodings copyreg warnings traceback linecache re _pydecimal _pydatetime"
-    " unicodedata _ast _weakrefset _collections_abc threading pickle _compat_pickle operator importlib tokenize"
+    "_strptime _io io locale _bootlocale codecs encodings copyreg warnings traceback linecache re _pydecimal"
+    " _pydatetime unicodedata _ast _weakrefset _collections_abc threading pickle _compat_pickle operator importlib tokenize"
     " _opcode posixpath".split()
 )
 
@@ -43,7 +43,12 @@ def scan(tree: ast.AST, allowed: FrozenSet[str]) -> Tuple[str, ...]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             names = [node.module]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__" and node.args:
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id == "__import__"
+            and node.args
+        ):
             value = getattr(node.args[0], "value", None)
             names = [value] if isinstance(value, str) else ()
         for name in names:
@@ -90,7 +95,9 @@ class SystemFacade(types.ModuleType):
 class Policy:
     """The policy at run time: a guard around every way to import, which looks at whose code is asking."""
 
-    def __init__(self, allowed: FrozenSet[str], trusted: Sequence[str], refuse: Callable[[Tuple[str, ...]], None]) -> None:
+    def __init__(
+        self, allowed: FrozenSet[str], trusted: Sequence[str], refuse: Callable[[Tuple[str, ...]], None]
+    ) -> None:
         """Prepare; `install` makes it effective.
 
         Args:
@@ -139,13 +146,15 @@ class Policy:
         guarded_import.__name__ = guarded_import.__qualname__ = "__import__"
         guarded_import_module.__name__ = guarded_import_module.__qualname__ = "import_module"
         builtins.__import__ = guarded_import
-        importlib.__import__ = guarded_import  # type: ignore[assignment]
+        importlib.__import__ = guarded_import
         importlib.import_module = guarded_import_module
-        sys.meta_path.insert(0, self)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Refuse a forbidden module that some other spelling asks for; find nothing (PEP 451)."""
         frame: Optional[types.FrameType] = sys._getframe(1)
-        while frame is not None and (frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith("<frozen importlib")):
+        while frame is not None and (
+            frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith("<frozen importlib")
+        ):
             frame = frame.f_back
         self._check(name, frame, True)

@@ -30,7 +30,7 @@ class Now:
     utc: datetime
 
     @classmethod
-    def read(cls) -> "Now":
+    def read(cls) -> Now:
         """Return the present moment."""
         return cls(time.monotonic(), datetime.now(timezone.utc))
 
@@ -138,13 +138,13 @@ class Ticket:
         quota: the caller's, None for admins.
     """
 
-    def __init__(self, limits: "Limits", caller: Caller, active: int, quota: Optional[Quota]) -> None:
+    def __init__(self, limits: Limits, caller: Caller, active: int, quota: Optional[Quota]) -> None:
         """Made by `Limits.admit` only."""
         self._limits, self._caller = limits, caller
         self.active, self.quota = active, quota
         self._held = True
 
-    def __enter__(self) -> "Ticket":
+    def __enter__(self) -> Ticket:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -167,7 +167,7 @@ class Limits:
         self._rate, self._daily = config.rate_per_minute, config.rate_per_day
         self._max_runs, self._max_callers = config.max_runs, config.max_callers
         self._lock = threading.Lock()
-        self._accounts: "collections.OrderedDict[str, _Account]" = collections.OrderedDict()
+        self._accounts: collections.OrderedDict[str, _Account] = collections.OrderedDict()
         self._active = 0
         self._seen = Now(0.0, datetime.fromtimestamp(0, timezone.utc))
 

@@ -1,6 +1,6 @@
-"""The template process and its waiting children, as the server holds them.
+"""The waiting children, and the thread that keeps a template to make them.
 
-One child waits for each slot, forked and confined ahead of time; admin children are made on demand. A keeper thread
+One child waits for each slot, forked and confined ahead of time; admin children are made on demand. The keeper thread
 starts the template, waits for its end, and starts another, a bounded number of times a minute. The kernel sends a
 parent-death signal when the *thread* that forked ends: that is why the keeper, who lives as long as the server, forks.
 """
@@ -8,159 +8,26 @@ parent-death signal when the *thread* that forked ends: that is why the keeper, 
 from __future__ import annotations
 
 import collections
-import contextlib
-import dataclasses
 import os
-import select
-import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, List, Optional
+from typing import Any, Callable, Deque, Dict, Optional
 
-from pyexec import wire, workspace
-from pyexec.config import Config, template_environment
-from pyexec.errors import LayerError, SandboxError
-from pyexec.kernel import libc
+from pyexec import workspace
+from pyexec.config import Config
+from pyexec.errors import SandboxError
+from pyexec.template import Child, Template
 
-_START_S = 60.0
 _READY_S = 20.0
+_RETRY_S = 0.2
 _RESTARTS_A_MINUTE = 10
-_BOOT = "import sys; sys.path.append(%r); from pyexec import forkserver; forkserver.main()"
-
-
-class Child:
-    """A waiting or running child: its sockets, in-memory streams, directory and process, all by descriptor."""
-
-    def __init__(self, place: int, admin: bool, workdir: str) -> None:
-        """Make the server's half of a child; `Template.spawn` sends the other half out."""
-        self.place, self.admin, self.workdir = place, admin, workdir
-        self.end, self.far_end = wire.pair()
-        self.status, self.far_status = wire.pair()
-        self.streams = [os.memfd_create(name, os.MFD_CLOEXEC) for name in ("stdin", "stdout", "stderr")]
-        self.directory_fd = -1
-        self.pidfd = -1
-
-    def await_ready(self, deadline: float) -> None:
-        """Return when the child has every layer on and waits for its job.
-
-        Raises:
-            LayerError: a layer failed. SandboxError: the child or the template ended, or took too long.
-        """
-        try:
-            while self.pidfd < 0:
-                self.pidfd = self._expect(self.status, wire.FORKED, deadline).descriptors[0]
-            if self.directory_fd < 0:
-                self.directory_fd = self._expect(self.end, wire.HELLO, deadline).descriptors[0]
-                self._expect(self.end, wire.LAYERS, deadline)
-            if self.await_death(0):  # killed while it waited
-                raise wire.WireError("it was killed")
-        except (wire.WireError, OSError, IndexError) as error:
-            raise SandboxError("a child ended before it was ready: %s" % error) from error
-
-    @staticmethod
-    def _expect(end: socket.socket, kind: str, deadline: float) -> wire.Message:
-        end.settimeout(max(0.001, deadline - time.monotonic()))
-        message = wire.receive(end)
-        if message.kind == wire.FAILED:
-            raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
-        if message.kind != kind:
-            raise wire.WireError("%r where %r was due" % (message.kind, kind))
-        return message
-
-    def kill(self) -> None:
-        """Send SIGKILL to everything of the run: the pid namespace with its first process, or the one process.
-
-        Without a pid namespace the template kills the rest of the group before it reaps; see `await_death`.
-        """
-        if self.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
-                libc.syscall("pidfd_send_signal", self.pidfd, signal.SIGKILL, None, 0)
-
-    def await_death(self, timeout_s: float) -> bool:
-        """Return whether the child was reaped, and its group killed, within this time."""
-        poll = select.poll()
-        poll.register(self.status, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
-
-    def close(self) -> None:
-        """Give back every descriptor; a child that still waits for a job ends."""
-        for end in (self.end, self.far_end, self.status, self.far_status):
-            end.close()
-        for fd in self.streams + [self.directory_fd, self.pidfd]:
-            if fd >= 0:
-                os.close(fd)
-        self.streams, self.directory_fd, self.pidfd = [], -1, -1
-
-
-class Template:
-    """The template process."""
-
-    def __init__(self, config: Config) -> None:
-        """Start it and wait until it is ready.
-
-        Raises:
-            SandboxError: it did not start, or this host leaves a danger uncovered; says what to do.
-        """
-        root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        self._control, far_control = wire.pair()
-        self._lock = threading.Lock()
-        self.process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT % root],
-            stdin=far_control.fileno(),
-            stdout=subprocess.DEVNULL,
-            env=template_environment(),
-            cwd="/",
-            start_new_session=True,  # no controlling terminal, and Ctrl-C is the server's to handle
-        )
-        far_control.close()
-        try:
-            self.report = self._introduce(config)
-        except BaseException:
-            self.close()
-            self.process.wait()
-            raise
-
-    def _introduce(self, config: Config) -> Dict[str, Any]:
-        settings = {
-            "uid_base": config.uid_base,
-            "modules": config.modules,
-            "work_dir": os.path.abspath(config.work_dir),
-            "budget": dataclasses.asdict(config.budget),
-        }
-        try:
-            self._control.settimeout(_START_S)
-            wire.send(self._control, wire.PLAN, settings)
-            report = wire.receive(self._control).payload
-        except (wire.WireError, OSError) as error:
-            raise SandboxError("The template did not start: %s. Its own words stand above." % error) from error
-        if "error" in report:
-            raise SandboxError("The template could not prepare this host: %s." % report["error"])
-        return dict(report)
-
-    def spawn(self, child: Child) -> None:
-        """Have a child forked. Raises SandboxError if the template is gone."""
-        far = [child.far_end.fileno(), child.far_status.fileno()] + child.streams
-        try:
-            with self._lock:
-                order = {"place": child.place, "admin": child.admin, "workdir": child.workdir}
-                wire.send(self._control, wire.SPAWN, order, far)
-        except OSError as error:
-            raise SandboxError("the template is gone") from error
-        child.far_end.close()
-        child.far_status.close()
-
-    def close(self) -> None:
-        """Close the control socket, which ends the template and with it every child."""
-        self._control.close()
 
 
 class Pool:
     """The children that wait for jobs, and the template that makes them."""
 
-    def __init__(self, config: Config, base: "Optional[workspace.Base]" = None) -> None:
+    def __init__(self, config: Config) -> None:
         """Start everything and wait until one child a slot is ready.
 
         Raises:
@@ -169,11 +36,12 @@ class Pool:
         self._config = config
         self._changed = threading.Condition()
         self._waiting: Deque[Child] = collections.deque()
+        self._owed: Deque[int] = collections.deque()  # places that lack a child
         self._free_admin_places = list(range(config.max_runs, 2 * config.max_runs))
         self._template: Optional[Template] = None
         self._failure: Optional[BaseException] = None
         self._closing = False
-        self._base: Optional[workspace.Base] = base
+        self._base: Optional[workspace.Base] = None
         self._serial = 0
         self.restarts = 0
         self._starts: Deque[float] = collections.deque()
@@ -244,10 +112,14 @@ class Pool:
 
     def _await(self, condition: Callable[[], bool], deadline: float) -> None:
         """Wait, holding the lock in between, until a condition holds. Raises SandboxError if it doesn't in time."""
-        if not self._changed.wait_for(lambda: condition() or self._closing, max(0.0, deadline - time.monotonic())):
-            raise SandboxError("no child became ready in time")
-        if self._closing:
-            raise SandboxError("the sandbox is closed")
+        while not condition():
+            if self._closing:
+                raise SandboxError("the sandbox is closed")
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise SandboxError("no child became ready in time")
+            self._changed.wait(min(left, _RETRY_S) if self._owed else left)
+            self._refill()
 
     def _new_child(self, place: int, admin: bool) -> Child:
         self._serial += 1
@@ -258,7 +130,11 @@ class Pool:
         """Kill what is left of a run, order the next child for its place, remove its directory."""
         child.kill()
         if not child.admin:
-            self._refill(child.place)
+            with self._changed:
+                # A child of a template that has ended is replaced with all the others of that one.
+                if child.template is self._template:
+                    self._owed.append(child.place)
+                    self._refill()
         if self._base is not None or child.admin:
             # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
             child.await_death(_READY_S)
@@ -270,18 +146,22 @@ class Pool:
             self._base.remove(os.path.basename(child.workdir))
         child.close()
 
-    def _refill(self, place: int) -> None:
-        with self._changed:
-            if self._template is None or self._closing:
+    def _refill(self) -> None:
+        """Order a child for each place that lacks one; holds the lock. What fails now is tried again by a waiter."""
+        while self._owed and self._template is not None and not self._closing:
+            try:
+                child = self._new_child(self._owed[0], False)
+            except OSError as error:
+                print("pyexec: no child can be made for now: %s" % error, file=sys.stderr, flush=True)
                 return
-            child = self._new_child(place, False)
             try:
                 self._template.spawn(child)
-            except SandboxError:  # the keeper will notice, and fill the pool anew
+            except SandboxError:  # the template has just ended: the keeper will fill the pool anew
                 child.close()
-            else:
-                self._waiting.append(child)
-                self._changed.notify_all()
+                return
+            self._waiting.append(child)
+            self._owed.popleft()
+            self._changed.notify_all()
 
     def _keep(self) -> None:
         """Keep a template running until closed; in the keeper thread."""
@@ -289,7 +169,7 @@ class Pool:
             try:
                 template = Template(self._config)
                 self._check_floor(template)
-            except Exception as error:  # whatever it is: the thread that waits for us must hear of it
+            except Exception as error:  # noqa: BLE001 - whatever it is: the thread that waits for us must hear of it
                 with self._changed:
                     first = not self._starts
                     self._failure = error if first else None
@@ -304,6 +184,7 @@ class Pool:
             with self._changed:
                 self._template = None
                 left, self._waiting = list(self._waiting), collections.deque()
+                self._owed.clear()
                 closing = self._closing
             template.close()
             for child in left:
@@ -318,7 +199,9 @@ class Pool:
         bare = [row for row in template.report["dangers"] if not row["layers"]]
         on = {row["name"] for row in template.report["layers"] if row["on"]}
         missing = sorted(set(self._config.expect_layers) - on)
-        reasons = ["nothing here would stop a script that tries to %s: %s" % (row["danger"], row["remedy"]) for row in bare]
+        reasons = [
+            "nothing here would stop a script that tries to %s: %s" % (row["danger"], row["remedy"]) for row in bare
+        ]
         if missing:
             reasons.append("expected layers are missing: %s" % ", ".join(missing))
         if reasons:
@@ -335,17 +218,9 @@ class Pool:
             if self._closing:
                 template.close()
                 return
-            children: List[Child] = []
-            try:
-                for place in range(self._config.max_runs):
-                    children.append(self._new_child(place, False))
-                    template.spawn(children[-1])
-            except SandboxError:
-                for child in children:
-                    child.close()
-                return
             self._template = template
-            self._waiting.extend(children)
+            self._owed = collections.deque(range(self._config.max_runs))
+            self._refill()
             self._changed.notify_all()
 
     def _pause(self) -> None:

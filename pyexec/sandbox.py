@@ -16,7 +16,8 @@ from pyexec import usage, wire, workspace
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, LayerStatus, Outcome
-from pyexec.pool import Child, Pool
+from pyexec.pool import Pool
+from pyexec.template import Child
 
 _TAKE_S = 20.0
 _WATCH_S = 0.05
@@ -45,7 +46,7 @@ class Sandbox:
         except (LayerError, OSError) as error:
             raise SandboxError("A first run could not be confined: %s." % error) from error
 
-    def __enter__(self) -> "Sandbox":
+    def __enter__(self) -> Sandbox:
         return self
 
     def __exit__(self, *_: object) -> None:

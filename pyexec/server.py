@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import json
 import signal
 import socket
@@ -33,6 +34,7 @@ from pyexec.service import Answer, Service
 
 _BACKLOG = 128
 _DRAIN_GRACE_S = 5.0
+_FULL_PAUSE_S = 0.05
 _CLOSED_BY_CLIENT = 499
 
 
@@ -72,7 +74,7 @@ class Server(ThreadingHTTPServer):
         self.bodies = ByteBudget(config.bodies_bytes)
         self.draining = False
         self._connections_changed = threading.Condition()
-        self._open: "collections.OrderedDict[socket.socket, bool]" = collections.OrderedDict()  # socket → idle
+        self._open: collections.OrderedDict[socket.socket, bool] = collections.OrderedDict()  # socket → idle
         if ":" in config.host:
             self.address_family = socket.AF_INET6
         super().__init__((config.host, config.port), Handler)
@@ -83,6 +85,15 @@ class Server(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def get_request(self) -> Any:
+        """Accept; with no descriptor left, let others finish first instead of spinning."""
+        try:
+            return super().get_request()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                time.sleep(_FULL_PAUSE_S)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take a connection; when all places are taken, that which has been idle longest makes room."""
@@ -201,7 +212,7 @@ class Handler(BaseHTTPRequestHandler):
                 answer = self.server.service.error(error)
             except Disconnected:
                 raise
-            except Exception as fault:
+            except Exception as fault:  # noqa: BLE001
                 answer = self.server.service.error(self.server.service.fault(fault))
             close = self._must_close(head, unread)
             self._write(answer, head, close, started)
@@ -303,5 +314,3 @@ def _announce(server: Server, sandbox: Sandbox) -> None:
         print("pyexec: no admin key; set PYTHON_EXE_KEY to have one", file=sys.stderr)
     host = "[%s]" % server.server_name if ":" in server.server_name else server.server_name
     print("pyexec: serving on http://%s:%d" % (host, server.server_port), file=sys.stderr, flush=True)
-
-

@@ -148,14 +148,18 @@ class Service:
             "template_restarts": state["restarts"],
             "uptime_sec": round(time.monotonic() - self._started, 3),
         }
-        return Answer(200 if state["ready"] else 503, [contract.dumps(document)], fields=[("Cache-Control", "no-store")])
+        return Answer(
+            200 if state["ready"] else 503, [contract.dumps(document)], fields=[("Cache-Control", "no-store")]
+        )
 
     def _about(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         """What the web page says of this server: limits, modules and layers as they are, not as typed twice."""
         config, report = self.config, self._sandbox.report
         document = {
             "version": __version__,
-            "limits": dict({name: getattr(config, name) for name in _PUBLIC_LIMITS}, **dataclasses.asdict(config.budget)),
+            "limits": dict(
+                {name: getattr(config, name) for name in _PUBLIC_LIMITS}, **dataclasses.asdict(config.budget)
+            ),
             "modules": config.modules,
             "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
             "libraries": report["libraries"],
@@ -187,7 +191,7 @@ class Service:
                 answer = Answer(200, parts)
         except PyexecError as refusal:
             answer = self._refused(refusal, caller, now, active)
-        except Exception as fault:
+        except Exception as fault:  # noqa: BLE001
             # Ours, whatever it is: the caller gets back what the request cost.
             if ticket is not None:
                 quota = ticket.refund()
@@ -225,8 +229,9 @@ class Service:
         print("pyexec: fault %s: %s" % (fault_id, text.strip()), file=sys.stderr, flush=True)
         return InternalServerError(str(cause), fault_id)
 
-    def error(self, error: PyexecError, context: _Context = _Context(), outcome: Any = None) -> Answer:
+    def error(self, error: PyexecError, context: Optional[_Context] = None, outcome: Any = None) -> Answer:
         """Return the answer for an error, in the one shape that all errors have."""
+        context = context or _Context()
         body = contract.render_error(error, Now.read().utc, context.user, context.server, outcome)
         answer = Answer(error.status, [body], kind=error.type, fields=[("Cache-Control", "no-store")])
         if isinstance(error, (RateLimitExceeded, ServerBusy)):

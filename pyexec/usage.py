@@ -11,7 +11,7 @@ from typing import Iterator, Optional, Tuple
 
 from pyexec import workspace
 from pyexec.job import Budget
-from pyexec.pool import Child
+from pyexec.template import Child
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 

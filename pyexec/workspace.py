@@ -72,7 +72,7 @@ def _collect(directory_fd: int, name: str, longest: int) -> OutputFile:
         fd = os.open(last, _FILE, dir_fd=where)
     finally:
         os.close(where)
-    with os.fdopen(fd, "rb", buffering=0) as file:
+    with os.fdopen(fd, "rb", buffering=0):
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return OutputFile(name, error="Not a regular file.")
@@ -106,7 +106,7 @@ def usage(directory_fd: int, most_files: int) -> Usage:
 
 
 def _walk(directory_fd: int, most: int) -> Iterator[Tuple[os.stat_result, str]]:
-    """Yield the entries of a tree in no order, at most `most`, however deep; directories that vanish are passed over."""
+    """Yield the entries of a tree in no order, at most `most`, however deep; what vanishes is passed over."""
     waiting = [os.dup(directory_fd)]
     try:
         while waiting and most > 0:

@@ -19,7 +19,7 @@ import pytest
 
 from conftest import ROOT, in_threads
 from processes import anyone_left, await_that, command, descendants, settled
-from pyexec.client import ServiceError
+from pyexec.client import Client, ServiceError
 
 REFUSE = os.path.join(ROOT, "tests", "refuse.py")
 
@@ -159,17 +159,19 @@ def test_layer_that_fails_later_is_a_500_and_nothing_runs(start_server) -> None:
 
 def test_descriptors_used_up(start_server) -> None:
     running = start_server(max_runs=2, rate_per_minute=1000, rate_per_day=1000)
-    running.client.execute("print(1)")
     pid = running.process.pid
     old = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    in_use = max(int(name) for name in os.listdir("/proc/%d/fd" % pid))
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use + 1, old[1]))
-    failures = [result for result in in_threads(2, lambda _: running.client.execute("print(1)")) if isinstance(result, Exception)]
-    for failure in failures:
-        assert isinstance(failure, OSError) or failure.status in (500, 503)
+    for limit in (10, 36, 40, 44, 48):  # from no connection at all to no memory files for a run
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, old[1]))
+        for result in in_threads(3, lambda _: Client(running.url, timeout_s=0.5).execute("print(1)")):
+            if isinstance(result, ServiceError):
+                assert result.status in (500, 503)
+            elif isinstance(result, Exception):
+                assert isinstance(result, OSError)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
     await_that(lambda: _works(running))
-    assert running.client.health()["active_runs"] == 0
+    await_that(lambda: running.client.health()["active_runs"] == 0)
+    assert in_threads(2, lambda n: running.client.execute("print(%d)" % n).stdout) == ["0\n", "1\n"]
 
 
 def _works(running) -> bool:

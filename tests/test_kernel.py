@@ -65,7 +65,7 @@ def test_filter_allows_what_the_policy_says_and_nothing_else(machine: str, admin
         # Arguments that satisfy each check of the policy, so that what remains is the call itself.
         arguments = [0] * 6
         for check in policy.get(name, ()):
-            arguments[check.index] = check.values[0]
+            arguments[check.argument] = check.values[0]
         want = bpf.RET_ALLOW if name in policy else ENOSYS if name in absent else EPERM
         assert bpf.simulate(program, arch, number, arguments) == want, name
         assert bpf.simulate(program, arch, number | X32_BIT, arguments) == EPERM, "x32 " + name
@@ -148,9 +148,9 @@ def test_assembled_program_means_its_rules(rules: list, nr: int, arguments: List
     for rule in made:
         if rule.nr == nr:
             holds = all(
-                (arguments[c.index] & (2**c.width - 1)) & c.mask in c.values
+                (arguments[c.argument] & (2**c.width - 1)) & c.mask in c.values
                 if c.width == 32
-                else arguments[c.index] & c.mask in c.values
+                else arguments[c.argument] & c.mask in c.values
                 for c in rule.checks
             )
             want = rule.action if holds else ENOSYS

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
 
-from conftest import in_threads
+from conftest import ROOT, in_threads
 from processes import await_that, command, descendants, settled
 from pyexec.client import ServiceError
 
@@ -294,10 +296,10 @@ def test_junk_in_place_of_an_end_is_no_end(start_server) -> None:
         assert caught.value.type == "TimeoutError"
 
 
-def test_many_runs_leave_nothing(server) -> None:
+def test_many_runs_leave_no_thread_and_no_process(server) -> None:
     def state() -> tuple:
         pid = server.process.pid
-        return len(os.listdir("/proc/%d/fd" % pid)), len(os.listdir("/proc/%d/task" % pid)), len(descendants(pid))
+        return len(os.listdir("/proc/%d/task" % pid)), len(descendants(pid))
 
     for _ in range(20):
         server.client.execute("print(1)")
@@ -305,3 +307,20 @@ def test_many_runs_leave_nothing(server) -> None:
     for place in range(200):
         server.client.execute("print(%d)" % place)
     assert settled(state) == before
+
+
+def test_many_runs_leave_no_descriptor() -> None:
+    """In a process of its own, since the server lets nobody of its uid look into it."""
+    code = """
+import os
+from pyexec import Config, Job, Sandbox
+with Sandbox(Config.of(max_runs=2)) as sandbox:
+    counts = []
+    for place in range(110):
+        assert sandbox.run(Job("print(%d)" % place, b"x" * 100000, admin=place % 10 == 0)).exit_code == 0
+        counts.append(len(os.listdir("/proc/self/fd")))
+    assert counts[-1] <= max(counts[:10]), counts
+before = len(os.listdir("/proc/self/fd"))
+assert before < 10, os.listdir("/proc/self/fd")
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT)

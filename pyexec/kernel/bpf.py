@@ -47,7 +47,7 @@ class Check(NamedTuple):
     `width` is 32 for C ints, whose upper half the kernel ignores, and 64 for longs and pointers.
     """
 
-    index: int
+    argument: int
     width: int
     mask: int
     values: Tuple[int, ...]
@@ -112,7 +112,7 @@ def _checked(rule: Rule, default: int) -> List[Instruction]:
     """Return the body of a rule with checks: it always ends, in the rule's action or in the default."""
     body: List[Instruction] = []
     for check in rule.checks:
-        low = OFFSET_ARGS + 8 * check.index  # little-endian on both machines: the low word comes first
+        low = OFFSET_ARGS + 8 * check.argument  # little-endian on both machines: the low word comes first
         words = [(low, 0)] if check.width == 32 else [(low, 0), (low + 4, 32)]
         for offset, shift in words:
             mask = (check.mask >> shift) & 0xFFFFFFFF

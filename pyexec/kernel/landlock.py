@@ -57,7 +57,11 @@ _OF_A_FILE = ACCESS_FS_EXECUTE | ACCESS_FS_WRITE_FILE | ACCESS_FS_READ_FILE | AC
 
 
 class _RulesetAttributes(ctypes.Structure):
-    _fields_ = [("handled_access_fs", ctypes.c_uint64), ("handled_access_net", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]
+    _fields_ = [
+        ("handled_access_fs", ctypes.c_uint64),
+        ("handled_access_net", ctypes.c_uint64),
+        ("scoped", ctypes.c_uint64),
+    ]
 
 
 class _PathBeneath(ctypes.Structure):
@@ -75,7 +79,7 @@ def probe() -> int:
     return libc.syscall("landlock_create_ruleset", None, 0, LANDLOCK_CREATE_RULESET_VERSION)
 
 
-def handled(abi: int) -> "tuple[int, int, int, int]":
+def handled(abi: int) -> tuple[int, int, int, int]:
     """Return the rights that a ruleset of this ABI restricts: files, network, scopes, and the attributes' size."""
     if abi < 1:
         raise ValueError("there is no Landlock ABI %d" % abi)

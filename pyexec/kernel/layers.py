@@ -72,14 +72,27 @@ class Danger(NamedTuple):
     remedy: str
 
 
-_NAMESPACES = "or let the user make user namespaces (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
+_NAMESPACES = (
+    "or let the user make user namespaces"
+    " (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
+)
 
 DANGERS: Tuple[Danger, ...] = (
-    Danger("read or write the host's files", ("landlock", "mount_namespace"), "boot Linux 5.13 or newer with Landlock, " + _NAMESPACES),
+    Danger(
+        "read or write the host's files",
+        ("landlock", "mount_namespace"),
+        "boot Linux 5.13 or newer with Landlock, " + _NAMESPACES,
+    ),
     Danger("reach a network", ("seccomp", "network_namespace"), "allow seccomp filters, " + _NAMESPACES),
-    Danger("see, signal, trace or debug other processes", ("seccomp", "pid_namespace"), "allow seccomp filters, " + _NAMESPACES),
+    Danger(
+        "see, signal, trace or debug other processes",
+        ("seccomp", "pid_namespace"),
+        "allow seccomp filters, " + _NAMESPACES,
+    ),
     Danger("start programs", ("seccomp", "landlock"), "allow seccomp filters or Landlock"),
-    Danger("outlive the run or bomb with processes", ("pid_namespace", "seccomp"), "allow seccomp filters, " + _NAMESPACES),
+    Danger(
+        "outlive the run or bomb with processes", ("pid_namespace", "seccomp"), "allow seccomp filters, " + _NAMESPACES
+    ),
     Danger("exhaust memory, CPU, disk or descriptors", ("rlimits",), "allow setrlimit"),
     Danger("attack the kernel", ("seccomp",), "use a kernel and a container profile that allow seccomp filters"),
     Danger("gain privilege", ("no_new_privs", "no_capabilities", "seccomp"), "use Linux 3.5 or newer"),
@@ -118,10 +131,7 @@ def probe(uid_base: int, proc_fd: int) -> Host:
 
 def report(host: Host) -> List[LayerStatus]:
     """Return every layer with its state on this host."""
-    return [
-        LayerStatus(layer.name, layer.on(host), _detail(layer, host))
-        for layer in LAYERS
-    ]
+    return [LayerStatus(layer.name, layer.on(host), _detail(layer, host)) for layer in LAYERS]
 
 
 def _detail(layer: Layer, host: Host) -> str:

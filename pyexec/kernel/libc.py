@@ -10,7 +10,7 @@ import ctypes
 import os
 import platform
 import sys
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from pyexec.kernel.calls import CALLS
 
@@ -26,7 +26,7 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 _COLUMN = {"x86_64": 0, "aarch64": 1}
 
-Argument = Union[int, bytes, None, "ctypes.Array", "ctypes.Structure"]
+Argument = Union[int, bytes, None, "ctypes.Array[Any]", "ctypes.Structure", "ctypes.c_uint32"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long

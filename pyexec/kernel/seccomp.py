@@ -83,7 +83,10 @@ ADMIN: Tuple[Group, ...] = (
         _plain("fork vfork execve wait4 waitid set_tid_address set_robust_list rseq arch_prctl getppid getpgrp")
         + (("clone", (_NO_NAMESPACE,)), ("prctl", (_NAMES,))),
     ),
-    Group("pipes and events between those processes", _plain("pipe pipe2 eventfd2 epoll_create1 epoll_ctl epoll_wait epoll_pwait")),
+    Group(
+        "pipes and events between those processes",
+        _plain("pipe pipe2 eventfd2 epoll_create1 epoll_ctl epoll_wait epoll_pwait"),
+    ),
     Group(
         "a connected pair for event loops; no call that could name an address",
         (("socketpair", (_AF_UNIX,)), ("sendto", (_NO_ADDRESS,))) + _plain("recvfrom shutdown getsockopt"),
@@ -92,8 +95,8 @@ ADMIN: Tuple[Group, ...] = (
         "the whole of a file system interface, under the rules of Landlock and of the mount tree",
         _plain(
             "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chdir fchdir"
-            " chmod fchmod fchmodat utime utimes utimensat truncate fallocate umask statfs fstatfs flock fsync fdatasync"
-            " sync_file_range msync readv preadv pwritev pwrite64 sendfile copy_file_range fadvise64 faccessat2"
+            " chmod fchmod fchmodat utime utimes utimensat truncate fallocate umask statfs fstatfs flock fsync"
+            " fdatasync sync_file_range msync readv preadv pwritev pwrite64 sendfile copy_file_range fadvise64 faccessat2"
             " getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr"
         ),
     ),
@@ -144,7 +147,7 @@ def probe() -> bool:
     """Return whether the kernel has seccomp filters that can end a process (Linux 4.14)."""
     action = ctypes.c_uint32(bpf.RET_KILL_PROCESS)
     try:
-        libc.syscall("seccomp", SECCOMP_GET_ACTION_AVAIL, 0, action)  # type: ignore[arg-type]
+        libc.syscall("seccomp", SECCOMP_GET_ACTION_AVAIL, 0, action)
     except OSError:
         return False
     return True

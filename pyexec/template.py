@@ -1,0 +1,157 @@
+"""The template process and one child of it, as the server holds them: sockets, descriptors, signals. No threads."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import Any, Dict, List, Optional
+
+from pyexec import wire
+from pyexec.config import Config, template_environment
+from pyexec.errors import LayerError, SandboxError
+from pyexec.kernel import libc
+
+_START_S = 60.0
+_BOOT = "import sys; sys.path.append(%r); from pyexec import forkserver; forkserver.main()"
+
+
+class Child:
+    """A waiting or running child: its sockets, in-memory streams, directory and process, all by descriptor."""
+
+    def __init__(self, place: int, admin: bool, workdir: str) -> None:
+        """Make the server's half of a child; `Template.spawn` sends the other half out."""
+        self.place, self.admin, self.workdir = place, admin, workdir
+        self.end, self.far_end = wire.pair()
+        self.status, self.far_status = wire.pair()
+        self.streams: List[int] = []
+        self.directory_fd = -1
+        self.pidfd = -1
+        self.template: Optional[Template] = None  # which made it
+        try:
+            for name in ("stdin", "stdout", "stderr"):
+                self.streams.append(os.memfd_create(name, os.MFD_CLOEXEC))
+        except OSError:
+            self.close()
+            raise
+
+    def await_ready(self, deadline: float) -> None:
+        """Return when the child has every layer on and waits for its job.
+
+        Raises:
+            LayerError: a layer failed. SandboxError: the child or the template ended, or took too long.
+        """
+        try:
+            while self.pidfd < 0:
+                self.pidfd = self._expect(self.status, wire.FORKED, deadline).descriptors[0]
+            if self.directory_fd < 0:
+                self.directory_fd = self._expect(self.end, wire.HELLO, deadline).descriptors[0]
+                self._expect(self.end, wire.LAYERS, deadline)
+            if self.await_death(0):  # killed while it waited
+                raise wire.WireError("it was killed")
+        except (wire.WireError, OSError, IndexError) as error:
+            raise SandboxError("a child ended before it was ready: %s" % error) from error
+
+    @staticmethod
+    def _expect(end: socket.socket, kind: str, deadline: float) -> wire.Message:
+        end.settimeout(max(0.001, deadline - time.monotonic()))
+        message = wire.receive(end)
+        if message.kind == wire.FAILED:
+            raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
+        if message.kind != kind:
+            raise wire.WireError("%r where %r was due" % (message.kind, kind))
+        return message
+
+    def kill(self) -> None:
+        """Send SIGKILL to everything of the run: the pid namespace with its first process, or the one process.
+
+        Without a pid namespace the template kills the rest of the group before it reaps; see `await_death`.
+        """
+        if self.pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                libc.syscall("pidfd_send_signal", self.pidfd, signal.SIGKILL, None, 0)
+
+    def await_death(self, timeout_s: float) -> bool:
+        """Return whether the child was reaped, and its group killed, within this time."""
+        poll = select.poll()
+        poll.register(self.status, select.POLLIN)
+        return bool(poll.poll(timeout_s * 1000))
+
+    def close(self) -> None:
+        """Give back every descriptor; a child that still waits for a job ends."""
+        for end in (self.end, self.far_end, self.status, self.far_status):
+            end.close()
+        for fd in self.streams + [self.directory_fd, self.pidfd]:
+            if fd >= 0:
+                os.close(fd)
+        self.streams, self.directory_fd, self.pidfd = [], -1, -1
+
+
+class Template:
+    """The template process."""
+
+    def __init__(self, config: Config) -> None:
+        """Start it and wait until it is ready.
+
+        Raises:
+            SandboxError: it did not start, or this host leaves a danger uncovered; says what to do.
+        """
+        root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        self._control, far_control = wire.pair()
+        self._lock = threading.Lock()
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-c", _BOOT % root],
+            stdin=far_control.fileno(),
+            stdout=subprocess.DEVNULL,
+            env=template_environment(),
+            cwd="/",
+            start_new_session=True,  # no controlling terminal, and Ctrl-C is the server's to handle
+        )
+        far_control.close()
+        try:
+            self.report = self._introduce(config)
+        except BaseException:
+            self.close()
+            self.process.wait()
+            raise
+
+    def _introduce(self, config: Config) -> Dict[str, Any]:
+        settings = {
+            "uid_base": config.uid_base,
+            "modules": config.modules,
+            "work_dir": os.path.abspath(config.work_dir),
+            "budget": dataclasses.asdict(config.budget),
+        }
+        try:
+            self._control.settimeout(_START_S)
+            wire.send(self._control, wire.PLAN, settings)
+            report = wire.receive(self._control).payload
+        except (wire.WireError, OSError) as error:
+            raise SandboxError("The template did not start: %s. Its own words stand above." % error) from error
+        if "error" in report:
+            raise SandboxError("The template could not prepare this host: %s." % report["error"])
+        return dict(report)
+
+    def spawn(self, child: Child) -> None:
+        """Have a child forked. Raises SandboxError if the template is gone."""
+        far = [child.far_end.fileno(), child.far_status.fileno()] + child.streams
+        try:
+            with self._lock:
+                order = {"place": child.place, "admin": child.admin, "workdir": child.workdir}
+                wire.send(self._control, wire.SPAWN, order, far)
+        except OSError as error:
+            raise SandboxError("the template is gone") from error
+        child.template = self
+        child.far_end.close()
+        child.far_status.close()
+
+    def close(self) -> None:
+        """Close the control socket, which ends the template and with it every child."""
+        self._control.close()
