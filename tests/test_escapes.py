@@ -11,7 +11,7 @@ The head of an attack's file states what must happen; a line left out means that
     admin: ok                       all layers, admin rules; where it differs from `all`
     contained: by what              for an admin attack that may succeed: why it is harmless
 
-The machine must have every layer that the tests name (PYEXEC_EXPECT_LAYERS in CI): a missing one is red.
+The machine must have every layer that the tests name (EXPECT_LAYERS in CI): a missing one is red.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Iterator
 import pytest
 
 from conftest import ROOT, in_threads
-from processes import await_that
+from processes import await_that, command, parents
 from pyexec.client import ServiceError
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py")]
@@ -59,7 +59,7 @@ def test_contract_holds(start_server, work_dir, refused) -> None:
     assert caught.value.document["execution_details"]["stdout"] == "so far\n"
     started = running.admin.execute("import subprocess; p = subprocess.Popen(['sleep', '987']); print(p.pid)")
     assert started.success
-    await_that(lambda: not subprocess.run(["pgrep", "-f", "sleep 987"], stdout=subprocess.PIPE).stdout)
+    await_that(lambda: "sleep 987" not in [command(pid).strip() for pid in parents()])
     said = in_threads(5, lambda n: running.client.execute("print(%d)" % n).stdout)
     assert said == ["%d\n" % n for n in range(5)]
     assert running.stop() == 0
@@ -117,3 +117,9 @@ def test_doctor_shows_the_table() -> None:
     done = _doctor("docker")
     assert done.returncode == 0 and "No danger is uncovered." in done.stdout
     assert "58 for public scripts" in done.stdout or os.uname().machine != "x86_64"
+
+
+def test_machine_has_the_layers_that_it_declares(server) -> None:
+    """EXPECT_LAYERS names what a machine must have; where nobody says, the least that pyexec starts with."""
+    declared = os.environ.get("EXPECT_LAYERS", "seccomp").split()
+    assert set(declared) <= set(server.client.health()["layers"])

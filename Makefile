@@ -1,0 +1,4 @@
+.PHONY: serve check test prove
+
+serve check test prove:
+	sh setup.sh $@

@@ -1,0 +1,65 @@
+#!/bin/sh
+# sh setup.sh serve [FLAG...]   make .venv with what scripts use, then serve
+# sh setup.sh check             make .venv with what the tests use, then format, lint, types, all tests
+# sh setup.sh test [FLAG...]    the tests alone, with flags for pytest
+# sh setup.sh prove             what takes longer: containers, headers, other Python versions
+#
+# PYTHON names the interpreter (default: python3). Nothing is written outside this folder, but for missing Debian
+# packages, which are installed when we are root and named when we are not.
+set -eu
+cd "$(dirname "$0")"
+python=${PYTHON:-python3}
+venv=${VENV:-.venv}
+
+packages() { # COMMAND PACKAGE...: make sure that a command is there
+    command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >/dev/null
+    else
+        echo "setup.sh: $command is missing; as root: apt-get install $*" >&2
+        exit 1
+    fi
+}
+
+environment() { # EXTRAS: make the virtual environment
+    packages "$python" python3
+    if [ ! -x "$venv/bin/pip" ]; then
+        rm -rf "$venv"
+        "$python" -c 'import ensurepip, venv' 2>/dev/null || packages no-such-command-ensurepip python3-venv
+        "$python" -m venv "$venv"
+    fi
+    "$venv/bin/pip" install -q --disable-pip-version-check ".$1"
+    # Only its dependencies are wanted: what runs is this checkout.
+    "$venv/bin/pip" uninstall -q -y pyexec
+}
+
+case ${1:-} in
+serve)
+    shift
+    environment ""
+    exec "$venv/bin/python" -m pyexec "$@"
+    ;;
+test)
+    shift
+    packages curl curl
+    environment "[test]"
+    exec "$venv/bin/python" -m pytest "$@"
+    ;;
+check)
+    packages curl curl
+    environment "[test,lint]"
+    "$venv/bin/ruff" format --check -q .
+    "$venv/bin/ruff" check -q .
+    "$venv/bin/mypy"
+    exec "$venv/bin/python" -m pytest
+    ;;
+prove)
+    exec sh tests/prove/run
+    ;;
+*)
+    sed -n 's/^# \(sh setup.sh\)/\1/p' "$0"
+    exit 2
+    ;;
+esac
