@@ -122,7 +122,7 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("write_timeout_s", "60", _seconds, "seconds for an answer to be taken"),
     Setting("cors_origin", "*", _text, "value of Access-Control-Allow-Origin"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
-    Setting("uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, where the server is root"),
+    Setting("uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, where the server is root; two servers on one machine need their own"),
     Setting(
         "work_dir", tempfile.gettempdir(), _text, "where runs get their directories, where no tmpfs can be mounted"
     ),

@@ -100,7 +100,8 @@ class Sandbox:
             wire.send(child.end, wire.JOB, {})
         except OSError as error:
             raise SandboxError("a child was lost before its job began: %s" % error) from error
-        end = self._await_end(child, job, started)
+        watch = usage.Watch(child, self._config.budget, processes=job.admin, directory=not self._has("mount"))
+        end = self._await_end(child, job, started + self._config.budget.wall_s, watch)
         duration_s = time.monotonic() - started
         child.kill()
         if job.admin and not self._has("pid"):
@@ -126,10 +127,8 @@ class Sandbox:
             while place < len(view):  # pwrite leaves the offset, which the child shares, at the start
                 place += os.pwrite(child.streams[0], view[place:], place)
 
-    def _await_end(self, child: Child, job: Job, started: float) -> _End:
+    def _await_end(self, child: Child, job: Job, deadline: float, watch: usage.Watch) -> _End:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
-        deadline = started + self._config.budget.wall_s
-        watch = usage.Watch(child, self._config.budget, processes=job.admin, directory=not self._has("mount"))
         poll = select.poll()
         poll.register(child.end, select.POLLIN)
         poll.register(child.status, select.POLLIN)
@@ -138,16 +137,19 @@ class Sandbox:
             if left <= 0:
                 return _End(TIMEOUT, _SIGKILL)
             ready = [fd for fd, _ in poll.poll(1000 * min(left, _WATCH_S if watch.needed else left))]
+            end = None
             if child.end.fileno() in ready:
                 end = self._own_word(child, job)
-                if end is not None:
-                    return end
-                poll.unregister(child.end)  # closed, or nonsense: only its death counts from here on
+                if end is None:
+                    poll.unregister(child.end)  # closed, or nonsense: only its death counts from here on
             elif child.status.fileno() in ready:
-                return self._death(child, job)
+                end = self._death(child)
+            # Looked at once more at the end: a run shorter than the interval is no way around a limit.
             exceeded = watch.exceeded() if watch.needed else None
             if exceeded is not None:
                 return _End(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1])
+            if end is not None:
+                return end
 
     def _own_word(self, child: Child, job: Job) -> Optional[_End]:
         """Return the end that the run reports, None if it is none; written by hostile code perhaps."""
@@ -168,7 +170,7 @@ class Sandbox:
                 return _End(FORBIDDEN, _SIGKILL, modules=clean)
         return None
 
-    def _death(self, child: Child, job: Job) -> _End:
+    def _death(self, child: Child) -> _End:
         try:
             code = int(wire.receive(child.status).payload["code"])
         except (wire.WireError, OSError) as error:

@@ -23,9 +23,14 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 class RunningServer:
     """A `python -m pyexec` process."""
 
+    started = 0
+
     def __init__(self, settings: Dict[str, Any], wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None) -> None:
         flags: List[str] = []
-        for name, value in dict({"port": 0}, **settings).items():
+        RunningServer.started += 1
+        # Servers that run as root on one machine at once must not share uids: the kernel counts processes by uid.
+        uid_base = 100000 + 1000 * (os.getpid() % 10000) + 20 * RunningServer.started
+        for name, value in dict({"port": 0, "uid_base": uid_base}, **settings).items():
             flags += ["--" + name.replace("_", "-"), str(value)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}
         clean.update({"PYTHON_EXE_KEY": ADMIN_KEY, "PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"}, **(environment or {}))
