@@ -67,6 +67,7 @@ def main() -> NoReturn:
     except wire.WireError:
         os._exit(0)
     _die_with_parent(os.getppid())
+    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     _prefer_for_oom_kill(proc_fd)
     try:
@@ -214,13 +215,13 @@ class ForkServer:
         """
         if not self._host.own_uids or "mount" in self._host.namespaces:
             return
-        uid = self._settings["uid_base"]
+        uid, paths = self._settings["uid_base"], installed_code()
 
         def look() -> None:
             os.setgroups([])
             os.setresgid(uid, uid, uid)
             os.setresuid(uid, uid, uid)
-            for path in installed_code():
+            for path in paths:
                 os.listdir(path)
             os.chdir(self._settings["work_dir"])
 
@@ -296,11 +297,25 @@ class ForkServer:
         running = self._running.pop(pidfd)
         _kill_group(running)
         _, status = os.waitpid(running.pid, 0)
+        _reap_orphans(running.pid)
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         with contextlib.suppress(OSError):  # the server has closed its end: it no longer wants to know
             wire.send(running.status, wire.DEAD, {"code": code})
         running.status.close()
         os.close(pidfd)
+
+
+def _reap_orphans(group: int) -> None:
+    """Wait for what a run left in its group, all of it killed by now; as a subreaper we are its parent.
+
+    Otherwise it would be left to process 1, which in a container may be the server itself and reaps nobody: dead
+    processes would count against the next run of this uid.
+    """
+    while True:
+        try:
+            os.waitid(os.P_PGID, group, os.WEXITED)
+        except ChildProcessError:
+            return
 
 
 def _kill_group(running: Running) -> None:

@@ -20,7 +20,8 @@ from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 
 _START_S = 60.0
-_BOOT = "import sys; sys.path.append(%r); from pyexec import forkserver; forkserver.main()"
+# First on the path, so that the template is of this very copy of the package, whatever else is installed.
+_BOOT = "import sys; sys.path.insert(0, %r); from pyexec import forkserver; forkserver.main()"
 
 
 class Child:

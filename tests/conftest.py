@@ -13,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import pytest
+from hypothesis import settings
 
 from pyexec.client import Client
 
@@ -111,3 +112,7 @@ def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
     for thread in threads:
         thread.join()
     return results
+
+
+settings.register_profile("pyexec", database=None, deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("pyexec")

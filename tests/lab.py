@@ -70,6 +70,13 @@ def chosen(host: Host, steps: Sequence[str]) -> Host:
     )
 
 
+def _everybody_reaches(path: str) -> bool:
+    parents = [path]
+    while parents[-1] != "/":
+        parents.append(os.path.dirname(parents[-1]))
+    return all(os.stat(parent).st_mode & 0o001 for parent in parents if os.path.isdir(parent))
+
+
 class Lab:
     """One choice of layers."""
 
@@ -148,6 +155,10 @@ class Lab:
         uid = UID_BASE if host.own_uids else host.uid
         workdir = namespaces.WORKDIR if "mount" in host.namespaces else "%s/run-%s-%d-%d" % (self._target["base"], "-".join(self._steps), self._admin, self._serial)
         budget = Budget(**self._target["budget"])
+        if host.own_uids and "mount" not in host.namespaces:
+            # A Python below /root, say, which runs of another uid can't reach: the server would not start here.
+            reads = tuple(path for path in reads if _everybody_reaches(path))
+            executes = tuple(path for path in executes if _everybody_reaches(path))
         plan = Plan(
             host, self._admin, uid, uid if host.own_uids else host.gid, workdir, reads, executes, 1 << 31, parent, self._proc_fd, budget
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import pytest
 from conftest import ADMIN_KEY, RunningServer
@@ -98,14 +98,18 @@ VALID: Dict[str, Case] = {
     "get with an empty body": Case(line("GET /health HTTP/1.1", "Host: x", "Content-Length: 0") + HEALTH, OK * 2),
     "unknown Expect": Case(line("GET /health HTTP/1.1", "Host: x", "Expect: cake"), OK),
     "run": Case(RUN, OK),
-    "run, HTTP/1.0": Case(line("POST /execute HTTP/1.0", "Content-Type: application/json", "Content-Length: 22") + BODY, OK),
+    "run, HTTP/1.0": Case(
+        line("POST /execute HTTP/1.0", "Content-Type: application/json", "Content-Length: 22") + BODY, OK
+    ),
     "run with a query": Case(RUN.replace(b"/execute", b"/execute?x=y"), OK),
     "leading zeros of a length": Case(post("Content-Length: 00022"), OK),
     "media type in capitals": Case(RUN.replace(b"application/json", b"Application/JSON"), OK),
     "media type with charset": Case(RUN.replace(b"application/json", b'application/json ; charset="utf-8"'), OK),
     "options": Case(line("OPTIONS /execute HTTP/1.1", "Host: x"), PREFLIGHT),
     "options of a page": Case(line("OPTIONS / HTTP/1.1", "Host: x"), PREFLIGHT),
-    "options with a body": Case(line("OPTIONS /health HTTP/1.1", "Host: x", "Content-Length: 2") + b"{}" + HEALTH, PREFLIGHT + OK),
+    "options with a body": Case(
+        line("OPTIONS /health HTTP/1.1", "Host: x", "Content-Length: 2") + b"{}" + HEALTH, PREFLIGHT + OK
+    ),
     "pipelined": Case(HEALTH + RUN + HEALTH, OK * 3),
     "pipelined, empty lines between": Case(HEALTH + b"\r\n" + HEALTH + b"\r\n\r\n" + HEALTH, OK * 3),
     "pipelined, refusals that leave nothing unread": Case(
@@ -114,7 +118,9 @@ VALID: Dict[str, Case] = {
         ["GET", "PUT", "POST", "GET"],
     ),
     "pipelined after close": Case(line("GET /health HTTP/1.1", "Host: x", "Connection: close") + HEALTH, OK),
-    "pipelined after close among others": Case(line("GET /health HTTP/1.1", "Host: x", "Connection: a, Close") + HEALTH, OK),
+    "pipelined after close among others": Case(
+        line("GET /health HTTP/1.1", "Host: x", "Connection: a, Close") + HEALTH, OK
+    ),
     "pipelined, HTTP/1.0": Case(line("GET /health HTTP/1.0") + HEALTH, OK),
     "pipelined, HTTP/1.0 kept": Case(line("GET /health HTTP/1.0", "Connection: Keep-Alive") + HEALTH, OK * 2),
 }
@@ -198,7 +204,9 @@ INVALID: Dict[str, Case] = {
     "one byte too large": Case(post("Content-Length: %d" % (48 * MIB + 1), body=UNREAD), TOO_LARGE),
     "far too large": Case(post("Content-Length: " + "9" * 18, body=UNREAD), TOO_LARGE),
     "unspeakably large": Case(post("Content-Length: " + "9" * 40, body=UNREAD), TOO_LARGE),
-    "too large for get": Case(line("GET /health HTTP/1.1", "Host: x", "Content-Length: 99999999999") + UNREAD, TOO_LARGE),
+    "too large for get": Case(
+        line("GET /health HTTP/1.1", "Host: x", "Content-Length: 99999999999") + UNREAD, TOO_LARGE
+    ),
     "shorter than promised": Case(post("Content-Length: 23"), NOTHING),
     # routes
     "unknown path": Case(line("GET /nothing HTTP/1.1", "Host: x"), NOT_FOUND),
@@ -440,10 +448,14 @@ def test_other_methods_of_what_is_read(server: RunningServer, method: str, path:
     assert (reply.error_type, reply.fields["allow"]) == ("MethodNotAllowed", "GET, HEAD, OPTIONS")
 
 
-@pytest.mark.parametrize("path, methods", [("/execute", "POST, OPTIONS")] + [(path, "GET, HEAD, OPTIONS") for path in GET_PATHS])
+@pytest.mark.parametrize(
+    "path, methods", [("/execute", "POST, OPTIONS")] + [(path, "GET, HEAD, OPTIONS") for path in GET_PATHS]
+)
 def test_preflights(server: RunningServer, path: str, methods: str) -> None:
     fields = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST")]
-    reply = ask(server.port, request("OPTIONS", path, fields=fields + [("Access-Control-Request-Headers", "content-type")]))
+    reply = ask(
+        server.port, request("OPTIONS", path, fields=fields + [("Access-Control-Request-Headers", "content-type")])
+    )
     assert (reply.status, reply.body) == (204, b"")
     assert reply.fields["allow"] == reply.fields["access-control-allow-methods"] == methods
     allowed = reply.fields["access-control-allow-headers"].lower().split(", ")
@@ -470,7 +482,12 @@ def test_every_answer_of_execute_carries_the_quota(server: RunningServer, raw: b
     assert reply.fields["ratelimit-policy"] == '"minute";q=1000000;w=60, "day";q=1000000;w=86400'
     assert reply.fields["ratelimit"].startswith('"minute";r=')
     document = reply.document
-    assert set(document["user_info"]) == {"ip_address", "daily_quota_limit", "requests_today", "requests_remaining_today"}
+    assert set(document["user_info"]) == {
+        "ip_address",
+        "daily_quota_limit",
+        "requests_today",
+        "requests_remaining_today",
+    }
     assert set(document["server_status"]) == {"load", "active_processes_at_request", "max_concurrent_processes"}
 
 
@@ -480,7 +497,9 @@ def test_an_admins_answer_carries_no_quota(server: RunningServer) -> None:
     assert "ratelimit" not in reply.fields and "ratelimit-policy" not in reply.fields
 
 
-@pytest.mark.parametrize("raw", [execute(b"{}"), request("GET", "/health"), request("GET", "/nothing")], ids=["400", "200", "404"])
+@pytest.mark.parametrize(
+    "raw", [execute(b"{}"), request("GET", "/health"), request("GET", "/nothing")], ids=["400", "200", "404"]
+)
 def test_what_changes_is_not_stored(server: RunningServer, raw: bytes) -> None:
     assert ask(server.port, raw).fields["cache-control"] == "no-store"
 
@@ -491,7 +510,7 @@ def test_what_changes_is_not_stored(server: RunningServer, raw: bytes) -> None:
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[RunningServer]:
     """A server that waits for nobody."""
-    patience = dict.fromkeys(("header_timeout_s", "body_timeout_s", "write_timeout_s"), 0.4)
+    patience = dict.fromkeys(("header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s"), 0.4)
     running = RunningServer(dict(patience, max_runs=1))
     yield running
     assert running.stop() == 0, running.log
@@ -514,7 +533,10 @@ def drip(sock: socket.socket, data: bytes) -> None:
 @pytest.mark.parametrize("dripping", [False, True], ids=["silent", "byte by byte"])
 @pytest.mark.parametrize(
     "raw, what",
-    [(b"GET /health HTTP/1.1\r\nHost: " + b"x" * 200, "header"), (post("Content-Length: 500", body=b" " * 300), "body")],
+    [
+        (b"GET /health HTTP/1.1\r\nHost: " + b"x" * 200, "header"),
+        (post("Content-Length: 500", body=b" " * 300), "body"),
+    ],
     ids=["header", "body"],
 )
 def test_a_request_that_does_not_arrive_in_time(hasty: RunningServer, raw: bytes, what: str, dripping: bool) -> None:
@@ -537,6 +559,15 @@ def test_a_late_second_request_is_told_so_too(hasty: RunningServer) -> None:
     with connect(hasty.port) as sock:
         sock.sendall(HEALTH + HEALTH[:-2])
         assert [reply.error_type for reply in parse_replies(read_to_end(sock))] == [None, "RequestTimeout"]
+
+
+@pytest.mark.parametrize("requests", [0, 1, 2])
+def test_an_idle_connection_is_closed_without_a_word(hasty: RunningServer, requests: int) -> None:
+    with connect(hasty.port) as sock:
+        for _ in range(requests):
+            sock.sendall(HEALTH)
+            read_reply(sock)
+        assert read_to_end(sock) == b""
 
 
 def test_a_client_that_does_not_take_its_answer_is_left(hasty: RunningServer) -> None:
@@ -633,7 +664,12 @@ def test_one_line_a_request_and_no_secret_in_it(start_server: Callable[..., Runn
         (execute(dict(script, api_key=ADMIN_KEY)), 200, "/execute", "ok"),
         (execute({"code": "import xml_5ecret"}), 400, "/execute", "ForbiddenImportError"),
         (execute(b'{"5ecret": "5ecret"'), 400, "/execute", "ValidationError"),
-        (request("POST", "/execute", b"5ecret", [("Content-Type", "5ecret/5ecret")]), 415, "/execute", "UnsupportedMediaType"),
+        (
+            request("POST", "/execute", b"5ecret", [("Content-Type", "5ecret/5ecret")]),
+            415,
+            "/execute",
+            "UnsupportedMediaType",
+        ),
         (request("GET", "/health", fields=[("Cookie", "5ecret"), ("User-Agent", '5ecret"\\')]), 200, "/health", "ok"),
         (b"5ecret\r\n\r\n", 400, "-", "ValidationError"),
         (b"GET /5ecret\x1b[2J HTTP/1.1\r\n\r\n", 400, "-", "ValidationError"),
@@ -661,10 +697,17 @@ def test_one_line_a_request_and_no_secret_in_it(start_server: Callable[..., Runn
 
 def test_the_caller_in_the_log_is_whom_the_proxy_names(server: RunningServer) -> None:
     path = "/who-asks"
-    for header in ("203.0.113.77", "203.0.113.78:80, 10.0.0.1", "[2001:db8::7]:1", 'x"\\, "}'):
-        ask(server.port, request("GET", path, fields=[("X-Forwarded-For", header)]))
+    for headers in (
+        ["203.0.113.77"],
+        ["203.0.113.78:80, 10.0.0.1"],
+        ["198.51.100.1, 203.0.113.79", "10.0.0.1", "192.168.0.1"],
+        ["[2001:db8::7]:1"],
+        ['x"\\, "}'],
+        ["198.51.100.2"] * 50 + [""],
+    ):
+        ask(server.port, request("GET", path, fields=[("X-Forwarded-For", header) for header in headers]))
     callers = {row["caller"] for row in log_lines(server.log) if row["path"] == path}
-    assert callers == {"203.0.113.77", "203.0.113.78", "2001:db8::7", "127.0.0.1"}
+    assert callers == {"203.0.113.77", "203.0.113.78", "203.0.113.79", "2001:db8::7", "127.0.0.1"}
 
 
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb"])

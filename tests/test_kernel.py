@@ -219,7 +219,7 @@ def test_calls_report_their_failure() -> None:
         libc.prctl(12345)
     with pytest.raises(OSError) as absent:
         libc.mount("x", "/nonexistent", "tmpfs", 0)
-    assert absent.value.errno in (errno.ENOENT, errno.EPERM)
+    assert absent.value.errno in (errno.ENOENT, errno.EPERM, errno.ENOSYS)  # as root, as a user, in a container
 
 
 def test_unknown_machines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ control: ok
 namespaces: ENOENT
 landlock: EACCES
 all: ENOENT
+all@container: EACCES
 """
 
 import os

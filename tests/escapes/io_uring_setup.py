@@ -2,8 +2,11 @@
 
 danger: attack the kernel
 control: ok
+control@container: ENOSYS
 rlimits@user: ENOMEM
 seccomp: EPERM
+rlimits@container: ENOSYS
+without seccomp@container: ENOSYS
 without seccomp: ENOMEM
 all: EPERM
 """

@@ -8,7 +8,8 @@ landlock: EPERM
 seccomp: EPERM
 all: EPERM
 admin: ESRCH
-admin-reason: the filter lets admin scripts signal; the pid namespace holds nobody else
+admin@container: EPERM
+why: the filter lets admin scripts signal; the pid namespace holds nobody else
 """
 
 

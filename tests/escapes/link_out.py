@@ -7,6 +7,7 @@ landlock: EACCES
 seccomp: EPERM
 all: EPERM
 admin: ENOENT
+admin@container: EACCES
 """
 
 import os

@@ -4,6 +4,7 @@ danger: outlive the run or bomb with processes
 control: ok
 seccomp: EPERM
 without seccomp: EAGAIN
+without seccomp@container-user: ok
 all: EPERM
 """
 

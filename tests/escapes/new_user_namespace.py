@@ -2,6 +2,7 @@
 
 danger: gain privilege
 control: ok
+control@container: ENOSYS
 seccomp: EPERM
 all: EPERM
 """

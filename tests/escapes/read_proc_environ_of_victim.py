@@ -6,6 +6,7 @@ namespaces: ENOENT
 identity@root: EACCES
 landlock: EACCES
 all: ENOENT
+all@container: EACCES
 """
 
 import os
