@@ -13,11 +13,12 @@ class Page(NamedTuple):
     content_type: str
 
 
+_SCRIPTS = ("app", "docs", "dom", "editor", "examples", "highlight", "result", "snippets")
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/static/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/static/app.js": ("app.js", "text/javascript; charset=utf-8"),
 }
+_FILES.update({"/static/%s.js" % name: (name + ".js", "text/javascript; charset=utf-8") for name in _SCRIPTS})
 
 
 def _read() -> Dict[str, Page]:

@@ -1,8 +1,7 @@
 // The documentation's living parts: this server's own address, limits, modules and layers, as it states them itself.
 
-import { bytes, copy, count, el, seconds } from './dom.js';
+import { bytes, copyButton, count, el, seconds } from './dom.js';
 import { highlighted } from './highlight.js';
-import { flash } from './result.js';
 
 // A limit's name in GET /about → how it is called here, how it is written. In this order; what the server has beyond
 // these is listed after them under its own name.
@@ -51,9 +50,7 @@ export function prepareDocs() {
     const code = block.querySelector('code');
     const text = code.textContent;
     if (code.className === 'python') code.replaceChildren(...highlighted(text));
-    const button = el('button', { type: 'button', className: 'quiet', textContent: 'Copy', attributes: { 'aria-label': `Copy: ${block.dataset.title}` } });
-    button.onclick = async () => flash(button, (await copy(text)) ? 'Copied' : 'Not copied');
-    block.prepend(el('div', { className: 'sample-head' }, el('span', { textContent: block.dataset.title }), button));
+    block.prepend(el('div', { className: 'sample-head' }, el('span', { textContent: block.dataset.title }), copyButton(text, `Copy: ${block.dataset.title}`)));
   }
 }
 
@@ -80,7 +77,7 @@ function showHealth({ health, version = health.version }) {
   const place = document.getElementById('health');
   const ready = health.status === 'ok';
   place.className = `health ${ready ? 'ready' : 'down'}`;
-  place.textContent = ready ? `Ready · Python ${health.python}` : 'Not ready for runs';
+  place.textContent = ready ? `Ready · Python ${health.python}` : health.status ? 'Not ready for runs' : 'State unknown';
   if (version) document.getElementById('version').textContent = ` ${version}`;
 }
 
@@ -138,7 +135,7 @@ function fillDangers(dangers) {
   const rows = Object.entries(dangers);
   if (!rows.length) return;
   replace('dangers-list', el('table', {},
-    el('thead', {}, el('tr', {}, headCell('A script can’t'), headCell('because of'))),
+    el('thead', {}, el('tr', {}, headCell('Danger'), headCell('Stopped by, each on its own'))),
     el('tbody', {}, ...rows.map(([danger, layers]) => el('tr', {},
       rowHead(danger), el('td', { textContent: layers.map(layerName).join(', ') }))))));
 }

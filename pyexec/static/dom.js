@@ -21,12 +21,12 @@ export function count(number, one, many = `${one}s`) {
 export function bytes(number) {
   if (number < 1024) return count(number, 'byte');
   const [unit, size] = number < 1024 ** 2 ? ['KB', 1024] : ['MB', 1024 ** 2];
-  return `${Number((number / size).toPrecision(3)).toLocaleString('en')} ${unit}`;
+  return `${Number((number / size).toPrecision(3)).toLocaleString('en')}\u00a0${unit}`;
 }
 
 export function seconds(number) {
-  if (number < 0.9995) return `${Number((number * 1000).toPrecision(3))} ms`;
-  return `${Number(number.toPrecision(3))} s`;
+  if (number < 0.9995) return `${Number((number * 1000).toPrecision(3))}\u00a0ms`;
+  return `${Number(number.toPrecision(3))}\u00a0s`;
 }
 
 // A time to wait: 42 → "42 s", 4000 → "1 h 7 min".
@@ -44,6 +44,16 @@ export async function copy(text) {
   } catch {
     return copyTheOldWay(text);
   }
+}
+
+// Return a button that copies text and says for a moment whether it did.
+export function copyButton(text, label) {
+  const button = el('button', { type: 'button', className: 'quiet', textContent: 'Copy', attributes: { 'aria-label': label } });
+  button.onclick = async () => {
+    button.textContent = (await copy(text)) ? 'Copied' : 'Not copied';
+    setTimeout(() => { button.textContent = 'Copy'; }, 1600);
+  };
+  return button;
 }
 
 function copyTheOldWay(text) {

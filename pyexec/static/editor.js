@@ -66,13 +66,9 @@ export class Editor {
     if (event.isComposing) return;
     const left = this.leaving;
     if (event.key !== 'Shift') this.leaving = event.key === 'Escape';
-    if (event.ctrlKey || event.metaKey || event.altKey) {
-      if (event.key === '/' && !event.altKey) this.consume(event, () => this.toggleComment());
-    } else if (event.key === 'Tab' && !left) {
-      this.consume(event, () => (event.shiftKey ? this.outdent() : this.indent()));
-    } else if (event.key === 'Backspace' && !event.shiftKey) {
-      this.backspace(event);
-    }
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Tab' && !left) this.consume(event, () => (event.shiftKey ? this.outdent() : this.indent()));
+    else if (event.key === 'Backspace' && !event.shiftKey) this.backspace(event);
   }
 
   consume(event, action) {
@@ -119,15 +115,6 @@ export class Editor {
 
   outdent() {
     this.changeLines((line) => line.replace(/^(?:\t| {1,4})/, ''));
-  }
-
-  toggleComment() {
-    const lines = this.selectedLines().text.split('\n').filter((line) => line.trim());
-    const off = lines.length > 0 && lines.every((line) => /^\s*#/.test(line));
-    this.changeLines((line) => {
-      if (!line.trim()) return line;
-      return off ? line.replace(/^(\s*)# ?/, '$1') : line.replace(/^(\s*)/, '$1# ');
-    });
   }
 
   // The lines that the selection touches; one that it only ends in front of does not count.

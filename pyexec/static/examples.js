@@ -41,7 +41,7 @@ with open("result.txt", "w", encoding="utf-8") as file:
     returnFiles: ['result.txt'],
   },
   {
-    title: 'Photo to grayscale',
+    title: 'Photo',
     code: `from PIL import Image
 
 with Image.open("input_photo.jpg") as photo:

@@ -11,11 +11,8 @@ const BUILTINS = words(
   'abs aiter all anext any ascii bin bool breakpoint bytearray bytes callable chr classmethod compile complex delattr'
   + ' dict dir divmod enumerate eval exec filter float format frozenset getattr globals hasattr hash help hex id input'
   + ' int isinstance issubclass iter len list locals map max memoryview min next object oct open ord pow print property'
-  + ' range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip __import__'
-  + ' BaseException Exception ArithmeticError AssertionError AttributeError EOFError FileNotFoundError ImportError'
-  + ' IndexError KeyError KeyboardInterrupt LookupError MemoryError ModuleNotFoundError NameError NotImplementedError'
-  + ' OSError OverflowError PermissionError RecursionError RuntimeError StopIteration SyntaxError SystemExit'
-  + ' TimeoutError TypeError UnicodeDecodeError UnicodeEncodeError UnicodeError ValueError ZeroDivisionError');
+  + ' range repr reversed round set setattr slice sorted staticmethod str sum super tuple type vars zip __import__');
+const EXCEPTION = /^[A-Z]\w*(?:Error|Exception|Exit|Interrupt|Iteration|Warning)$/;
 const STRING_PREFIXES = words('r b u f t br rb fr rf tr rt').add('');
 
 const SPACE = /[ \t\r\n\f]+/y;
@@ -25,6 +22,7 @@ const NUMBER = /0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?[\d_]*|
 const NAME = /[\p{L}_][\p{L}\p{N}_]*/uy;
 const DECORATOR = /@[ \t]*[\p{L}_][\p{L}\p{N}_.]*/uy;
 const SOFT_KEYWORD_LINE = /(?:match|case)[ \t]+[^\s=.,)\]:][^\n]*:[ \t]*(?:#[^\n]*)?(?=\n|$)/y;
+const DEEPEST = 10; // f-strings in f-strings; deeper ones are one colour
 const CONVERSION = /![rsa](?=[:}])/y;
 
 function words(text) {
@@ -36,6 +34,7 @@ class Lexer {
     this.source = source;
     this.at = 0;
     this.spans = [];
+    this.nesting = 0;
     this.previous = ''; // the last thing that was neither space nor comment
   }
 
@@ -86,11 +85,11 @@ class Lexer {
   }
 
   kindOfName(name, before) {
+    if (KEYWORDS.has(name)) return 'keyword';
     if (before === '.') return '';
     if (before === 'def' || before === 'class') return 'definition';
-    if (KEYWORDS.has(name)) return 'keyword';
     if (CONSTANTS.has(name)) return 'number';
-    if (BUILTINS.has(name)) return 'builtin';
+    if (BUILTINS.has(name) || EXCEPTION.test(name)) return 'builtin';
     if ((name === 'match' || name === 'case') && this.startsLine() && this.look(SOFT_KEYWORD_LINE)) return 'keyword';
     return '';
   }
@@ -119,6 +118,8 @@ class Lexer {
 
   // Lex `{expression!conversion:format}` inside an f-string.
   field(quote) {
+    if (this.nesting === DEEPEST) return this.take('string', this.at + 1);
+    this.nesting += 1;
     this.take('brace', this.at + 1);
     const stopped = () => this.source.startsWith(quote, this.at) || (quote.length === 1 && this.source[this.at] === '\n');
     this.code((depth) => stopped() || (depth <= 0 && (':}'.includes(this.source[this.at]) || this.look(CONVERSION) !== null)));
@@ -130,6 +131,7 @@ class Lexer {
       }
     }
     if (this.source[this.at] === '}') this.take('brace', this.at + 1);
+    this.nesting -= 1;
   }
 }
 

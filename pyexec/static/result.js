@@ -3,11 +3,11 @@
 // A script's output is hostile text: it goes into the page as text only, and its files only as downloads, as pictures
 // of four raster formats known by their first bytes, or as PDF. Never as HTML or SVG, which could run scripts here.
 
-import { bytes, bytesOf, copy, count, el, seconds, wait } from './dom.js';
+import { bytes, bytesOf, copyButton, count, el, seconds, wait } from './dom.js';
 
 const LONGEST_SHOWN = 200000; // characters of output on the page; all of it can be downloaded
 const LONGEST_PREVIEW = 4000; // characters of a returned text file
-const SIGNALS = { 4: 'SIGILL', 6: 'SIGABRT', 7: 'SIGBUS', 8: 'SIGFPE', 9: 'SIGKILL', 11: 'SIGSEGV', 13: 'SIGPIPE', 15: 'SIGTERM', 24: 'SIGXCPU', 25: 'SIGXFSZ', 31: 'SIGSYS' };
+const SIGNALS = { 6: 'SIGABRT', 7: 'SIGBUS', 8: 'SIGFPE', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM', 31: 'SIGSYS' };
 const MAGIC = [
   ['image/png', /^\x89PNG\r\n\x1a\n/],
   ['image/jpeg', /^\xff\xd8\xff/],
@@ -34,7 +34,7 @@ export function forgetFiles() {
 export function describe(answer, context) {
   const details = answer.execution_details;
   if (answer.status === 'success' && details) {
-    return { ...verdict(details), parts: [hint(details), ...outputs(answer, context)] };
+    return { ...verdict(details), parts: [hint(details, context.limits), ...outputs(answer, context)] };
   }
   const { title, advice } = problem(answer, context);
   return { ok: false, title, parts: [el('div', { className: 'advice' }, ...advice), ...(details ? outputs(answer, context) : [])] };
@@ -47,9 +47,10 @@ function verdict({ exit_code: code }) {
 }
 
 // A word of help for what newcomers meet first.
-function hint({ success, stderr }) {
+function hint({ success, stderr }, { memory_bytes: memory }) {
   if (success) return null;
   if (/^EOFError: EOF when reading a line/m.test(stderr)) return advice('The script asked for more input than there was. Fill in “Standard input”.');
+  if (memory && /^MemoryError\b/m.test(stderr)) return advice(`A script may use ${bytes(memory)} of memory, beyond the libraries.`);
   const missing = /^FileNotFoundError: .*: '([^']+)'/m.exec(stderr);
   if (missing) return advice(`There is no file “${missing[1]}” in the script’s directory. Attach it, or correct the name.`);
   return null;
@@ -63,23 +64,24 @@ function paragraph(...children) {
   return el('p', {}, ...children);
 }
 
-// ---- Errors -------------------------------------------------------------------------------------------------------
+// ---- Errors ----
 
-// Return the title and the advice for an error of the contract; `retryAfter` adds a countdown.
+// Return the title and the advice for an error of the contract.
 function problem({ error_details: error = {} }, { limits, code, goToLine }) {
-  const words = paragraph(error.message || 'The server gave no reason.');
-  const nextDay = /daily/i.test(error.message || '');
+  const { message = 'The server gave no reason.', modules = [] } = error;
+  const words = paragraph(message);
+  const nextDay = /daily/i.test(message);
   const known = {
     ValidationError: () => ['The request is not valid', [words]],
     ForbiddenImportError: () => [
-      `Import not allowed: ${(error.modules || []).join(', ') || 'a module'}`,
-      [forbidden(error.modules || []), lineButton(importLine(code, error.modules || []), goToLine)],
+      `Import not allowed: ${modules.join(', ')}`,
+      [forbidden(modules), lineButton(importLine(code, modules), goToLine)],
     ],
     TimeoutError: () => [
       limits.wall_s ? `Ended after ${seconds(limits.wall_s)}, the time limit` : 'Ended at the time limit',
-      [paragraph('What it had printed by then is below. Give it less to do, or look for a loop that never ends.')],
+      [paragraph('Give it less to do, or look for a loop that never ends.')],
     ],
-    ResourceLimitError: () => [`Ended: too much ${error.resource || 'of a resource'}`, [words, paragraph('What it had printed by then is below. Make it do with less.')]],
+    ResourceLimitError: () => [`Ended: more ${error.resource} than a script may use`, [paragraph(`The limit is ${amount(error)}.`)]],
     AuthenticationError: () => ['The admin key is not right', [paragraph('Correct it, or empty the field to run without it. Each wrong key counts as a run.')]],
     PayloadTooLarge: () => ['Too much to send', [words, paragraph('Attach smaller files, or shorten the standard input.')]],
     RateLimitExceeded: () => [
@@ -89,16 +91,20 @@ function problem({ error_details: error = {} }, { limits, code, goToLine }) {
     ServerBusy: () => ['The server is busy', [words, paragraph('This did not count as a run.')]],
     InternalServerError: () => [
       'The server failed',
-      [paragraph('It is not your script’s fault, and it did not count as a run. Try once more; if it stays so, tell who runs this server the id ', el('code', { textContent: error.id || 'in the message' }), '.')],
+      [paragraph('This is not your script’s fault, and did not count as a run. Try once more; if it stays so, tell who runs this server the id ', el('code', { textContent: error.id }), '.')],
     ],
   };
   const [title, children] = (known[error.type] || (() => [error.type || 'An error', [words]]))();
   return { title, advice: children };
 }
 
+function amount({ resource, limit = 0 }) {
+  return ['memory', 'disk'].includes(resource) ? bytes(limit) : limit.toLocaleString('en');
+}
+
 function forbidden(modules) {
   return paragraph(
-    modules.length === 1 ? 'Public scripts may not import it. ' : 'Public scripts may not import them. ',
+    `Public scripts may not import ${modules.length === 1 ? 'it' : 'them'}. `,
     el('a', { href: '#modules', textContent: 'See the modules they may import' }),
     ', or give the admin key if you have it.');
 }
@@ -137,7 +143,7 @@ export function countdown(total, done) {
   return { element, stop: () => clearInterval(timer) };
 }
 
-// ---- Output -------------------------------------------------------------------------------------------------------
+// ---- Output ----
 
 function outputs(answer, context) {
   const details = answer.execution_details;
@@ -172,7 +178,7 @@ function stream(name, text, truncated, { limits, goToLine }) {
     el('div', { className: 'stream-head' },
       el('h3', { textContent: name }),
       lineButton(line, goToLine),
-      copyButton(text, name),
+      copyButton(text, `Copy ${name}`),
       el('a', { className: 'quiet', href: url, download: `${name}.txt`, textContent: 'Download', attributes: { 'aria-label': `Download ${name}` } })),
     el('pre', { tabIndex: 0, textContent: shown, attributes: { role: 'group', 'aria-label': name } }),
     shown === text ? null : el('p', { className: 'warning', textContent: `The first ${count(LONGEST_SHOWN, 'character')} are shown; the download has all ${text.length.toLocaleString('en')}.` }),
@@ -185,23 +191,8 @@ function truncation(name, { output_bytes: limit }) {
 
 // Return the script's line that a traceback ends in, 0 if there is no traceback.
 function lastLine(text) {
-  const lines = [...text.matchAll(/^\s*File "(?:.*\/)?script\.py", line (\d+)/gm)];
+  const lines = [...text.matchAll(/^ *File "(?:.*\/)?script\.py", line (\d+)/gm)];
   return lines.length ? Number(lines[lines.length - 1][1]) : 0;
-}
-
-function copyButton(text, name) {
-  const button = el('button', { type: 'button', className: 'quiet', textContent: 'Copy', attributes: { 'aria-label': `Copy ${name}` } });
-  button.onclick = async () => flash(button, (await copy(text)) ? 'Copied' : 'Not copied');
-  return button;
-}
-
-// Show another word on a button for a moment.
-export function flash(button, text) {
-  const before = button.dataset.text || button.textContent;
-  button.dataset.text = before;
-  button.textContent = text;
-  clearTimeout(Number(button.dataset.timer));
-  button.dataset.timer = setTimeout(() => { button.textContent = before; }, 1600);
 }
 
 function fileCard(name, file) {
@@ -217,8 +208,9 @@ function fileCard(name, file) {
     el('div', { className: 'file-head' },
       fileName(name),
       el('span', { className: 'muted', textContent: bytes(content.length) }),
-      type === 'application/pdf' ? pdfLink(content, name) : null,
-      el('a', { className: 'button small', href: download, download: baseName, textContent: 'Download', attributes: { 'aria-label': `Download ${name}` } })),
+      el('span', { className: 'row' },
+        type === 'application/pdf' ? pdfLink(content, name) : null,
+        el('a', { className: 'button small', href: download, download: baseName, textContent: 'Download', attributes: { 'aria-label': `Download ${name}` } }))),
     type.startsWith('image/') ? picture(content, type, name) : null,
     type === 'text/plain' ? preview(content, name) : null);
 }

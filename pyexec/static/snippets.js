@@ -1,7 +1,7 @@
 // A request as text to take away: a curl command, a Python program, a link. Pure: no DOM, so that Node can test it.
 //
-// A request here is { url, code, stdin, returnFiles, hasKey, attachments: [{ name, base64 }] }; an attachment too large
-// to paste has base64 null and is read from the file of its name. The admin key is never part of any of them.
+// A request here is { url, code, stdin, returnFiles, hasKey, attachments: [{ name, path, base64 }] }; an attachment too
+// large to paste has base64 null and is read from the file at its path. The admin key is never part of any of them.
 
 const LONGEST_ARGUMENT = 100000; // characters; Linux takes 128 KiB in one argument of a command
 
@@ -27,7 +27,7 @@ export function curlCommand(request) {
   }
   // printf is built into the shell, so its arguments may be of any length.
   const body = pieces.map((piece) => (
-    piece.file === undefined ? `printf %s '${piece.json}'` : `base64 < ${shellQuote(`./${piece.file}`)} | tr -d '\\n'`));
+    piece.path === undefined ? `printf %s '${piece.json}'` : `base64 < ${shellQuote(`./${piece.path}`)} | tr -d '\\n'`));
   return `{ ${body.join('\n  ')}\n} | ${[...head, '--data-binary @-'].join(' \\\n  ')}`;
 }
 
@@ -37,10 +37,10 @@ function jsonPieces({ code, stdin, returnFiles, attachments }) {
   if (!attachments.length) return [{ json: quotableJson(fields) }];
   const pieces = [];
   let json = `${quotableJson(fields).slice(0, -1)},"attachments":[`;
-  attachments.forEach(({ name, base64 }, index) => {
+  attachments.forEach(({ name, path, base64 }, index) => {
     json += `${index ? ',' : ''}{"filename":${quotableJson(name)},"content_base_64":"`;
     if (base64 === null) {
-      pieces.push({ json }, { file: name });
+      pieces.push({ json }, { path });
       json = '';
     } else json += base64;
     json += '"}';
@@ -92,8 +92,8 @@ for name, file in run.get("output_files", {}).items():
 `;
 }
 
-function pythonAttachment({ name, base64 }) {
-  const content = base64 === null ? `base64_of(${pythonString(name)})` : `"${base64}"`;
+function pythonAttachment({ name, path, base64 }) {
+  const content = base64 === null ? `base64_of(${pythonString(path)})` : `"${base64}"`;
   return `    {"filename": ${pythonString(name)}, "content_base_64": ${content}},`;
 }
 
