@@ -26,8 +26,8 @@ MIB = 1024 * 1024
 DEFAULT_MODULES = tuple(
     "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64 hashlib"
     " uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath calendar"
-    " zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib difflib html"
-    " traceback warnings __future__ sys".split()
+    " zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib"
+    " difflib html traceback warnings __future__ sys".split()
 )
 DEFAULT_PROXIES = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
 
@@ -122,7 +122,9 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("write_timeout_s", "60", _seconds, "seconds for an answer to be taken"),
     Setting("cors_origin", "*", _text, "value of Access-Control-Allow-Origin"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
-    Setting("uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, where the server is root; two servers on one machine need their own"),
+    Setting(
+        "uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, if root; each server on a host needs its own"
+    ),
     Setting(
         "work_dir", tempfile.gettempdir(), _text, "where runs get their directories, where no tmpfs can be mounted"
     ),

@@ -18,8 +18,8 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tup
 # import shows the script's frame as its caller.
 _BY_THE_INTERPRETER = frozenset(
     "_strptime _io io locale _bootlocale codecs encodings copyreg warnings traceback linecache re _pydecimal"
-    " _pydatetime unicodedata _ast _weakrefset _collections_abc threading pickle _compat_pickle operator importlib tokenize"
-    " _opcode posixpath".split()
+    " _pydatetime unicodedata _ast _weakrefset _collections_abc threading pickle _compat_pickle operator importlib"
+    " tokenize _opcode posixpath".split()
 )
 
 # What `import sys` gives a public script: streams, exit, argv and facts; not the table of loaded modules.

@@ -255,6 +255,7 @@ class Handler(BaseHTTPRequestHandler):
             status = _CLOSED_BY_CLIENT
             raise
         finally:
+            self.server.service.count(head, answer, status)
             self._log(answer, head, status, started)
 
     def _log(self, answer: Answer, head: Optional[Head], status: int, started: float) -> None:

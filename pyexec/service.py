@@ -15,7 +15,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from pyexec import __version__, contract, limits
+from pyexec import __version__, contract, limits, metrics, openapi
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -81,12 +81,15 @@ class Service:
         """Wire the parts together."""
         self.config = config
         self.limits = Limits(config)
+        self.metrics = metrics.Metrics()
         self._sandbox = sandbox
         self._started = time.monotonic()
         self._routes: Dict[str, Dict[str, Callable[..., Answer]]] = {
             "/execute": {"POST": self._execute},
             "/health": {"GET": self._health},
             "/about": {"GET": self._about},
+            "/metrics": {"GET": self._metrics},
+            "/openapi.json": {"GET": self._openapi},
         }
         for path in PAGES:
             self._routes[path] = {"GET": self._page}
@@ -166,6 +169,34 @@ class Service:
         }
         return Answer(200, [contract.dumps(document)], fields=[("Cache-Control", "no-cache")])
 
+    def _openapi(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        document = openapi.document(self.config)
+        return Answer(200, [contract.dumps(document)], fields=[("Cache-Control", "no-cache")])
+
+    def _metrics(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        state = self._sandbox.state()
+        now = {
+            "pyexec_slots": ("gauge", "Scripts that may run at once.", self.config.max_runs),
+            "pyexec_active_runs": ("gauge", "Scripts running.", self.limits.active),
+            "pyexec_waiting_children": ("gauge", "Children that wait for a job.", state["waiting"]),
+            "pyexec_callers": ("gauge", "Callers remembered.", self.limits.callers),
+            "pyexec_template_restarts_total": (
+                "counter",
+                "Times the template had to be started anew.",
+                state["restarts"],
+            ),
+            "pyexec_uptime_seconds": ("gauge", "Seconds since the start.", time.monotonic() - self._started),
+        }
+        return Answer(200, [self.metrics.render(now)], metrics.CONTENT_TYPE, [("Cache-Control", "no-store")])
+
+    def count(self, head: Optional[Head], answer: Answer, status: int) -> None:
+        """Count an answer that went out, or that its client did not wait for."""
+        known = head is not None and head.path in self._routes
+        received = int(head.fields.get("content-length", "0")) if head is not None and known else 0
+        self.metrics.count_request(
+            head.path if head is not None and known else "other", answer.kind, status, received, answer.length
+        )
+
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         now = Now.read()
         caller = self.caller(head, peer)
@@ -182,6 +213,7 @@ class Service:
             with ticket:
                 quota, active = ticket.quota, ticket.active
                 outcome = after.enter_context(self._sandbox.execution(job))
+            self.metrics.count_run(outcome.duration_s)
             context = _Context(contract.user_info(caller, quota), self.limits.load(active))
             error = contract.error_of(outcome, self.config)
             if error is not None:

@@ -24,6 +24,8 @@ ROWS = {
     "sandbox": 4,
     "child": 4,
     "usage": 3,
+    "openapi": 4,
+    "metrics": 1,
     "contract": 3,
     "template": 2,
     "pool": 3,

@@ -96,8 +96,8 @@ ADMIN: Tuple[Group, ...] = (
         _plain(
             "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chdir fchdir"
             " chmod fchmod fchmodat utime utimes utimensat truncate fallocate umask statfs fstatfs flock fsync"
-            " fdatasync sync_file_range msync readv preadv pwritev pwrite64 sendfile copy_file_range fadvise64 faccessat2"
-            " getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr"
+            " fdatasync sync_file_range msync readv preadv pwritev pwrite64 sendfile copy_file_range fadvise64"
+            " faccessat2 getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr"
         ),
     ),
     Group(

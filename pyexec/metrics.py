@@ -1,0 +1,87 @@
+"""Counters of one server, as Prometheus text. They carry no address, no key, and no part of any script.
+
+Thread-safe. Source: the Prometheus text exposition format, version 0.0.4.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Dict, List, Mapping, Sequence, Tuple
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """What happened since the start; `render` adds what is now."""
+
+    def __init__(self) -> None:
+        """Start with nothing counted."""
+        self._lock = threading.Lock()
+        self._requests: Dict[Tuple[str, str, int], int] = {}
+        self._bytes = {"received": 0, "sent": 0}
+        self._durations = [0] * (len(BUCKETS_S) + 1)
+        self._duration_sum_s = 0.0
+
+    def count_request(self, path: str, kind: str, status: int, received: int, sent: int) -> None:
+        """Count one answer. `path` is a known route or "other", so that callers can't make up series."""
+        with self._lock:
+            key = (path, kind, status)
+            self._requests[key] = self._requests.get(key, 0) + 1
+            self._bytes["received"] += received
+            self._bytes["sent"] += sent
+
+    def count_run(self, duration_s: float) -> None:
+        """Count one run that has ended."""
+        with self._lock:
+            place = next((n for n, limit in enumerate(BUCKETS_S) if duration_s <= limit), len(BUCKETS_S))
+            self._durations[place] += 1
+            self._duration_sum_s += duration_s
+
+    def render(self, now: Mapping[str, Tuple[str, str, float]]) -> bytes:
+        """Return everything as text.
+
+        Args:
+            now: name → (type, help, value) of what the caller knows to be the case at this moment.
+        """
+        with self._lock:
+            requests = dict(self._requests)
+            lines: List[str] = []
+            lines += _family("pyexec_requests_total", "counter", "Answers by path, outcome type and status.")
+            for (path, kind, status), count in sorted(requests.items()):
+                labels = (("path", path), ("type", kind), ("status", str(status)))
+                lines.append(_sample("pyexec_requests_total", labels, count))
+            lines += _family("pyexec_refusals_total", "counter", "Requests refused by a limit.")
+            for kind in ("RateLimitExceeded", "ServerBusy"):
+                refused = sum(count for (_, other, _), count in requests.items() if other == kind)
+                lines.append(_sample("pyexec_refusals_total", (("limit", kind),), refused))
+            lines += _family("pyexec_body_bytes_total", "counter", "Bytes of bodies, received and sent.")
+            lines += [_sample("pyexec_body_bytes_total", (("way", w),), n) for w, n in sorted(self._bytes.items())]
+            lines += self._histogram()
+        for name, (kind, text, value) in now.items():
+            lines += _family(name, kind, text) + [_sample(name, (), value)]
+        return ("\n".join(lines) + "\n").encode("utf-8")
+
+    def _histogram(self) -> List[str]:
+        name = "pyexec_run_duration_seconds"
+        lines = _family(name, "histogram", "Wall-clock time of runs, from the job's hand-over to its end.")
+        total = 0
+        for limit, count in zip(list(map(repr, BUCKETS_S)) + ["+Inf"], self._durations):
+            total += count
+            lines.append(_sample(name + "_bucket", (("le", limit),), total))
+        lines.append(_sample(name + "_sum", (), self._duration_sum_s))
+        lines.append(_sample(name + "_count", (), total))
+        return lines
+
+
+def _family(name: str, kind: str, text: str) -> List[str]:
+    return ["# HELP %s %s" % (name, text), "# TYPE %s %s" % (name, kind)]
+
+
+def _sample(name: str, labels: Sequence[Tuple[str, str]], value: float) -> str:
+    inside = ",".join('%s="%s"' % (key, _escaped(text)) for key, text in labels)
+    return "%s%s %s" % (name, "{%s}" % inside if inside else "", repr(value))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
