@@ -48,6 +48,12 @@ def _text(text: str) -> str:
     return text.strip()
 
 
+def _header_value(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or text != text.strip() or not text:
+        raise ValueError("must be printable ASCII")
+    return text
+
+
 def _words(text: str) -> Tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
@@ -120,7 +126,7 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("body_timeout_s", "30", _seconds, "seconds for a request's body to arrive"),
     Setting("idle_timeout_s", "15", _seconds, "seconds a kept connection may be idle"),
     Setting("write_timeout_s", "60", _seconds, "seconds for an answer to be taken"),
-    Setting("cors_origin", "*", _text, "value of Access-Control-Allow-Origin"),
+    Setting("cors_origin", "*", _header_value, "value of Access-Control-Allow-Origin"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
     Setting(
         "uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, if root; each server on a host needs its own"
@@ -196,6 +202,11 @@ def _build(texts: Mapping[str, str], origins: Mapping[str, str], key: Optional[s
     budget = Budget(**{name: values.pop(name) for name in _BUDGET_FIELDS})
     if key is not None and not key.strip():
         key = None  # an empty key is no key: nobody is an admin
+    if key is not None:
+        try:
+            key.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ConfigError("%s is not valid UTF-8." % KEY_VARIABLE) from None
     return Config(budget=budget, admin_key=key, **values)
 
 

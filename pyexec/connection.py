@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import List, Sequence
+from typing import Callable, List, Sequence
 
 from pyexec.errors import HeadersTooLarge, RequestTimeout
 from pyexec.http1 import LONGEST_HEAD
 
 _CHUNK = 1 << 16
+_PIECE = 1 << 20
 _LINGER_S = 2.0
 _LINGER_BYTES = 4 << 20
 
@@ -83,19 +84,31 @@ class Connection:
             raise Disconnected("the client closed")
         self._buffer += data
 
-    def read_body(self, length: int, timeout_s: float) -> bytes:
+    def read_body(self, length: int, timeout_s: float, take: Callable[[int], None]) -> bytes:
         """Return a body of this length.
 
+        Args:
+            take: called with the size of each piece of memory before it is filled; may raise to refuse it.
+
         Raises:
-            RequestTimeout. Disconnected: the client closed before the end.
+            RequestTimeout. Disconnected: the client closed before the end. Whatever `take` raises.
         """
         deadline = time.monotonic() + timeout_s
-        body = bytearray(length)
-        have = min(length, len(self._buffer))
-        body[:have] = self._buffer[:have]
+        pieces: List[bytes] = []
+        while length:
+            size = min(length, _PIECE)
+            take(size)
+            pieces.append(self._read_piece(size, deadline, timeout_s))
+            length -= size
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _read_piece(self, size: int, deadline: float, timeout_s: float) -> bytes:
+        piece = bytearray(size)
+        have = min(size, len(self._buffer))
+        piece[:have] = self._buffer[:have]
         del self._buffer[:have]
-        view = memoryview(body)
-        while have < length:
+        view = memoryview(piece)
+        while have < size:
             left = deadline - time.monotonic()
             try:
                 if left <= 0:
@@ -110,7 +123,7 @@ class Connection:
                 raise Disconnected("the client closed in the middle of its body")
             have += count
         view.release()
-        return bytes(body)
+        return bytes(piece)
 
     def write(self, parts: Sequence[bytes], timeout_s: float) -> None:
         """Send all parts, as one write where the kernel takes it. Raises Disconnected."""

@@ -5,7 +5,6 @@ Source of the rules: the "API" part of README.md. Nothing here parses or even lo
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 from dataclasses import dataclass
@@ -100,24 +99,30 @@ def parse(body: bytes, config: Config) -> Request:
 
 
 def _document(body: bytes) -> Dict[str, Any]:
+    invalid = None
     try:
         # As text: json.loads is twice as fast on str as on bytes.
-        document = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_object,
-            parse_int=_Number,
-            parse_float=_Number,
-            parse_constant=lambda name: _fail(None, "The body is not valid JSON: %s is no JSON value." % name),
-        )
+        text = body.decode("utf-8")
     except UnicodeDecodeError as error:
-        _fail(None, "The body is not valid UTF-8: byte %d." % error.start)
+        # With lone surrogates in place of what is no UTF-8, the check of each field finds it and can name the field.
+        invalid, text = "The body is not valid UTF-8: byte %d." % error.start, body.decode("utf-8", "surrogateescape")
+    try:
+        document = json.loads(
+            text, object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_constant
+        )
     except RecursionError:
         _fail(None, "The body is not valid JSON for us: it is nested too deeply.")
     except ValueError as error:
-        _fail(None, "The body is not valid JSON: %s." % error)
+        _fail(None, invalid or "The body is not valid JSON: %s." % error)
     if not isinstance(document, dict):
         _fail(None, "The body must be a JSON object, not %s." % _TYPE_NAMES[type(document)])
+    if invalid and any(_shown(key) != key[:100] for key in document):
+        _fail(None, invalid)
     return document
+
+
+def _constant(name: str) -> NoReturn:
+    _fail(None, "The body is not valid JSON: %s is no JSON value." % name)
 
 
 def _string(value: Any, field: str, nul: str = "a NUL character") -> str:
@@ -126,7 +131,7 @@ def _string(value: Any, field: str, nul: str = "a NUL character") -> str:
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as error:
-        _fail(field, "'%s' has a lone surrogate at character %d." % (field, error.start))
+        _fail(field, "'%s' has invalid UTF-8 or a lone surrogate at character %d." % (field, error.start))
     if "\0" in value:
         _fail(field, "'%s' has %s at character %d." % (field, nul, value.index("\0")))
     return value
@@ -190,17 +195,25 @@ def _base64(value: Any, field: str, longest: int) -> bytes:
     # Before decoding: four characters make three bytes.
     if len(text) > (longest + 2) // 3 * 4:
         _fail(field, "'%s' may have at most %d bytes after decoding." % (field, longest))
+    if not text.isascii() or len(text) % 4 or "=" in text[:-2] or (text[-2:-1] == "=" and text[-1:] != "="):
+        _fail(field, "'%s' is not valid Base64: %s." % (field, _base64_fault(text)))
+    # The decoder passes over what is outside the alphabet; then less comes out than must. Twice as fast as its strict
+    # mode, which Python 3.8 lacks.
     try:
-        raw = text.encode("ascii")
-        content = base64.b64decode(raw, validate=True)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        reason = error if isinstance(error, binascii.Error) else "a character outside the alphabet"
-        _fail(field, "'%s' is not valid Base64: %s." % (field, reason))
-    if len(raw) % 4:
-        _fail(field, "'%s' is not valid Base64: its length is no multiple of four." % field)
+        content = binascii.a2b_base64(text)
+    except binascii.Error:
+        content = b""
+    if len(content) != len(text) // 4 * 3 - text[-2:].count("="):
+        _fail(field, "'%s' is not valid Base64: a character outside the alphabet." % field)
     if len(content) > longest:
         _fail(field, "'%s' may have at most %d bytes after decoding; it has %d." % (field, longest, len(content)))
     return content
+
+
+def _base64_fault(text: str) -> str:
+    if not text.isascii():
+        return "a character outside the alphabet"
+    return "its length is no multiple of four" if len(text) % 4 else "padding in the wrong place"
 
 
 def _return_files(value: Any, config: Config) -> Tuple[str, ...]:

@@ -173,6 +173,7 @@ class ForkServer:
             wire.send(self._control, wire.READY, {"error": "%s: %s" % (error.filename or "file tree", error.strerror)})
             os._exit(1)
         ready = dict(report(self._host), libraries=versions, missing=missing, python=sys.version.split()[0])
+        ready["installed_code"] = sorted(known, key=len, reverse=True)
         wire.send(self._control, wire.READY, ready)
         self._loop()
 

@@ -19,7 +19,9 @@ MOST_FIELDS = 100
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
 _TARGET = re.compile(r"[\x21-\x7e]{1,8192}\Z")
 _VERSION = re.compile(r"HTTP/1\.[01]\Z")
-_DIGITS = re.compile(r"[0-9]{1,18}\Z")
+_DIGITS = re.compile(r"[0-9]+\Z")
+_MOST_DIGITS = 18
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -88,6 +90,8 @@ def parse_head(raw: bytes) -> Head:
     if "content-length" in fields:
         if not _DIGITS.match(fields["content-length"]):
             raise ValidationError("Content-Length is not a number.")
+        # Longer numbers are too large whatever they are, and slow to convert.
+        fields["content-length"] = fields["content-length"].lstrip("0")[:_MOST_DIGITS] or "0"
         if "transfer-encoding" in fields:
             raise ValidationError("Content-Length and Transfer-Encoding exclude each other.")
     if version == "HTTP/1.1" and "host" not in fields:
@@ -103,9 +107,10 @@ def _request_line(line: str) -> Tuple[str, str, str]:
         raise HeadersTooLarge("The request target is too long.")
     if not _TARGET.match(parts[1]):
         raise ValidationError("The request target is malformed.")
-    target = parts[1]
-    if "://" in target.partition("?")[0]:  # absolute form, as to a proxy
-        target = "/" + target.partition("://")[2].partition("/")[2]
+    # The absolute form, as to a proxy, is to be taken as well (RFC 9112, 3.2.2).
+    target = _ABSOLUTE.sub("", parts[1], 1) if not parts[1].startswith("/") else parts[1]
+    if not target.startswith("/") and parts[1] != "*":
+        target = "/" + target
     return parts[0], target.partition("?")[0], parts[2]
 
 

@@ -19,6 +19,8 @@ from typing import Any, Dict, Iterable, Optional, Tuple, Union
 from pyexec.config import Config, Network
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
 
+_ROUNDING = 1e-6  # what floating point may lose of a token or a second
+
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 
@@ -138,11 +140,12 @@ class Ticket:
         quota: the caller's, None for admins.
     """
 
-    def __init__(self, limits: Limits, caller: Caller, active: int, quota: Optional[Quota]) -> None:
+    def __init__(self, limits: Limits, caller: Caller, day: int, active: int, quota: Optional[Quota]) -> None:
         """Made by `Limits.admit` only."""
-        self._limits, self._caller = limits, caller
+        self._limits, self._caller, self._day = limits, caller, day
         self.active, self.quota = active, quota
         self._held = True
+        self._refunded = False
 
     def __enter__(self) -> Ticket:
         return self
@@ -153,9 +156,10 @@ class Ticket:
             self._limits._release()
 
     def refund(self) -> Optional[Quota]:
-        """Give the caller back what this request cost, since the fault is ours; return the quota as it is then."""
-        if self.quota is not None:
-            self.quota = self._limits._refund(self._caller)
+        """Give the caller back what this request cost, once, since the fault is ours; return the quota as it is then."""
+        if self.quota is not None and not self._refunded:
+            self._refunded = True
+            self.quota = self._limits._refund(self._caller, self._day)
         return self.quota
 
 
@@ -197,11 +201,11 @@ class Limits:
             quota = None if caller.admin else self._charge(caller, now)
             if self._active >= self._max_runs:
                 if not caller.admin:
-                    self._credit(caller)
+                    self._credit(caller, now.utc.toordinal())
                 raise ServerBusy("All %d slots are taken; try again in a moment." % self._max_runs)
             active = self._active
             self._active += 1
-            return Ticket(self, caller, active, quota)
+            return Ticket(self, caller, now.utc.toordinal(), active, quota)
 
     def charge(self, caller: Caller, now: Now) -> Quota:
         """Count a request that takes no slot, as one with a wrong key. Raises RateLimitExceeded."""
@@ -222,10 +226,10 @@ class Limits:
         self._refresh(account, now)
         if account.used >= self._daily:
             raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, _until_midnight_s(now))
-        if account.tokens < 1:
-            wait_s = math.ceil((1 - account.tokens) * 60 / self._rate)
+        if account.tokens < 1 - _ROUNDING:
+            wait_s = math.ceil((1 - account.tokens) * 60 / self._rate - _ROUNDING)
             raise RateLimitExceeded("Limit of %d requests per minute exceeded." % self._rate, max(1, wait_s))
-        account.tokens -= 1
+        account.tokens = max(0.0, account.tokens - 1)
         account.used += 1
         return self._snapshot(account, now)
 
@@ -253,22 +257,23 @@ class Limits:
             daily_limit=self._daily,
             used_today=account.used,
             minute_limit=self._rate,
-            minute_left=int(account.tokens),
-            minute_reset_s=math.ceil(missing * 60 / self._rate),
+            minute_left=int(account.tokens + _ROUNDING),
+            minute_reset_s=math.ceil(missing * 60 / self._rate - _ROUNDING),
             day_reset_s=_until_midnight_s(now),
         )
 
-    def _credit(self, caller: Caller) -> Optional[Quota]:
+    def _credit(self, caller: Caller, day: int) -> Optional[Quota]:
         account = self._accounts.get(caller.identity)
         if account is None:
             return None
         account.tokens = min(float(self._rate), account.tokens + 1)
-        account.used = max(0, account.used - 1)
+        if account.day == day:  # what was charged yesterday is no longer counted
+            account.used = max(0, account.used - 1)
         return self._snapshot(account, self._seen)
 
-    def _refund(self, caller: Caller) -> Optional[Quota]:
+    def _refund(self, caller: Caller, day: int) -> Optional[Quota]:
         with self._lock:
-            return self._credit(caller)
+            return self._credit(caller, day)
 
     def _release(self) -> None:
         with self._lock:

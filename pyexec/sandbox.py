@@ -194,9 +194,15 @@ class Sandbox:
             exit_code=end.exit_code,
             duration_s=duration_s,
             stdout=outputs[0][:cap],
-            stderr=outputs[1][:cap],
+            stderr=self._without_paths(outputs[1][:cap]),
             stdout_truncated=len(outputs[0]) > cap,
             stderr_truncated=len(outputs[1]) > cap,
             files=tuple(files),
             **end.details,
         )
+
+    def _without_paths(self, stderr: bytes) -> bytes:
+        """Return stderr with the files of libraries named from their package on: where they lie is not to be known."""
+        for directory in self._pool.report["installed_code"]:
+            stderr = stderr.replace(os.fsencode(directory) + b"/", b"")
+        return stderr

@@ -17,7 +17,7 @@ import threading
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from pyexec import __version__
 from pyexec.config import Config
@@ -47,17 +47,29 @@ class ByteBudget:
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def hold(self, count: int) -> Iterator[None]:
-        """Hold some of it. Raises ServerBusy if not enough is left."""
-        with self._lock:
-            if count > self._left:
-                raise ServerBusy("Too many large requests at once; try again in a moment.")
-            self._left -= count
+    def share(self) -> Iterator[Callable[[int], None]]:
+        """Lend a function that takes more of it for one request; all of that is given back at the end.
+
+        Taken as the bytes come, not as they are announced: announcing costs a client nothing.
+
+        Raises:
+            ServerBusy: from the function, when not enough is left.
+        """
+        held = 0
+
+        def take(count: int) -> None:
+            nonlocal held
+            with self._lock:
+                if count > self._left:
+                    raise ServerBusy("Too many large requests at once; try again in a moment.")
+                self._left -= count
+                held += count
+
         try:
-            yield
+            yield take
         finally:
             with self._lock:
-                self._left += count
+                self._left += held
 
 
 class Server(ThreadingHTTPServer):
@@ -209,7 +221,7 @@ class Handler(BaseHTTPRequestHandler):
                 unread = False
                 answer = respond(head, body, self.peer, after)
             except PyexecError as error:
-                answer = self.server.service.error(error)
+                answer = self.server.service.refuse(error, head, self.peer)
             except Disconnected:
                 raise
             except Exception as fault:  # noqa: BLE001
@@ -235,10 +247,10 @@ class Handler(BaseHTTPRequestHandler):
             return b""
         if length > config.body_bytes:
             raise PayloadTooLarge("The body has %d bytes; at most %d are taken." % (length, config.body_bytes))
-        after.enter_context(self.server.bodies.hold(length))
+        take = after.enter_context(self.server.bodies.share())
         if head.expects_continue:
             self._connection.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
-        return self._connection.read_body(length, config.body_timeout_s)
+        return self._connection.read_body(length, config.body_timeout_s, take)
 
     @property
     def peer(self) -> str:

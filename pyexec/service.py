@@ -233,6 +233,17 @@ class Service:
             answer.fields += contract.rate_limit_headers(quota or self.limits.quota(caller, now))
         return answer
 
+    def refuse(self, error: PyexecError, head: Optional[Head], peer: str) -> Answer:
+        """Return the answer to a request that was refused before its body was read."""
+        if head is None or head.path != "/execute":
+            return self.error(error)
+        now = Now.read()
+        caller = self.caller(head, peer)
+        answer = self._refused(error, caller, now, None)
+        answer.caller = caller.address
+        answer.fields += contract.rate_limit_headers(self.limits.quota(caller, now))
+        return answer
+
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is, not an admin yet."""
         return limits.identify(peer, head.get("x-forwarded-for"), self.config.trusted_proxies)
@@ -240,7 +251,7 @@ class Service:
     def _authenticated(self, caller: Caller, head: Head, key: Optional[str], now: Now) -> Caller:
         scheme, _, token = head.get("authorization").partition(" ")
         if key is None and scheme.lower() == "bearer":
-            key = token.strip()
+            key = token.strip(" \t")
             # Read as Latin-1, as every header field; most clients send UTF-8.
             with contextlib.suppress(UnicodeDecodeError):
                 key = key.encode("latin-1").decode("utf-8")

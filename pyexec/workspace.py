@@ -72,7 +72,7 @@ def _collect(directory_fd: int, name: str, longest: int) -> OutputFile:
         fd = os.open(last, _FILE, dir_fd=where)
     finally:
         os.close(where)
-    with os.fdopen(fd, "rb", buffering=0):
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             return OutputFile(name, error="Not a regular file.")
@@ -80,6 +80,8 @@ def _collect(directory_fd: int, name: str, longest: int) -> OutputFile:
             reason = "File is too large: %d bytes, at most %d can be returned." % (status.st_size, longest)
             return OutputFile(name, size_bytes=status.st_size, error=reason)
         content = read_capped(fd, longest)
+    finally:
+        os.close(fd)
     return OutputFile(name, content, len(content))
 
 

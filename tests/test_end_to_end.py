@@ -416,8 +416,8 @@ def test_every_alphabet_everywhere(post: Post) -> None:
     name = "ключ 😀 é\u202e.txt"
     document = post(
         code="# %s\nnäme = input()\nwith open(%r, encoding='utf-8') as f:\n    print(näme == f.read() == %r)\n"
-        "print(näme)\nwith open('out ' + %r, 'w', encoding='utf-8') as f:\n    f.write(näme)\nraise ValueError('ünï ' + näme)"
-        % (text, name, text, name),
+        "print(näme)\nwith open('out ' + %r, 'w', encoding='utf-8') as f:\n    f.write(näme)\n"
+        "raise ValueError('ünï ' + näme)" % (text, name, text, name),
         stdin_data=text + "\n",
         attachments=[attachment(name, text.encode("utf-8"))],
         return_files=["out " + name, name],

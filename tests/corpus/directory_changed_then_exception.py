@@ -1,0 +1,7 @@
+# admin
+import os
+
+os.mkdir("elsewhere")
+os.chdir("elsewhere")
+print(os.path.basename(os.getcwd()))
+raise ValueError("the source line is still found")

@@ -1,0 +1,8 @@
+def make():
+    class Inner(Exception):
+        pass
+
+    return Inner
+
+
+raise make()("qualified name")

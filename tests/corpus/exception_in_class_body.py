@@ -1,0 +1,3 @@
+class Broken:
+    print("in the body")
+    value = undefined  # noqa: F821

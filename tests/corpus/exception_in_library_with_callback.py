@@ -1,0 +1,3 @@
+import re
+
+re.sub("a", lambda match: 1 / 0, "banana")

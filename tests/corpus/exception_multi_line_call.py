@@ -1,0 +1,10 @@
+def function(**values):
+    return values["z"]
+
+
+function(
+    a=1,
+    b=[
+        2,
+    ],
+)

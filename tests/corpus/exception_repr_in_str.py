@@ -1,0 +1,6 @@
+class Weird:
+    def __repr__(self):
+        raise LookupError("no repr")
+
+
+print(Weird())

@@ -1,0 +1,6 @@
+def function():
+    print(later)
+    later = 1
+
+
+function()

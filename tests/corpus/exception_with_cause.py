@@ -1,0 +1,8 @@
+def load():
+    try:
+        {}["missing"]
+    except KeyError as error:
+        raise RuntimeError("could not load") from error
+
+
+load()

@@ -1,0 +1,5 @@
+import io
+import sys
+
+sys.stderr = io.StringIO()
+sys.exit("into a string")

@@ -1,0 +1,11 @@
+import sys
+
+
+def work():
+    try:
+        sys.exit(3)
+    finally:
+        print("finally")
+
+
+work()

@@ -1,0 +1,4 @@
+import sys
+
+print("bye", end="")
+sys.exit(7)

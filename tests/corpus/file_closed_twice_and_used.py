@@ -1,0 +1,5 @@
+file = open("x.txt", "w")
+file.close()
+file.close()
+print(file.closed)
+file.write("x")

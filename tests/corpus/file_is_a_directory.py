@@ -1,0 +1,5 @@
+try:
+    open(".")
+except IsADirectoryError as error:
+    print(error)
+open("nowhere/x.txt", "w")

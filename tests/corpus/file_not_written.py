@@ -1,0 +1,2 @@
+# files: absent.txt
+print("writes nothing")

@@ -1,0 +1,7 @@
+# admin
+import os
+
+pid = os.fork()
+if pid == 0:
+    raise ValueError("in the child")
+print("parent saw", os.WEXITSTATUS(os.waitpid(pid, 0)[1]))

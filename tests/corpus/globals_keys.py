@@ -1,0 +1,2 @@
+print(list(globals()))
+print(locals() is globals(), vars() is globals())

@@ -1,0 +1,5 @@
+def function(a):
+    """Explain."""
+
+
+help(function)

@@ -1,0 +1,5 @@
+# stdin: "x\n"
+import sys
+
+sys.stdin.close()
+input()

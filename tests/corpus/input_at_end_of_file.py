@@ -1,0 +1,3 @@
+# stdin: "only\n"
+print(input("one: "))
+print(input("two: "))

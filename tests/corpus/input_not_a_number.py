@@ -1,0 +1,2 @@
+# stdin: "twelve\n"
+print(int(input("number: ")))

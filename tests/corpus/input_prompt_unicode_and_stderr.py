@@ -1,0 +1,6 @@
+# stdin: "ü\n"
+import sys
+
+sys.stdout.write("pending ")
+sys.stderr.write("err pending ")
+print(ascii(input("größe? ")))

@@ -1,0 +1,2 @@
+# stdin: "first\nlast"
+print([input(), input("> ")])

@@ -1,0 +1,4 @@
+try:
+    raise KeyboardInterrupt("caught")
+except KeyboardInterrupt as error:
+    print(repr(error))

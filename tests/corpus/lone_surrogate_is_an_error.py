@@ -1,0 +1,3 @@
+print("before")
+print("bad \ud800 surrogate")
+print("never")

@@ -1,0 +1,8 @@
+# files: out.txt
+# admin
+import sys
+
+file = open("out.txt", "w")
+file.write("text")
+sys.modules["__main__"] = sys.modules["sys"]
+print(__name__)

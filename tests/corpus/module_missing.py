@@ -1,0 +1,2 @@
+# admin
+import no_such_module_anywhere

@@ -1,0 +1,7 @@
+class Noisy:
+    def __del__(self, show=print):
+        show("del")
+
+
+noisy = Noisy()
+globals().clear()

@@ -1,0 +1,5 @@
+# admin
+import os
+
+print("before", flush=True)
+os.abort()

@@ -1,0 +1,4 @@
+# admin
+import ctypes
+
+ctypes.string_at(0)

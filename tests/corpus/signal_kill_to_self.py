@@ -1,0 +1,6 @@
+# admin
+import os
+import signal
+
+print("before", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)

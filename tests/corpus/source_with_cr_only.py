@@ -1,0 +1,1 @@
+print('a')print('b')x = '''cd'''print(repr(x))1 / 0

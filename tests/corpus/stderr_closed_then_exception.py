@@ -1,0 +1,5 @@
+import sys
+
+sys.stderr.close()
+print("still here")
+raise ValueError("nobody hears")

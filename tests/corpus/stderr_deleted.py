@@ -1,0 +1,6 @@
+# admin
+# python: 3.10
+import sys
+
+del sys.stderr
+raise ValueError("lost")

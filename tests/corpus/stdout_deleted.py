@@ -1,0 +1,5 @@
+# admin
+import sys
+
+del sys.stdout
+print("lost")

@@ -1,0 +1,7 @@
+# admin
+import os
+import sys
+
+os.close(1)
+sys.stdout.write("lost")
+sys.exit(3)

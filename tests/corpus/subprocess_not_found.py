@@ -1,0 +1,4 @@
+# admin
+import subprocess
+
+subprocess.run(["no-such-program-here"])

@@ -1,0 +1,2 @@
+def function(a=1, b):
+    pass

@@ -1,0 +1,3 @@
+def function():
+    x = 1
+    global x

@@ -1,0 +1,2 @@
+def function():
+    from math import *

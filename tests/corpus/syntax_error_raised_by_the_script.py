@@ -1,0 +1,1 @@
+raise SyntaxError("made up", ("other.txt", 3, 5, "some text here\n"))

@@ -1,0 +1,1 @@
+text = "\N{NO SUCH CHARACTER}"

@@ -1,0 +1,5 @@
+import sys
+
+sys.displayhook("shown")
+sys.displayhook(None)
+print(_)  # noqa: F821

@@ -1,0 +1,6 @@
+# admin
+import sys
+
+del sys.unraisablehook
+del sys.__excepthook__
+raise ValueError("shown all the same")

@@ -1,0 +1,394 @@
+"""Settings: each as a flag and as a variable, what is refused, what wins, and that nothing means "no restriction"."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support import FUZZ
+
+from pyexec import config
+from pyexec.config import SETTINGS, Config
+from pyexec.errors import ConfigError
+from pyexec.job import Budget
+
+NAMES = [setting.name for setting in SETTINGS]
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+# A value that is not the default, as one writes it and as the Config holds it.
+SAMPLES: Dict[str, Any] = {
+    "host": ("::1", "::1"),
+    "port": ("8080", 8080),
+    "rate_per_minute": ("7", 7),
+    "rate_per_day": ("1000000", 1000000),
+    "max_runs": ("256", 256),
+    "max_callers": ("1", 1),
+    "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
+    "wall_s": ("0.5", 0.5),
+    "memory_bytes": ("1073741824", 1 << 30),
+    "processes": ("0", 0),
+    "output_bytes": ("1", 1),
+    "returned_file_bytes": ("2", 2),
+    "workdir_bytes": ("3", 3),
+    "workdir_files": ("4", 4),
+    "code_chars": ("5", 5),
+    "attachments": ("0", 0),
+    "attachment_bytes": ("6", 6),
+    "stdin_bytes": ("7", 7),
+    "return_files": ("0", 0),
+    "body_bytes": ("8", 8),
+    "bodies_bytes": ("9", 9),
+    "max_connections": ("10", 10),
+    "header_timeout_s": ("0.1", 0.1),
+    "body_timeout_s": ("86400", 86400.0),
+    "idle_timeout_s": ("1.5", 1.5),
+    "write_timeout_s": ("2e1", 20.0),
+    "cors_origin": ("https://example.org", "https://example.org"),
+    "modules": ("json, math", ("json", "math")),
+    "uid_base": ("100000", 100000),
+    "work_dir": ("/var/tmp", "/var/tmp"),
+    "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
+}
+LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
+TEXTS = ("host", "cors_origin", "work_dir")
+FRACTIONS = ("wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
+NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
+
+
+PARSER = argparse.ArgumentParser()
+config.add_flags(PARSER)
+
+
+def from_sources(arguments: Sequence[str] = (), environment: Optional[Mapping[str, str]] = None) -> Config:
+    return config.from_sources(PARSER.parse_args(list(arguments)), environment or {})
+
+
+def value_of(found: Config, name: str) -> Any:
+    """Return a setting's value, wherever the Config keeps it; address ranges as texts."""
+    value = getattr(found.budget if name in Budget.__dataclass_fields__ else found, name)
+    return tuple(map(str, value)) if name == "trusted_proxies" else value
+
+
+def values_of(found: Config) -> Dict[str, Any]:
+    return {name: value_of(found, name) for name in NAMES}
+
+
+DEFAULTS = values_of(from_sources())
+
+
+def test_the_contracts_defaults() -> None:
+    found = from_sources()
+    assert (found.rate_per_minute, found.rate_per_day, found.max_runs) == (5, 30, 5)
+    assert (found.code_chars, found.attachments, found.return_files) == (2000, 2, 10)
+    assert found.attachment_bytes == found.stdin_bytes == found.budget.returned_file_bytes == 8 * 1024 * 1024
+    assert found.budget == Budget(10.0, 512 << 20, 10, 1 << 20, 8 << 20, 64 << 20, 1000)
+    assert (found.host, found.cors_origin, found.admin_key) == ("127.0.0.1", "*", None)
+    assert [str(item) for item in found.trusted_proxies] == config.DEFAULT_PROXIES.split()
+    assert found == Config.of()
+
+
+def test_the_contracts_modules() -> None:
+    expected = set(
+        "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64"
+        " hashlib uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath"
+        " calendar zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct"
+        " binascii zlib difflib html traceback warnings __future__ sys".split()
+    )
+    assert set(from_sources().modules) == expected
+
+
+def test_every_setting_has_a_sample() -> None:
+    assert list(SAMPLES) == NAMES
+    assert not [name for name in NAMES if SAMPLES[name][1] == DEFAULTS[name]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_setting_as_flag_and_as_variable(name: str) -> None:
+    text, value = SAMPLES[name]
+    expected = dict(DEFAULTS, **{name: value})
+    flag = "--" + name.replace("_", "-")
+    assert values_of(from_sources([flag, text])) == expected
+    assert values_of(from_sources([flag + "=" + text])) == expected
+    assert values_of(from_sources([], {"PYEXEC_" + name.upper(): text})) == expected
+    assert values_of(Config.of(**{name: text})) == expected
+    assert values_of(Config.of(**{name: value})) == expected
+    assert type(value_of(from_sources([flag, text]), name)) is type(value)
+
+
+def test_all_settings_at_once() -> None:
+    environment = {"PYEXEC_" + name.upper(): SAMPLES[name][0] for name in NAMES}
+    assert values_of(from_sources([], environment)) == {name: SAMPLES[name][1] for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_flags_win_over_variables_and_variables_over_defaults(name: str) -> None:
+    text, value = SAMPLES[name]
+    flag, variable = BY_NAME[name].flag, BY_NAME[name].variable
+    default = BY_NAME[name].default
+    assert value_of(from_sources([flag, text], {variable: default}), name) == value
+    assert value_of(from_sources([flag, default], {variable: text}), name) == DEFAULTS[name]
+
+
+# -- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "PYEXEC_PORTS",
+        "PYEXEC_",
+        "PYEXEC_port",
+        "PYEXEC_ADMIN_KEY",
+        "PYEXEC_KEY",
+        "PYEXEC_MAX_RUN",
+        "PYEXEC_HOST ",
+        "PYEXEC_BUDGET",
+    ],
+)
+def test_an_unknown_variable_is_an_error_that_names_it(variable: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_sources([], {variable: "1"})
+    assert variable in str(caught.value)
+
+
+def test_an_unknown_name_is_an_error_that_names_it() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.of(max_run=1, prot=2)
+    assert "max_run" in str(caught.value) and "prot" in str(caught.value)
+
+
+def test_variables_of_others_are_not_ours() -> None:
+    others = {"PATH": "", "PYTHONPATH": "x", "XPYEXEC_PORT": "x", "pyexec_port": "x", "HOST": "x", "PY_EXEC_PORT": "x"}
+    assert values_of(from_sources([], others)) == DEFAULTS
+
+
+def refuse(name: str, text: str) -> None:
+    """Check that a text is refused from every source, each time by the name that the user wrote."""
+    flag, variable = BY_NAME[name].flag, BY_NAME[name].variable
+    for arguments, environment, shown in (([flag + "=" + text], {}, flag), ([], {variable: text}, variable)):
+        with pytest.raises(ConfigError) as caught:
+            from_sources(arguments, environment)
+        assert str(caught.value).startswith("%s=%r " % (shown, text))
+        assert BY_NAME[name].help in str(caught.value)
+    with pytest.raises(ConfigError):
+        Config.of(**{name: text})
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize(
+    "text", ["", " ", "x", "nan", "inf", "-inf", "1e400", "0x10", "1 2", "1,5", "-1", "½", "None", "1" * 5000]
+)
+def test_what_is_no_number_is_an_error(name: str, text: str) -> None:
+    refuse(name, text)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+def test_an_empty_text_is_an_error(name: str, text: str) -> None:
+    refuse(name, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a.example\r\nSet-Cookie: a=b", "a\nb", "a\rb", "a\0b", "\x7f", "https://ключ.example"]
+)
+def test_an_origin_that_no_header_can_carry_is_an_error(text: str) -> None:
+    refuse("cors_origin", text)
+
+
+@pytest.mark.parametrize(
+    "name, low, high",
+    [
+        ("port", "0", "65535"),
+        ("rate_per_minute", "1", "1000000"),
+        ("max_runs", "1", "256"),
+        ("wall_s", "0.1", "3600"),
+        ("processes", "0", "1000"),
+        ("attachments", "0", "100"),
+        ("return_files", "0", "1000"),
+        ("uid_base", "1", str(2**31)),
+        ("header_timeout_s", "0.1", "86400"),
+        ("memory_bytes", "1", str(2**40)),
+    ],
+)
+def test_the_bounds_of_numbers(name: str, low: str, high: str) -> None:
+    kind = float if name in FRACTIONS else int
+    assert value_of(from_sources([BY_NAME[name].flag, low]), name) == kind(low)
+    assert value_of(from_sources([BY_NAME[name].flag, high]), name) == kind(high)
+    refuse(name, str(kind(high) + 1))
+    refuse(name, "0.09" if kind is float else str(int(low) - 1))
+
+
+@pytest.mark.parametrize("name", [name for name in NUMBERS if name not in FRACTIONS])
+def test_a_fraction_is_no_count(name: str) -> None:
+    refuse(name, "5.0")
+    refuse(name, "1e3")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["x", "1.2.3.4/33", "10.0.0.1/8", "1.2.3", "::/129", "10.0.0.0/8 x", "*", "all", "localhost", "10.0.0.0-10.0.0.9"],
+)
+def test_what_is_no_address_range_is_an_error(text: str) -> None:
+    refuse("trusted_proxies", text)
+
+
+@pytest.mark.parametrize("text", ["os.path", "*", "1a", "a-b", "json math os.path", "json;os", "json os/", "''"])
+def test_what_is_no_module_name_is_an_error(text: str) -> None:
+    refuse("modules", text)
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", " , \n"])
+def test_an_empty_list_is_empty_and_nothing_else(text: str) -> None:
+    for name in LISTS:
+        assert value_of(from_sources([BY_NAME[name].flag + "=" + text]), name) == ()
+        assert value_of(from_sources([], {BY_NAME[name].variable: text}), name) == ()
+        assert value_of(Config.of(**{name: ()}), name) == ()
+
+
+@pytest.mark.parametrize("text", ["json,math", "json math", " json\n\tmath ", "json, math,", ",json,,math"])
+def test_lists_are_separated_by_spaces_or_commas(text: str) -> None:
+    assert Config.of(modules=text).modules == ("json", "math")
+
+
+def test_one_address_is_a_range() -> None:
+    expected = (ipaddress.ip_network("192.0.2.1/32"), ipaddress.ip_network("::1/128"))
+    assert Config.of(trusted_proxies="192.0.2.1 ::1").trusted_proxies == expected
+
+
+# -- $PORT ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, environment, expected",
+    [
+        ([], {}, ("127.0.0.1", 5000)),
+        ([], {"PORT": "8000"}, ("0.0.0.0", 8000)),
+        ([], {"PORT": "8000", "PYEXEC_PORT": "1"}, ("0.0.0.0", 1)),
+        ([], {"PORT": "8000", "PYEXEC_HOST": "::1"}, ("::1", 8000)),
+        (["--port", "2"], {"PORT": "8000", "PYEXEC_PORT": "1"}, ("0.0.0.0", 2)),
+        (["--host", "127.0.0.2"], {"PORT": "8000", "PYEXEC_HOST": "::1"}, ("127.0.0.2", 8000)),
+        (["--port", "2", "--host", "h"], {"PORT": "8000"}, ("h", 2)),
+    ],
+)
+def test_the_port_of_a_hosting_platform(arguments: Sequence[str], environment: Dict[str, str], expected: Any) -> None:
+    found = from_sources(arguments, environment)
+    assert (found.host, found.port) == expected
+
+
+@pytest.mark.parametrize("text", ["", " ", "x", "65536", "-1", "80.0", "tcp://10.0.0.1:80"])
+def test_a_port_of_a_hosting_platform_that_is_none(text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_sources([], {"PORT": text})
+    assert str(caught.value).startswith("PORT=%r " % text)
+
+
+# -- the admin key ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["", " ", "\n"])
+def test_an_empty_key_is_no_key(key: str) -> None:
+    assert from_sources([], {"PYTHON_EXE_KEY": key}).admin_key is None
+    assert Config.of(admin_key=key).admin_key is None
+
+
+@pytest.mark.parametrize("key", ["k", "test key", "ключ", "'\"\\"])
+def test_the_key_is_held_and_never_shown(key: str) -> None:
+    found = from_sources([], {"PYTHON_EXE_KEY": key})
+    assert found.admin_key == key
+    shown = Config.of(admin_key="5ecret-key")
+    assert "5ecret" not in repr(shown) and "5ecret" not in str(shown) and "admin_key" not in repr(shown)
+
+
+def test_no_error_shows_the_key() -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_sources([], {"PYTHON_EXE_KEY": "5ecret-key", "PYEXEC_PORT": "x"})
+    assert "5ecret" not in str(caught.value)
+
+
+def test_a_key_that_is_no_text_is_an_error() -> None:
+    # What os.environ makes of bytes that are no UTF-8; no request could ever carry this key.
+    with pytest.raises(ConfigError) as caught:
+        from_sources([], {"PYTHON_EXE_KEY": "5ecret\udcff"})
+    assert "PYTHON_EXE_KEY" in str(caught.value) and "5ecret" not in str(caught.value)
+
+
+def test_no_flag_takes_the_key() -> None:
+    assert not [setting for setting in SETTINGS if "key" in setting.name]
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_config_does_not_change() -> None:
+    with pytest.raises(AttributeError):
+        Config.of().port = 1  # type: ignore[misc]
+
+
+def test_the_environment_is_the_processes_own_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PYEXEC_") or name == "PORT"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PYEXEC_MAX_RUNS", "9")
+    assert config.from_sources(argparse.Namespace()).max_runs == 9
+    assert Config.of().max_runs == 5
+
+
+def test_scripts_get_nothing_of_the_servers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON_EXE_KEY", "5ecret-key")
+    found = config.template_environment()
+    assert "PYTHON_EXE_KEY" not in found and "5ecret-key" not in found.values()
+    assert found["OPENBLAS_NUM_THREADS"] == "1"
+
+
+def test_every_setting_is_explained_by_help() -> None:
+    text = " ".join(PARSER.format_help().split())
+    for setting in SETTINGS:
+        assert setting.flag in text and setting.variable in text and setting.help in text
+
+
+# -- any text at all --------------------------------------------------------------------------------------------------
+
+
+def said(name: str, text: str) -> Any:
+    """Return what a text says for a setting, found out in another way than the program's; raises ValueError."""
+    if name in TEXTS:
+        return text.strip()
+    if name in LISTS:
+        words = tuple(word for part in text.split(",") for word in part.split())
+        return tuple(str(ipaddress.ip_network(word)) for word in words) if name == "trusted_proxies" else words
+    value = float(text)
+    if name not in FRACTIONS and value != int(text):
+        raise ValueError
+    return value
+
+
+texts = st.one_of(
+    st.text(max_size=30),
+    st.text(alphabet=" \t0123456789.-+eE_,/:", max_size=20),
+    st.integers(-5, 2**41).map(str),
+    st.floats().map(str),
+    st.sampled_from([text for text, _ in SAMPLES.values()] + [setting.default for setting in SETTINGS]),
+    st.lists(st.ip_addresses().map(str), max_size=3).map(" ".join),
+    st.lists(st.sampled_from(["os", "json", "os.path", "*", "10.0.0.0/8", "::/0", "seccomp"]), max_size=4).map(
+        ",".join
+    ),
+)
+
+
+@settings(FUZZ, max_examples=800)
+@given(name=st.sampled_from(NAMES), text=texts)
+def test_any_text_is_an_error_or_means_what_it_says(name: str, text: str) -> None:
+    try:
+        found = values_of(from_sources([], {BY_NAME[name].variable: text}))
+    except ConfigError as error:
+        assert BY_NAME[name].variable in str(error)
+        return
+    value = found.pop(name)
+    assert value == said(name, text)
+    assert found == {other: DEFAULTS[other] for other in NAMES if other != name}
+    # Never "no restriction": an empty text is refused or means nothing at all, a number is finite.
+    assert text.strip(" \t\n\r,") or value == ()
+    assert name in LISTS + TEXTS or 0 <= value <= 2**40

@@ -1,0 +1,701 @@
+"""The field rules of the HTTP contract, and the bytes of its answers: `contract.parse` and what renders, no I/O."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from datetime import datetime, timezone
+from typing import Any, Dict, Optional
+
+import pytest
+from support import MIB, check_error
+
+from pyexec import contract, errors
+from pyexec.config import Config
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Attachment, Job, Outcome, OutputFile
+from pyexec.limits import Caller, Quota
+
+CONFIG = Config.of()
+EMOJI = "\U0001f600"
+UTC = datetime(2024, 3, 15, 10, 30, 0, 123456, timezone.utc)
+PUBLIC = Caller("192.0.2.1", "192.0.2.1")
+QUOTA = Quota(30, 5, 5, 4, 12, 48600)
+LOAD = {"load": "normal", "active_processes_at_request": 0, "max_concurrent_processes": 5}
+
+
+def parse(document: Any, config: Config = CONFIG) -> contract.Request:
+    return contract.parse(document if isinstance(document, bytes) else json.dumps(document).encode("utf-8"), config)
+
+
+def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
+    """Return the error that a body gives, its status, type and shape checked."""
+    with pytest.raises(errors.PyexecError) as caught:
+        parse(document, config)
+    error = caught.value
+    assert isinstance(error, errors.ValidationError)
+    assert (error.status, error.type) == (400, "ValidationError")
+    assert len(error.message) < 500
+    shown = json.loads(contract.render_error(error, datetime.now(timezone.utc)).decode("utf-8"))
+    check_error(shown)
+    assert shown["error_details"]["field"] == error.field
+    return error
+
+
+def attached(filename: Any = "a", content: Any = "", **more: Any) -> Dict[str, Any]:
+    return {"code": "1", "attachments": [dict({"filename": filename, "content_base_64": content}, **more)]}
+
+
+def encoded(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+# -- what is taken ----------------------------------------------------------------------------------------------------
+
+
+def test_the_smallest_request() -> None:
+    assert parse({"code": "1"}) == contract.Request(Job("1"), None)
+
+
+def test_every_field_arrives_as_it_was_sent() -> None:
+    found = parse(
+        {
+            "code": "print('é" + EMOJI + "')\r\n\t",
+            "api_key": " ключ ",
+            "stdin_data": "жаба\n",
+            "attachments": [
+                {"filename": "ä.bin", "content_base_64": encoded(b"\x00\xff")},
+                {"content_base_64": "", "filename": "empty"},
+            ],
+            "return_files": ["b", "dir/ä.txt", "b", "./b"],
+        }
+    )
+    assert found.api_key == " ключ "
+    assert found.job == Job(
+        code="print('é" + EMOJI + "')\r\n\t",
+        stdin="жаба\n".encode(),
+        attachments=(Attachment("ä.bin", b"\x00\xff"), Attachment("empty", b"")),
+        return_files=("b", "dir/ä.txt", "./b"),
+        admin=False,
+    )
+
+
+def test_null_for_an_optional_field_means_absent() -> None:
+    nulls = {"code": "1", "api_key": None, "stdin_data": None, "attachments": None, "return_files": None}
+    assert parse(nulls) == parse({"code": "1"})
+
+
+def test_empty_optional_fields_are_there() -> None:
+    found = parse({"code": "1", "api_key": "", "stdin_data": "", "attachments": [], "return_files": []})
+    assert (found.api_key, found.job.stdin, found.job.attachments, found.job.return_files) == ("", b"", (), ())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b' \t\r\n{"code" : "1"}\n ', b'{"code":"\\u0031"}', b'{"c\\u006fde":"1"}'],
+    ids=["white space", "escape in a value", "escape in a name"],
+)
+def test_any_spelling_of_the_same_json_is_the_same(body: bytes) -> None:
+    assert parse(body).job.code == "1"
+
+
+def test_a_surrogate_pair_is_one_character() -> None:
+    found = parse(b'{"code": "1", "stdin_data": "\\ud83d\\ude00"}')
+    assert found.job.stdin == EMOJI.encode("utf-8")
+
+
+@pytest.mark.parametrize("character", ["x", "é", "€", EMOJI, "\u0301", "\u2028", "\x7f", "\ufeff"])
+def test_code_is_bounded_in_characters(character: str) -> None:
+    assert len(parse({"code": character}).job.code) == 1
+    assert len(parse({"code": character * 2000}).job.code) == 2000
+    error = refusal({"code": character * 2001})
+    assert error.field == "code"
+    assert "2000" in error.message and "2001" in error.message
+
+
+def test_the_bounds_are_settings() -> None:
+    config = Config.of(code_chars=3, attachments=1, attachment_bytes=4, stdin_bytes=2, return_files=1)
+    fits = dict(attached(content=encoded(b"1234")), code="123", stdin_data="é", return_files=["a"])
+    assert parse(fits, config).job.attachments[0].content == b"1234"
+    assert refusal(dict(fits, code="1234"), config).field == "code"
+    assert refusal(dict(fits, stdin_data="é1"), config).field == "stdin_data"
+    assert refusal(dict(fits, return_files=["a", "b"]), config).field == "return_files"
+    assert refusal(dict(fits, attachments=fits["attachments"] * 2), config).field == "attachments"
+    assert refusal(attached(content=encoded(b"12345")), config).field == "attachments[0].content_base_64"
+    nothing = Config.of(attachments=0, return_files=0)
+    assert parse({"code": "1", "attachments": [], "return_files": []}, nothing).job == Job("1")
+    assert refusal(attached(), nothing).field == "attachments"
+    assert refusal({"code": "1", "return_files": ["a"]}, nothing).field == "return_files"
+
+
+# -- the body as a whole ----------------------------------------------------------------------------------------------
+
+NOT_JSON = {
+    "empty": b"",
+    "white space": b" \n",
+    "text": b"hello",
+    "cut off": b'{"code": "1"',
+    "cut off in a string": b'{"code": "1',
+    "cut off in an escape": b'{"code": "\\u00',
+    "something behind it": b'{"code": "1"} {}',
+    "single quotes": b"{'code': '1'}",
+    "trailing comma": b'{"code": "1",}',
+    "comment": b'{"code": "1"} // x',
+    "no quotes": b'{code: "1"}',
+    "raw line break in a string": b'{"code": "a\nb"}',
+    "raw NUL in a string": b'{"code": "a\0b"}',
+    "NUL behind it": b'{"code": "1"}\0',
+    "bad escape": b'{"code": "\\x41"}',
+    "byte order mark": b'\xef\xbb\xbf{"code": "1"}',
+    "UTF-16": '{"code": "1"}'.encode("utf-16"),
+    "UTF-32, no mark": '{"code": "1"}'.encode("utf-32-be"),
+    "NaN": b'{"code": "1", "stdin_data": NaN}',
+    "Infinity": b'{"code": Infinity}',
+    "-Infinity": b"-Infinity",
+    "array": b"[]",
+    "array with an object": b'[{"code": "1"}]',
+    "string": b'"code"',
+    "integer": b"1",
+    "fraction": b"1.5e3",
+    "boolean": b"true",
+    "null": b"null",
+    "leading zero": b'{"code": 01}',
+    "half an object": b"{",
+    "deep array": b"[" * 200000,
+    "deep array, closed": b"[" * 200000 + b"]" * 200000,
+    "deep object": b'{"a":' * 200000,
+    "deep in a field": b'{"code": "1", "attachments": ' + b"[" * 200000 + b"]" * 200000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", sorted(NOT_JSON))
+def test_a_body_that_is_no_json_object(name: str) -> None:
+    error = refusal(NOT_JSON[name])
+    assert error.field is None
+    assert error.message.startswith("The body ")
+
+
+@pytest.mark.parametrize(
+    "value, words",
+    [
+        (b"[]", "an array"),
+        (b'"x"', "a string"),
+        (b"1", "a number"),
+        (b"0.5", "a number"),
+        (b"true", "a boolean"),
+        (b"null", "null"),
+    ],
+)
+def test_the_message_says_what_came_instead_of_an_object(value: bytes, words: str) -> None:
+    assert refusal(value).message == "The body must be a JSON object, not %s." % words
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"code": ' + b"9" * (10 * MIB) + b"}",
+        b'{"code": -' + b"9" * (10 * MIB) + b"}",
+        b'{"code": 1' + b"0" * (10 * MIB) + b".0}",
+        b'{"code": 1e' + b"9" * (10 * MIB) + b"}",
+    ],
+    ids=["integer", "negative", "fraction", "exponent"],
+)
+def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
+    started = time.process_time()
+    assert refusal(body).message == "'code' must be a string, not a number."
+    assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("depth", [1, 10, 100])
+def test_what_is_nested_reasonably_is_refused_for_what_it_is(depth: int) -> None:
+    assert (
+        refusal(b'{"code": ' + b"[" * depth + b"]" * depth + b"}").message == "'code' must be a string, not an array."
+    )
+    assert refusal(b'{"x": ' * depth + b"1" + b"}" * depth).field == "x"
+
+
+# -- fields -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "field", ["cod", "Code", "code ", "stdin", "attachment", "files", "", "ключ", "é" * 100, "__proto__"]
+)
+def test_an_unknown_field_is_refused_by_name(field: str) -> None:
+    error = refusal({"code": "1", field: None})
+    assert error.field == field
+    assert "'%s'" % field in error.message
+    assert "code, api_key, stdin_data, attachments, return_files" in error.message
+
+
+def test_an_unknown_field_is_named_before_a_missing_one() -> None:
+    assert refusal({"cdoe": "1"}).field == "cdoe"
+
+
+def test_a_huge_unknown_name_is_not_repeated_in_full() -> None:
+    assert refusal({"code": "1", "x" * MIB: 1}).field == "x" * 100
+    assert refusal(attached(**{"x" * MIB: 1})).field == "attachments[0]." + "x" * 100
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        (b'{"code": "1", "code": "1"}', "code"),
+        (b'{"code": "1", "c\\u006fde": "2"}', "code"),
+        (b'{"code": "1", "api_key": null, "api_key": "k"}', "api_key"),
+        (b'{"code": "1", "attachments": [{"filename": "a", "filename": "b", "content_base_64": ""}]}', "filename"),
+        (b'{"code": "1", "x": {"y": 1, "y": 2}}', "y"),
+    ],
+)
+def test_a_field_that_is_there_twice(body: bytes, field: str) -> None:
+    error = refusal(body)
+    assert error.field == field
+    assert "twice" in error.message
+
+
+@pytest.mark.parametrize("document", [{}, {"code": None}, {"stdin_data": "x"}, {"code": None, "api_key": "x"}])
+def test_code_is_required(document: Dict[str, Any]) -> None:
+    error = refusal(document)
+    assert (error.field, error.message) == ("code", "The field 'code' is missing.")
+
+
+def test_code_may_not_be_empty() -> None:
+    assert refusal({"code": ""}).field == "code"
+
+
+OTHER_TYPES = {
+    "a boolean": [True, False],
+    "a number": [0, 1, -1, 1.5, 10**400],
+    "a string": ["", "x"],
+    "an array": [[], ["x"], [[]]],
+    "an object": [{}, {"code": "x"}],
+}
+
+
+@pytest.mark.parametrize("field", ["code", "api_key", "stdin_data", "attachments", "return_files"])
+@pytest.mark.parametrize("words", sorted(OTHER_TYPES))
+def test_a_field_of_another_type(field: str, words: str) -> None:
+    right = "an array" if field in ("attachments", "return_files") else "a string"
+    if words == right:
+        assert parse(dict({"code": "1"}, **{field: [] if right == "an array" else "x"})).job.code in ("1", "x")
+        return
+    for value in OTHER_TYPES[words]:
+        error = refusal(dict({"code": "1"}, **{field: value}))
+        assert (error.field, error.message) == (field, "'%s' must be %s, not %s." % (field, right, words))
+
+
+@pytest.mark.parametrize("value, words", [(True, "a boolean"), (1, "a number"), ([], "an array"), ({}, "an object")])
+def test_an_entry_of_another_type(value: Any, words: str) -> None:
+    assert refusal(attached(filename=value)).message == "'attachments[0].filename' must be a string, not %s." % words
+    assert refusal(attached(content=value)).field == "attachments[0].content_base_64"
+    assert refusal({"code": "1", "return_files": ["a", value]}).field == "return_files[1]"
+    if not isinstance(value, dict):
+        error = refusal({"code": "1", "attachments": [value]})
+        assert (error.field, error.message) == ("attachments[0]", "'attachments[0]' must be an object, not %s." % words)
+
+
+def test_null_is_no_entry() -> None:
+    assert refusal({"code": "1", "return_files": [None]}).field == "return_files[0]"
+    assert refusal({"code": "1", "attachments": [None]}).field == "attachments[0]"
+    assert refusal({"code": "1", "attachments": ["a.txt"]}).field == "attachments[0]"
+    assert refusal(attached(filename=None)).message == "The field 'filename' is missing in 'attachments[0]'."
+    assert refusal(attached(content=None)).field == "attachments[0].content_base_64"
+
+
+TEXTS = {
+    "code": lambda text: {"code": text},
+    "api_key": lambda text: {"code": "1", "api_key": text},
+    "stdin_data": lambda text: {"code": "1", "stdin_data": text},
+    "attachments[0].filename": lambda text: attached(filename=text),
+    "attachments[0].content_base_64": lambda text: attached(content=text),
+    "return_files[1]": lambda text: {"code": "1", "return_files": ["a", text]},
+}
+
+
+@pytest.mark.parametrize("field", sorted(TEXTS))
+def test_no_text_may_have_what_is_no_text(field: str) -> None:
+    for bad in ("\0", "AAAA\0", "\0AAAA"):
+        error = refusal(TEXTS[field](bad))
+        assert (error.field, "NUL" in error.message) == (field, True)
+    for bad in ("\ud800", "A\udfff", "\udc80A", "\ude00\ud83d"):
+        error = refusal(TEXTS[field](bad))
+        assert (error.field, "lone surrogate" in error.message) == (field, True)
+
+
+def invalid(field: str, bad: bytes) -> bytes:
+    """Return a body whose text in this field has bytes that are no UTF-8."""
+    return json.dumps(TEXTS[field]("@@")).encode("ascii").replace(b"@@", b"a" + bad)
+
+
+@pytest.mark.parametrize("bad", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80", b"\xf4\x90\x80\x80"])
+def test_invalid_utf8_is_refused(bad: bytes) -> None:
+    for field in TEXTS:
+        assert "UTF-8" in refusal(invalid(field, bad)).message
+    assert "UTF-8" in refusal(b'{"code": "1", "a' + bad + b'": 1}').message
+    assert "UTF-8" in refusal(b'{"code": "1"}' + bad).message
+
+
+def test_invalid_utf8_names_the_field() -> None:
+    assert {field: refusal(invalid(field, b"\xff")).field for field in TEXTS} == {field: field for field in TEXTS}
+
+
+def test_a_name_that_is_no_text_is_shown_harmlessly() -> None:
+    assert refusal(b'{"code": "1", "\\ud800": 1}').field == "?"
+    assert refusal(b'{"code": "1", "\\ud800": 1, "\\ud800": 1}').field == "?"
+    assert refusal(b'{"code": "1", "attachments": [{"\\udfffx": 1}]}').field == "attachments[0].?x"
+    assert refusal(b'{"code": "1", "\\u0000": 1}').field == "\0"
+
+
+def test_stdin_is_bounded_in_bytes() -> None:
+    longest = 8 * MIB
+    for text in ("x" * longest, "é" * (longest // 2), EMOJI * (longest // 4)):
+        assert len(parse({"code": "1", "stdin_data": text}).job.stdin or b"") == longest
+        assert refusal({"code": "1", "stdin_data": text + "x"}).field == "stdin_data"
+
+
+# -- attachments ------------------------------------------------------------------------------------------------------
+
+
+def test_two_attachments_are_the_most() -> None:
+    entries = [{"filename": name, "content_base_64": ""} for name in "abc"]
+    assert len(parse({"code": "1", "attachments": entries[:2]}).job.attachments) == 2
+    error = refusal({"code": "1", "attachments": entries})
+    assert error.field == "attachments"
+    assert "2" in error.message and "3" in error.message
+
+
+def test_no_two_attachments_have_one_name() -> None:
+    entries = [{"filename": name, "content_base_64": ""} for name in ("a", "a")]
+    assert refusal({"code": "1", "attachments": entries}).field == "attachments[1].filename"
+
+
+def test_an_attachment_has_two_fields() -> None:
+    assert refusal({"code": "1", "attachments": [{}]}).field == "attachments[0].filename"
+    assert refusal({"code": "1", "attachments": [{"filename": "a"}]}).field == "attachments[0].content_base_64"
+    assert refusal({"code": "1", "attachments": [{"content_base_64": ""}]}).field == "attachments[0].filename"
+    assert refusal(attached(content_base64="")).field == "attachments[0].content_base64"
+    first = {"filename": "a", "content_base_64": ""}
+    assert refusal({"code": "1", "attachments": [first, {"name": "b"}]}).field == "attachments[1].name"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a", " ", " a ", "...", ".hidden", "..a", "-rf", "~", "*", "'\"", "$(id)", "script.py ", "Script.py", "script.pyc"]
+    + [
+        "a" * 255,
+        "é" * 127 + "x",
+        EMOJI * 63 + "xyz",
+        "\u202egpj.exe",
+        "\u2028",
+        "\xa0",
+        "e\u0301",
+        "json.py",
+        "CON",
+        "a:b",
+    ],
+)
+def test_a_plain_file_name_is_taken(name: str) -> None:
+    assert parse(attached(filename=name)).job.attachments == (Attachment(name, b""),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        ".",
+        "..",
+        "/",
+        "\\",
+        "a/b",
+        "/a",
+        "a/",
+        "a\\b",
+        "..\\a",
+        "../a",
+        "script.py",
+        "a" * 256,
+        "é" * 128,
+        EMOJI * 64,
+    ]
+    + ["a\n", "\ta", "\r", "\x1b[2J", "\x1f", "\x7f", "\x80", "\x85", "\x9f"],
+)
+def test_what_is_no_plain_file_name(name: str) -> None:
+    assert refusal(attached(filename=name)).field == "attachments[0].filename"
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"xy", b"xyz", b"\0" * 10, bytes(range(256))])
+def test_base64_is_decoded(content: bytes) -> None:
+    assert parse(attached(content=encoded(content))).job.attachments[0].content == content
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A",
+        "AA",
+        "AAA",
+        "AA=",
+        "AAAAA",
+        "AAAA=",
+        "AAAA==",
+        "AAAA====",
+        "A===",
+        "=",
+        "==",
+        "====",
+        "=AAA",
+        "AA=A",
+        "AA==AAAA",
+    ]
+    + ["AAAA\n", "AAAA\r\n", "AA==\n", "AA=\n", " AAAA", "AA AA", "AA\nAA", "AAA\n", "AAAA    ", "\tAAA", "AA==    "]
+    + ["AA-_", "_AAA", "AAA.", "AA*A", "AAA\x7f", "AAAé", "ＡＡＡＡ", "data:;base64,AAAA", "%41AAA", "AAA=AAA="],
+)
+def test_base64_is_strict(text: str) -> None:
+    assert refusal(attached(content=text)).field == "attachments[0].content_base_64"
+
+
+def test_an_attachment_is_bounded_after_decoding() -> None:
+    longest = 8 * MIB
+    for size in (longest - 1, longest):
+        assert len(parse(attached(content=encoded(bytes(size)))).job.attachments[0].content) == size
+    for size in (longest + 1, longest + 2, longest + 3, 2 * longest):
+        error = refusal(attached(content=encoded(bytes(size))))
+        assert (error.field, str(longest) in error.message) == ("attachments[0].content_base_64", True)
+
+
+# -- files to return --------------------------------------------------------------------------------------------------
+
+
+def test_ten_files_are_the_most_to_return() -> None:
+    names = [str(number) for number in range(11)]
+    assert parse({"code": "1", "return_files": names[:10]}).job.return_files == tuple(names[:10])
+    assert refusal({"code": "1", "return_files": names}).field == "return_files"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a", "a/b", "./a", "a//b", "a/", ".", "...", "..a", "a..", "a/..b", "~/a", "a\\..\\b", "script.py", " ", "a\nb"]
+    + ["a" * 4095, "é" * 2047 + "x"],
+)
+def test_a_relative_path_is_taken(name: str) -> None:
+    assert parse({"code": "1", "return_files": [name]}).job.return_files == (name,)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/", "/a", "//a", "..", "../a", "a/..", "a/../b", "./..", "a/b/../../..", "a" * 4096, "é" * 2048]
+)
+def test_what_is_no_relative_path(name: str) -> None:
+    assert refusal({"code": "1", "return_files": ["ok", name]}).field == "return_files[1]"
+
+
+# -- answers ----------------------------------------------------------------------------------------------------------
+
+EXAMPLE = json.loads(
+    """{
+  "status": "success",
+  "timestamp_utc": "2024-03-15T10:30:00.123456+00:00",
+  "user_info": {"ip_address": "192.0.2.1", "daily_quota_limit": 30, "requests_today": 5,
+                "requests_remaining_today": 25},
+  "server_status": {"load": "normal", "active_processes_at_request": 0, "max_concurrent_processes": 5},
+  "request_context": {"code_length": 150, "attachment_count": 1, "stdin_provided": false,
+                      "processed_attachments": [{"filename": "input.txt", "size_bytes": 1024}]},
+  "execution_details": {"success": true, "stdout": "Process finished.\\n", "stderr": "", "exit_code": 0,
+                        "execution_duration_sec": 0.0456,
+                        "output_files": {"result.txt": {"content_base64": "SGVsbG8sIFdvcmxkIQ==", "size_bytes": 13}}}
+}"""
+)
+
+
+def rendered(job: Job, outcome: Outcome) -> Dict[str, Any]:
+    parts = contract.render_success(job, outcome, contract.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
+    assert all(isinstance(part, bytes) for part in parts)
+    return dict(json.loads(b"".join(parts).decode("utf-8")))
+
+
+def outcome_of(verdict: str = ENDED, exit_code: Optional[int] = 0, **details: Any) -> Outcome:
+    return Outcome(verdict, exit_code, 0.5, **details)
+
+
+def test_the_contracts_example_field_for_field() -> None:
+    job = Job("x" * 150, None, (Attachment("input.txt", bytes(1024)),), ("result.txt",))
+    files = (OutputFile("result.txt", b"Hello, World!", 13),)
+    found = rendered(job, Outcome(ENDED, 0, 0.0456, b"Process finished.\n", files=files))
+    details = found["execution_details"]
+    assert (details.pop("stdout_truncated"), details.pop("stderr_truncated")) == (False, False)
+    assert found == EXAMPLE
+    assert list(found) == list(EXAMPLE)
+
+
+def test_the_request_is_counted_in_characters_and_bytes() -> None:
+    job = Job("é" + EMOJI, b"", (Attachment("ä", b"12"), Attachment("b", b"")))
+    assert rendered(job, outcome_of())["request_context"] == {
+        "code_length": 2,
+        "attachment_count": 2,
+        "stdin_provided": True,
+        "processed_attachments": [{"filename": "ä", "size_bytes": 2}, {"filename": "b", "size_bytes": 0}],
+    }
+
+
+@pytest.mark.parametrize("exit_code", [1, 2, 120, 255, -2, -9, -11])
+def test_a_script_that_fails_is_a_success_of_the_service(exit_code: int) -> None:
+    found = rendered(Job("1"), outcome_of(exit_code=exit_code, stderr=b"Traceback\n"))
+    assert found["status"] == "success"
+    details = found["execution_details"]
+    assert (details["success"], details["exit_code"], details["stderr"]) == (False, exit_code, "Traceback\n")
+
+
+def test_each_kind_of_output_file() -> None:
+    files = (
+        OutputFile("empty", b"", 0),
+        OutputFile('"ä\\\n\u2028', b"\xff\x00", 2),
+        OutputFile("none", error="File not found after execution."),
+        OutputFile("big", size_bytes=9 * MIB, error="File is too large."),
+        OutputFile("link", error="Not a regular file."),
+    )
+    found = rendered(Job("1"), outcome_of(files=files))["execution_details"]["output_files"]
+    assert found == {
+        "empty": {"content_base64": "", "size_bytes": 0},
+        '"ä\\\n\u2028': {"content_base64": "/wA=", "size_bytes": 2},
+        "none": {"error": "File not found after execution."},
+        "big": {"error": "File is too large.", "size_bytes": 9 * MIB},
+        "link": {"error": "Not a regular file."},
+    }
+    assert list(found) == [file.name for file in files]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 57, 58, 8 * MIB])
+def test_a_big_file_is_one_line_of_base64(size: int) -> None:
+    content = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    files = (OutputFile("a", content, size), OutputFile("b", b"!", 1))
+    found = rendered(Job("1"), outcome_of(files=files))["execution_details"]["output_files"]
+    assert base64.b64decode(found["a"]["content_base64"], validate=True) == content
+    assert found["a"]["size_bytes"] == size
+    assert found["b"] == {"content_base64": "IQ==", "size_bytes": 1}
+
+
+@pytest.mark.parametrize("character", ["é", "ÿ", "€", "\uffff", EMOJI, "\U0010ffff"])
+def test_a_cut_through_a_character_is_not_shown(character: str) -> None:
+    raw = character.encode("utf-8")
+    for length in range(1, len(raw)):
+        data = b"ab" + raw + raw[:length]
+        details = rendered(
+            Job("1"), outcome_of(stdout=data, stdout_truncated=True, stderr=raw[:length], stderr_truncated=True)
+        )
+        assert details["execution_details"]["stdout"] == "ab" + character
+        assert details["execution_details"]["stderr"] == ""
+    whole = rendered(Job("1"), outcome_of(stdout=b"ab" + raw, stdout_truncated=True))["execution_details"]
+    assert (whole["stdout"], whole["stdout_truncated"], whole["stderr_truncated"]) == ("ab" + character, True, False)
+
+
+@pytest.mark.parametrize("data", [b"", b"x", b"\n", b"\0"])
+def test_a_cut_between_characters_takes_nothing_away(data: bytes) -> None:
+    details = rendered(Job("1"), outcome_of(stdout=data, stdout_truncated=True))["execution_details"]
+    assert details["stdout"] == data.decode("ascii")
+
+
+@pytest.mark.parametrize(
+    "data, text",
+    [
+        (b"a\xffb", "a\ufffdb"),
+        (b"\x80\x81", "\ufffd\ufffd"),
+        (b"a\xe2\x82", "a\ufffd"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+        (b"\xc3\xa9\xc3", "é\ufffd"),
+    ],
+)
+def test_invalid_utf8_is_replaced(data: bytes, text: str) -> None:
+    details = rendered(Job("1"), outcome_of(stdout=data, stderr=data))["execution_details"]
+    assert (details["stdout"], details["stderr"]) == (text, text)
+
+
+def test_invalid_utf8_before_a_cut_is_replaced_too() -> None:
+    details = rendered(Job("1"), outcome_of(stdout=b"\x80" * 9, stdout_truncated=True))["execution_details"]
+    assert details["stdout"] == "\ufffd" * 9
+
+
+def test_output_is_json_whatever_it_is() -> None:
+    text = "".join(map(chr, range(0, 0x300))) + '\u2028\u2029\ufeff\uffff\U0010ffff</script>"\\'
+    details = rendered(Job("1"), outcome_of(stdout=text.encode("utf-8")))["execution_details"]
+    assert details["stdout"] == text
+
+
+def test_a_moment_is_always_written_with_microseconds() -> None:
+    assert contract.timestamp(datetime(2024, 3, 15, tzinfo=timezone.utc)) == "2024-03-15T00:00:00.000000+00:00"
+
+
+def test_admins_have_no_quota() -> None:
+    admin = {"role": "admin", "rate_limits_applied": False}
+    assert contract.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), QUOTA) == admin
+    assert contract.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), None) == admin
+    assert contract.user_info(PUBLIC, QUOTA) == EXAMPLE["user_info"]
+
+
+ERRORS = [
+    (errors.ValidationError("No.", "code"), 400, "ValidationError", {"field": "code"}),
+    (errors.ValidationError("No."), 400, "ValidationError", {"field": None}),
+    (errors.ForbiddenImportError(("os", "a.b")), 400, "ForbiddenImportError", {"modules": ["os", "a.b"]}),
+    (errors.RunTimeoutError(10.0), 400, "TimeoutError", {}),
+    (errors.ResourceLimitError("memory", 5), 400, "ResourceLimitError", {"resource": "memory", "limit": 5}),
+    (errors.AuthenticationError("No."), 401, "AuthenticationError", {}),
+    (errors.NotFound("No."), 404, "NotFound", {}),
+    (errors.MethodNotAllowed("PUT", ("GET", "HEAD")), 405, "MethodNotAllowed", {}),
+    (errors.RequestTimeout("Late."), 408, "RequestTimeout", {}),
+    (errors.LengthRequired("No."), 411, "LengthRequired", {}),
+    (errors.PayloadTooLarge("No."), 413, "PayloadTooLarge", {}),
+    (errors.UnsupportedMediaType("No."), 415, "UnsupportedMediaType", {}),
+    (errors.RateLimitExceeded("Daily quota of 30 exceeded.", 9), 429, "RateLimitExceeded", {}),
+    (errors.HeadersTooLarge("No."), 431, "HeadersTooLarge", {}),
+    (errors.InternalServerError("the secret reason", "0123abcd"), 500, "InternalServerError", {"id": "0123abcd"}),
+    (errors.ServerBusy("Full."), 503, "ServerBusy", {}),
+]
+
+
+@pytest.mark.parametrize("error, status, kind, more", ERRORS, ids=lambda value: value if isinstance(value, str) else "")
+def test_each_error_has_one_shape(error: errors.PyexecError, status: int, kind: str, more: Dict[str, Any]) -> None:
+    bare = json.loads(contract.render_error(error, UTC).decode("utf-8"))
+    details = dict({"type": kind, "message": error.message}, **more)
+    assert bare == {"status": "error", "timestamp_utc": EXAMPLE["timestamp_utc"], "error_details": details}
+    user = EXAMPLE["user_info"]
+    full = json.loads(contract.render_error(error, UTC, user, LOAD).decode("utf-8"))
+    assert full == dict(bare, user_info=user, server_status=LOAD)
+    assert error.status == status
+    assert b"secret" not in contract.render_error(error, UTC, user, LOAD)
+
+
+def test_no_error_type_is_untested() -> None:
+    classes = {type(row[0]) for row in ERRORS}
+    assert classes == set(errors.PyexecError.__subclasses__())
+
+
+def test_an_error_carries_what_the_run_had_printed() -> None:
+    outcome = Outcome(TIMEOUT, -9, 10.01, "so far\né".encode()[:-1], b"", stdout_truncated=True)
+    found = json.loads(contract.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome).decode("utf-8"))
+    details = found["execution_details"]
+    assert set(EXAMPLE["execution_details"]) <= set(details)
+    assert (details["success"], details["stdout"], details["output_files"]) == (False, "so far\n", {})
+    assert (details["execution_duration_sec"], details["stdout_truncated"]) == (10.01, True)
+
+
+def test_a_run_that_was_ended_is_no_success_whatever_its_exit_code() -> None:
+    found = json.loads(
+        contract.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0)).decode("utf-8")
+    )
+    assert found["execution_details"]["success"] is False
+
+
+def test_the_error_of_each_verdict() -> None:
+    assert contract.error_of(outcome_of(ENDED, 1), CONFIG) is None
+    late = contract.error_of(outcome_of(TIMEOUT, None), Config.of(wall_s=2.5))
+    assert late is not None and (late.type, late.message) == (
+        "TimeoutError",
+        "Execution exceeded the time limit of 2.5 seconds.",
+    )
+    full = contract.error_of(outcome_of(RESOURCE, None, resource="disk", limit=7), CONFIG)
+    assert full is not None and (full.type, full.fields()) == ("ResourceLimitError", {"resource": "disk", "limit": 7})
+    forbidden = contract.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG)
+    assert forbidden is not None and (forbidden.type, forbidden.fields()) == (
+        "ForbiddenImportError",
+        {"modules": ["os"]},
+    )
+    assert forbidden.message == "Import of 'os' is not allowed."
+    with pytest.raises(AssertionError):
+        contract.error_of(outcome_of("nonsense"), CONFIG)

@@ -1,0 +1,181 @@
+"""A run behaves like `python script.py`: each script of the corpus runs both ways and all that comes back is compared.
+
+A script says in its leading comments what it needs (values are Python literals):
+
+    # admin                   it imports modules that public scripts may not; otherwise it runs as public and as admin
+    # python: 3.10            the first version that can run it; older ones don't collect it
+    # stdin: "text\n"         its standard input
+    # attach: NAME "content"  a file put beside it; may stand more than once
+    # files: a.txt b.bin      files that it writes, compared byte for byte
+
+Compared are stdout, stderr, the exit code and the files. Only what must differ is normalised: in what
+each wrote to stderr, the path of the script's directory; and there addresses of objects.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Dict, Iterator, List, NamedTuple, Tuple
+
+import pytest
+
+from pyexec import Attachment, Config, Job, Sandbox
+from pyexec.config import template_environment
+from pyexec.forkserver import installed_code
+from pyexec.job import ENDED, SCRIPT_NAME
+from pyexec.kernel.namespaces import WORKDIR
+
+CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+# With a file tree of its own, and without.
+_RUN_DIRECTORY = "%s|%s/pyexec-[^/]+/run-[0-9]+" % (WORKDIR, re.escape(os.path.realpath(tempfile.gettempdir())))
+_DIRECTIVE = re.compile(r"# *(admin|python|stdin|attach|files)(?:: *(.*))?")
+
+
+class Script(NamedTuple):
+    """One file of the corpus."""
+
+    name: str
+    source: bytes
+    admin: bool
+    python: Tuple[int, ...]
+    stdin: bytes
+    attachments: Tuple[Attachment, ...]
+    files: Tuple[str, ...]
+
+
+class Ending(NamedTuple):
+    """All that is compared of a run."""
+
+    stdout: bytes
+    stderr: str
+    exit_code: int
+    files: Dict[str, object]
+
+
+def _content(literal: str) -> bytes:
+    value = ast.literal_eval(literal)
+    return value if isinstance(value, bytes) else value.encode("utf-8")
+
+
+def read_script(path: str) -> Script:
+    """Return a script with its directives."""
+    with open(path, "rb") as file:
+        source = file.read()
+    admin, python, stdin, files = False, (3, 8), b"", ""
+    attachments: List[Attachment] = []
+    for line in source.decode("utf-8-sig").splitlines():
+        if not line.startswith("#"):
+            break
+        found = _DIRECTIVE.fullmatch(line)
+        if found is None:
+            continue
+        word, value = found.groups()
+        if word == "admin":
+            admin = True
+        elif word == "python":
+            python = tuple(int(part) for part in value.split("."))
+        elif word == "stdin":
+            stdin = _content(value)
+        elif word == "files":
+            files = value
+        else:
+            name, literal = re.fullmatch(r'(.+?) (b?".*")', value).groups()
+            attachments.append(Attachment(name, _content(literal)))
+    name = os.path.basename(path)[: -len(".py")]
+    return Script(name, source, admin, python, stdin, tuple(attachments), tuple(files.split()))
+
+
+SCRIPTS = [read_script(os.path.join(CORPUS, name)) for name in sorted(os.listdir(CORPUS)) if name.endswith(".py")]
+HERE = [script for script in SCRIPTS if script.python <= sys.version_info]
+
+
+def run_plainly(script: Script) -> Ending:
+    """Run a script with `python script.py` in a fresh directory."""
+    with tempfile.TemporaryDirectory() as outer:
+        directory = os.path.realpath(os.path.join(outer, "work"))
+        os.mkdir(directory, 0o700)
+        for each in (Attachment(SCRIPT_NAME, script.source), *script.attachments):
+            with open(os.path.join(directory, each.filename), "xb") as file:
+                file.write(each.content)
+        paths = [os.path.join(outer, name) for name in ("stdin", "stdout", "stderr")]
+        with open(paths[0], "wb") as file:
+            file.write(script.stdin)
+        with open(paths[0], "r+b") as stdin, open(paths[1], "w+b") as stdout, open(paths[2], "w+b") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, SCRIPT_NAME],
+                cwd=directory,
+                env=dict(template_environment(), PYTHONUTF8="1"),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+            try:
+                exit_code = process.wait(60)
+            finally:
+                with contextlib.suppress(ProcessLookupError):  # nearly no script leaves a process behind
+                    os.killpg(process.pid, signal.SIGKILL)
+            stdout.seek(0)
+            stderr.seek(0)
+            files: Dict[str, object] = {}
+            for name in script.files:
+                try:
+                    with open(os.path.join(directory, name), "rb") as file:
+                        files[name] = file.read()
+                except FileNotFoundError:
+                    files[name] = None
+            return Ending(stdout.read(), _normal(stderr.read(), re.escape(directory)), exit_code, files)
+
+
+def run_confined(sandbox: Sandbox, script: Script, admin: bool) -> Ending:
+    """Run a script in the sandbox."""
+    job = Job(script.source.decode("utf-8"), script.stdin, script.attachments, script.files, admin)
+    outcome = sandbox.run(job)
+    assert outcome.verdict == ENDED, outcome
+    assert not outcome.stdout_truncated and not outcome.stderr_truncated
+    files = {file.name: file.content for file in outcome.files}
+    return Ending(outcome.stdout, _normal(outcome.stderr, _RUN_DIRECTORY), outcome.exit_code, files)
+
+
+def _normal(errors: bytes, directory: str) -> str:
+    text = re.sub("(?:%s)/" % directory, "", errors.decode("utf-8", "backslashreplace"))
+    # The answer names a library's files from the package on, since a path of the server is nobody's business.
+    for library in sorted(installed_code(), key=len, reverse=True):
+        text = text.replace(library + "/", "")
+    # The count of references stands beside an address, where an exception can't be shown because stderr is closed.
+    return re.sub(r"0x[0-9a-f]+|(?<=^object refcount : )\d+", "…", text, flags=re.MULTILINE)
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """One sandbox for the whole corpus."""
+    # Uids that no server of another test uses: processes are counted by uid over the whole machine.
+    with Sandbox(Config.of(max_runs=2, uid_base=100000 + 1000 * (os.getpid() % 10000) + 980)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def plain() -> Iterator[Dict[str, Future[Ending]]]:
+    """What plain python makes of the scripts; run aside, since starting an interpreter takes longest."""
+    with ThreadPoolExecutor(2) as pool:
+        yield {script.name: pool.submit(run_plainly, script) for script in HERE}
+
+
+@pytest.mark.parametrize("script", HERE, ids=lambda script: script.name)
+def test_runs_as_under_plain_python(script: Script, sandbox: Sandbox, plain: Dict[str, Future[Ending]]) -> None:
+    expected = plain[script.name].result()
+    for admin in (True,) if script.admin else (False, True):
+        got = run_confined(sandbox, script, admin)
+        who = "as admin" if admin else "as public"
+        assert got.stderr == expected.stderr, who
+        assert got.stdout == expected.stdout, who
+        assert got.exit_code == expected.exit_code, who
+        assert got.files == expected.files, who
