@@ -2,7 +2,7 @@
 
 danger: gain privilege
 control: ok
-control@container: ENOSYS
+control@container: EPERM
 seccomp: EPERM
 all: EPERM
 """
