@@ -10,8 +10,9 @@ door is closed. Code and attachments come as files in the run's directory, writt
 has ended and its output is flushed the child says so and waits to be killed: tearing an interpreter down costs as much
 as forking it, and the answer need not wait for that.
 
-An admin script in a pid namespace runs in a second process, since process 1 of a namespace can't be ended by a signal
-that it sends to itself; the first one, the keeper, waits for it and reports how it ended.
+An admin script runs in a second process; the first one, the keeper, waits for it and reports how it ended. Process 1 of
+a pid namespace can't be ended by a signal that it sends to itself, and everywhere a script that kills itself must not
+look as if the kernel's memory killer had done it.
 """
 
 from __future__ import annotations
@@ -126,10 +127,7 @@ def _run(plan: Plan, allowed: frozenset[str], trusted: Sequence[str]) -> NoRetur
         code = _run_public(source, plan, allowed, trusted)
     else:
         sys.path.insert(0, plan.workdir)
-        if "pid" not in plan.host.namespaces:
-            code = script.run(source, plan.workdir)
-        else:
-            code = _keep(source, plan)
+        code = _keep(source, plan)
     _end(wire.EXIT, {"code": code})
 
 

@@ -172,7 +172,7 @@ def _plan(host: Host, admin: bool) -> Plan:
 @pytest.mark.parametrize(
     "host,public,admin",
     [
-        (_host(uid=0, own_uids=True), 1, 11),
+        (_host(uid=0, own_uids=True), 1, 12),
         (_host(uid=0, own_uids=True, namespaces=("pid",)), 1, 12),
         (_host(namespaces=("user", "pid")), 1, 12),
         (_host(), None, None),  # the uid is shared with others on the machine: a limit would count them too

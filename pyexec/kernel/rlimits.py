@@ -43,9 +43,8 @@ def values(plan: Plan) -> Dict[int, int]:
         resource.RLIMIT_SIGPENDING: 64,
     }
     if counts_own_processes(plan):
-        # A public script is one process. An admin script has its first process, and a keeper in a pid namespace.
-        keeper = 1 if "pid" in plan.host.namespaces else 0
-        limits[resource.RLIMIT_NPROC] = keeper + 1 + budget.processes if plan.admin else 1
+        # A public script is one process. An admin script has its keeper and its first process.
+        limits[resource.RLIMIT_NPROC] = 2 + budget.processes if plan.admin else 1
     return limits
 
 
