@@ -19,6 +19,7 @@ _USAGE_STATUS, _REFUSED_STATUS = 2, 1
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pyexec",
+        allow_abbrev=False,
         description="Run untrusted Python over HTTP, each script alone in a confined throw-away process.",
         epilog="The admin key comes from the variable %s, so that no process list shows it." % config.KEY_VARIABLE,
     )

@@ -9,12 +9,11 @@ class PyexecError(Exception):
     """Base of every error with a wire type; raise a leaf, never this.
 
     Attributes:
-        type: the contract's name. status: the HTTP status. refunds: whether the request costs the caller no quota.
+        type: the contract's name. status: the HTTP status.
     """
 
     type = ""
     status = 0
-    refunds = False
 
     @property
     def message(self) -> str:
@@ -142,7 +141,7 @@ class HeadersTooLarge(PyexecError):
 class ServerBusy(PyexecError):
     """No slot, connection or buffer is free."""
 
-    type, status, refunds = "ServerBusy", 503, True
+    type, status = "ServerBusy", 503
 
     def __init__(self, message: str, retry_after_s: int = 1) -> None:
         super().__init__(message)
@@ -152,7 +151,7 @@ class ServerBusy(PyexecError):
 class InternalServerError(PyexecError):
     """Our fault. The caller sees an id; `reason` goes to the log only."""
 
-    type, status, refunds = "InternalServerError", 500, True
+    type, status = "InternalServerError", 500
 
     def __init__(self, reason: str, fault_id: str) -> None:
         super().__init__("An internal error occurred. Its id is %s." % fault_id)

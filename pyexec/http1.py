@@ -107,10 +107,13 @@ def _request_line(line: str) -> Tuple[str, str, str]:
         raise HeadersTooLarge("The request target is too long.")
     if not _TARGET.match(parts[1]):
         raise ValidationError("The request target is malformed.")
-    # The absolute form, as to a proxy, is to be taken as well (RFC 9112, 3.2.2).
-    target = _ABSOLUTE.sub("", parts[1], 1) if not parts[1].startswith("/") else parts[1]
-    if not target.startswith("/") and parts[1] != "*":
-        target = "/" + target
+    target = parts[1]
+    if not target.startswith("/") and target != "*" and parts[0] != "CONNECT":
+        # The absolute form, as to a proxy, is to be taken as well (RFC 9112, 3.2.2).
+        target, absolute = _ABSOLUTE.subn("", target, 1)
+        if not absolute:
+            raise ValidationError("The request target must begin with '/'.")
+        target = target if target.startswith("/") else "/" + target
     return parts[0], target.partition("?")[0], parts[2]
 
 

@@ -61,12 +61,12 @@ ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden
 class Outcome:
     """What a run gave back, judged from outside.
 
-    `exit_code` is None when the service ended the run. `stdout` and `stderr` hold at most the budget's
+    `exit_code` is −9 when the service ended the run. `stdout` and `stderr` hold at most the budget's
     `output_bytes`. `resource` and `limit` are set for RESOURCE, `modules` for FORBIDDEN.
     """
 
     verdict: str
-    exit_code: Optional[int]
+    exit_code: int
     duration_s: float
     stdout: bytes = b""
     stderr: bytes = b""
@@ -120,3 +120,8 @@ class Plan:
     def signals_contained(self) -> bool:
         """Whether a signal sent by the run can't reach a process outside, even where seccomp lets it pass."""
         return "pid" in self.host.namespaces or self.host.own_uids or self.host.landlock_abi >= 6
+
+    @property
+    def metadata_contained(self) -> bool:
+        """Whether the run can't change mode or times of a file outside, even where seccomp lets it pass."""
+        return "mount" in self.host.namespaces or self.host.own_uids

@@ -25,35 +25,34 @@ import traceback
 import types
 import warnings
 import weakref
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 
 from pyexec.job import SCRIPT_NAME
 
 EXIT_FLUSH_FAILED = 120
 _HERE = os.path.dirname(__file__) + "/"
 _FILE_INPUT = 257  # Py_file_input, Include/compile.h
+_RESERVE = 4 * 1024 * 1024  # lets a script that has used up its memory be told so; arenas of objects have 1 MiB
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11
+_WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
+_excepthook = sys.__excepthook__  # which the script may take away
 
 
 def open_streams() -> None:
-    """Make `sys.stdin`, `sys.stdout` and `sys.stderr` anew on descriptors 0, 1 and 2, as for files, in UTF-8.
-
-    Bytes that are no UTF-8 pass through stdin and stdout, as always where the locale is C.UTF-8.
-    """
-    sys.stdin = sys.__stdin__ = _stream(0, "<stdin>", "r", "surrogateescape", False)  # type: ignore[misc]
-    # Line by line, unlike for a plain file: what was printed so far must outlive SIGKILL at the deadline.
-    sys.stdout = sys.__stdout__ = _stream(1, "<stdout>", "w", "surrogateescape", True)  # type: ignore[misc]
-    by_line = sys.version_info >= (3, 9)  # bpo-13601
-    sys.stderr = sys.__stderr__ = _stream(2, "<stderr>", "w", "backslashreplace", by_line)  # type: ignore[misc]
-
-
-def _stream(fd: int, name: str, mode: str, errors: str, line_buffering: bool) -> Any:
-    raw = io.FileIO(fd, mode, closefd=False)
-    raw.name = name
-    buffer: Any = io.BufferedReader(raw) if mode == "r" else io.BufferedWriter(raw)
-    # Line ends are translated on Windows only, those of stdin too.
-    stream: Any = io.TextIOWrapper(buffer, "utf-8", errors, newline="\n", line_buffering=line_buffering)
-    stream.mode = mode
-    return stream
+    """Make `sys.stdin`, `sys.stdout` and `sys.stderr` anew on descriptors 0, 1 and 2, as for files, in UTF-8."""
+    errors = ("surrogateescape", "surrogateescape", "backslashreplace")  # as the locale is C.UTF-8
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        mode = "w" if fd else "r"
+        raw: Any = io.FileIO(fd, mode, closefd=False)
+        raw.name = "<%s>" % name
+        buffer: Any = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
+        # stdout line by line, unlike for a plain file: what was printed so far must outlive SIGKILL at the deadline.
+        by_line = fd == 1 or (fd == 2 and sys.version_info >= (3, 9))  # bpo-13601
+        # Line ends are translated on Windows only, those of stdin too.
+        stream: Any = io.TextIOWrapper(buffer, "utf-8", errors[fd], newline="\n", line_buffering=by_line)
+        stream.mode = mode
+        setattr(sys, name, stream)
+        setattr(sys, "__%s__" % name, stream)
 
 
 def new_main(directory: str) -> types.ModuleType:
@@ -74,29 +73,25 @@ def new_main(directory: str) -> types.ModuleType:
 def run(source: str, directory: str, check: Optional[Callable[[str], None]] = None) -> int:
     """Run a script and return its exit code: 0 to 255, or −2 when Ctrl-C would have ended it.
 
-    Ends the process instead if it is one that the script forked, or may send itself the signal of Ctrl-C.
+    Where the process may send itself the signal of Ctrl-C, it ends by that in the latter case.
 
     Args:
-        source: the text, which also stands in the file SCRIPT_NAME.
-        directory: the working directory, for `__file__`.
+        source: the text, which also stands in the file SCRIPT_NAME. directory: the working directory.
         check: called with the source once it has compiled; may end the process.
     """
-    pid = os.getpid()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the template ignores it
-    error = _attempt(_execute, source, new_main(directory).__dict__, check)
+    errors = [_attempt(_execute, source, new_main(directory).__dict__, check)]
     _flush("stderr")
     _flush("stdout")
-    exit_code = _ended_by(error)
-    interrupted = type(error) is KeyboardInterrupt and exit_code == 1
-    del error
-    exit_code = _finish(exit_code)
+    codes = [1]
+    _attempt(lambda: codes.append(_ended_by(errors[0])))
+    interrupted = type(errors.pop()) is KeyboardInterrupt and codes[-1] == 1
+    _attempt(lambda: codes.append(_finish(codes[-1])))
     if interrupted:
-        exit_code = -2
+        codes.append(-2)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         _attempt(signal.raise_signal, signal.SIGINT)  # public scripts may not send signals
-    if os.getpid() != pid:
-        os._exit(exit_code & 0xFF)
-    return exit_code
+    return codes[-1]
 
 
 def _attempt(step: Callable[..., Any], *arguments: Any) -> Optional[BaseException]:
@@ -109,7 +104,7 @@ def _attempt(step: Callable[..., Any], *arguments: Any) -> Optional[BaseExceptio
 
 
 def _execute(source: str, names: Dict[str, Any], check: Optional[Callable[[str], None]]) -> None:
-    _conceal_frames_from(sys._getframe())
+    _lower_recursion()
     code = None
     with contextlib.suppress(SyntaxError, ValueError):
         # From bytes, so that a byte order mark or an encoding cookie has its effect.
@@ -119,98 +114,70 @@ def _execute(source: str, names: Dict[str, Any], check: Optional[Callable[[str],
         if code is None:
             # The parser of files words errors in its own way; it can be had only together with a run. (Which there
             # may be: before Python 3.12 it finds nothing wrong with a NUL byte.)
-            return _run_file(SCRIPT_NAME.encode(), ctypes.py_object(names))
+            fopen, run_file = ctypes.CDLL(None).fopen, ctypes.pythonapi.PyRun_FileExFlags
+            fopen.restype, run_file.restype = ctypes.c_void_p, ctypes.py_object
+            name, main = SCRIPT_NAME.encode(), ctypes.py_object(names)
+            with open(name):  # else fopen would give NULL
+                run_file(ctypes.c_void_p(fopen(name, b"r")), name, _FILE_INPUT, main, main, 1, None)
+            return
         if check is not None:
-            # What compiles and is yet too deep for `ast` is left to the rules of run time.
-            with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
-                check(source)
+            _attempt(check, source)  # what compiles and is yet too deep for `ast` is left to the rules of run time
+    reserve = bytes(_RESERVE)  # pages that nothing touches
     try:
         exec(code, names)
     finally:
-        # What follows is C code in the interpreter, which nothing traces and which needs no room on the stack.
+        # What follows is C code in the interpreter: nothing traces it, and it needs no room, nor on the stack.
+        del reserve
         sys.settrace(None)
         sys.setprofile(None)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 200))
 
 
-def _run_file(name: bytes, names: ctypes.py_object[Any]) -> None:
-    fopen, run_file = ctypes.CDLL(None).fopen, ctypes.pythonapi.PyRun_FileExFlags
-    fopen.restype, run_file.restype = ctypes.c_void_p, ctypes.py_object
-    run_file(ctypes.c_void_p(fopen(name, b"r")), name, _FILE_INPUT, names, names, 1, None)
-
-
-def _conceal_frames_from(frame: types.FrameType) -> None:
-    """Let the script's own frame pass for the lowest: to the recursion limit, in tracebacks and in warnings."""
-    # Before Python 3.12 the call of exec counts too.
-    depth = len(list(traceback.walk_stack(frame))) + (sys.version_info < (3, 12))
+def _lower_recursion() -> None:
+    """Let the recursion limit be counted from the script's own frame, which the caller is about to run."""
+    depth = -1 if sys.version_info >= (3, 12) else 0  # there the call of exec counts too
+    frame: Optional[types.FrameType] = sys._getframe()
+    while frame is not None:
+        depth, frame = depth + 1, frame.f_back
     get, put = sys.getrecursionlimit, sys.setrecursionlimit
     put(get() + depth)
-    sys.getrecursionlimit = functools.wraps(get)(lambda: get() - depth)
-    sys.setrecursionlimit = functools.wraps(put)(lambda n, /: put(n + depth if isinstance(n, int) and n > 0 else n))
-    for name in {"walk_stack", "walk_tb", "_walk_tb_with_full_positions"} & set(dir(traceback)):
-        setattr(traceback, name, _without_own_frames(getattr(traceback, name)))
-    warnings.WarningMessage = _WarningMessage  # type: ignore[misc]
-
-
-def _without_own_frames(walk: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
-    """Return a function of `traceback` that yields frames as before, but for those of this package and below it."""
-
-    @functools.wraps(walk)
-    def walk_others(start: Any) -> Iterator[Any]:
-        entries = walk(start)
-        if start is None and walk.__name__ == "walk_stack":
-            next(entries, None)  # it counts callers from its own frame, and this function is one more
-        for entry in entries:
-            code = entry[0].f_code
-            if code is run.__code__ and walk.__name__ == "walk_stack":
-                return
-            if not code.co_filename.startswith(_HERE):
-                yield entry
-
-    return walk_others
-
-
-class _WarningMessage(warnings.WarningMessage):
-    def __init__(self, message: Any, category: Any, filename: str, lineno: int, *others: Any, **named: Any) -> None:
-        if filename.startswith(_HERE):  # its stacklevel reaches beyond the script
-            filename, lineno = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
-        super().__init__(message, category, filename, lineno, *others, **named)
+    sys.getrecursionlimit = lambda: get() - depth
+    sys.setrecursionlimit = lambda n, /: put(n + depth if isinstance(n, int) and n > 0 else n)
 
 
 def _ended_by(error: Optional[BaseException]) -> int:
     """Return the exit code of a script that ended with an exception, after showing it as the interpreter does."""
-    if error is None or isinstance(error, SystemExit):
+    if error is None or issubclass(type(error), SystemExit):
         return _exit_code(error)
-    _hide_own_frames(error)
-    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, error.__traceback__
+    trace = _hide_own_frames(error)
+    sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace
     if sys.version_info >= (3, 12):
         sys.last_exc = error
     if not hasattr(sys, "excepthook"):
         _say("sys.excepthook is missing\n")
-        sys.excepthook = sys.__excepthook__
-    second = _attempt(sys.excepthook, type(error), error, error.__traceback__)
+        sys.excepthook = _excepthook
+    second = _attempt(sys.excepthook, type(error), error, trace)
     if isinstance(second, SystemExit):
         return _exit_code(second)
     if second is not None:
-        _hide_own_frames(second)
         _say("Error in sys.excepthook:\n")
-        sys.__excepthook__(type(second), second, second.__traceback__)
+        _excepthook(type(second), second, _hide_own_frames(second))
         _say("\nOriginal exception was:\n")
-        sys.__excepthook__(type(error), error, error.__traceback__)
+        _excepthook(type(error), error, trace)
     return 1
 
 
-def _exit_code(error: Optional[SystemExit]) -> int:
-    wish: object = error
-    with contextlib.suppress(BaseException):  # a property of the script's own
-        wish = error and error.code
-    if wish is None:
+def _exit_code(error: Any) -> int:
+    wish = [error]
+    _attempt(lambda: wish.append(error and error.code))  # it may be a property of the script's own
+    code = wish[-1]
+    if code is None:
         return 0
-    if isinstance(wish, int):
+    if isinstance(code, int):
         # A C long, of which the system keeps one byte; what doesn't fit becomes −1.
-        return wish & 0xFF if -(2**63) <= wish < 2**63 else 255
-    write = _say if getattr(sys, "stderr", None) is None else sys.stderr.write
-    _attempt(lambda: write(str(wish)))  # without a text, or into a closed stream, it is just the line's end
+        return code & 0xFF if -(2**63) <= code < 2**63 else 255
+    # An object without a text, or a stream that is closed: it is just the line's end.
+    _attempt(lambda: (_say if getattr(sys, "stderr", None) is None else sys.stderr.write)(str(code)))
     _say("\n")
     return 1
 
@@ -221,15 +188,15 @@ def _say(text: str) -> None:
         _attempt(os.write, 2, text.encode("utf-8", "backslashreplace"))
 
 
-def _hide_own_frames(error: Optional[BaseException]) -> None:
-    """Take the frames of this package out of an exception's tracebacks, along its causes and contexts."""
-    seen: Dict[int, BaseException] = {}
+def _hide_own_frames(error: BaseException) -> Optional[types.TracebackType]:
+    """Take the frames of this package out of an exception, its causes and contexts; return its traceback."""
+    seen: Set[int] = set()
     waiting: List[Optional[BaseException]] = [error]
     while waiting:
         current = waiting.pop()
         if current is None or id(current) in seen:
             continue
-        seen[id(current)] = current
+        seen.add(id(current))
         kept, entry = [], current.__traceback__
         while entry is not None:
             if not entry.tb_frame.f_code.co_filename.startswith(_HERE):
@@ -239,19 +206,21 @@ def _hide_own_frames(error: Optional[BaseException]) -> None:
             this.tb_next = following
         current.__traceback__ = kept[0] if kept else None
         waiting += [current.__cause__, current.__context__]
-        waiting += getattr(current, "exceptions", ())
+        waiting += current.exceptions if isinstance(current, _GROUP) else ()
+    return error.__traceback__
 
 
 def _finish(code: int) -> int:
     """Do what the interpreter does after the script, up to the point where only memory would be given back."""
-    sys.unraisablehook = functools.partial(_report, sys.unraisablehook)
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        _say_ignored(_attempt(threading._shutdown), "threading shutdown", threading)
+    if getattr(sys, "unraisablehook", None) is sys.__unraisablehook__:
+        sys.unraisablehook = _report
+    if "threading" in sys.modules:
+        threading = sys.modules["threading"]
+        _say_ignored(_attempt(lambda: threading._shutdown()), "threading shutdown", threading)
     _attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
     lost, unheard = _flush("stdout"), _flush("stderr")
     _say_ignored(lost, "flushing sys.stdout", getattr(sys, "stdout", None))
-    _let_go()
+    _attempt(_let_go)
     # Again, for what finalisers wrote: of a failure nobody hears any more.
     _flush("stdout")
     _flush("stderr")
@@ -266,15 +235,14 @@ def _flush(name: str) -> Optional[BaseException]:
 def _say_ignored(error: Optional[BaseException], doing: str, where: object) -> None:
     """Report an error, if there is one, that can't be raised, as PyErr_WriteUnraisable does."""
     if error is not None:
-        _hide_own_frames(error)
         _say("Exception ignored %s\n" % ("on %s:" % doing if sys.version_info >= (3, 13) else "in: %r" % (where,)))
-        sys.__excepthook__(type(error), error, error.__traceback__)
+        _excepthook(type(error), error, _hide_own_frames(error))
 
 
-def _report(hook: Callable[[Any], Any], about: Any) -> None:
-    """Be `sys.unraisablehook` at the end: leave our frames out, then call the one that was there."""
-    _hide_own_frames(about.exc_value)
-    hook(type(about)((about.exc_type, about.exc_value, about.exc_value.__traceback__, about.err_msg, about.object)))
+def _report(about: Any) -> None:
+    """Be `sys.unraisablehook`, with our frames left out."""
+    trace = _hide_own_frames(about.exc_value)
+    sys.__unraisablehook__(type(about)((about.exc_type, about.exc_value, trace, about.err_msg, about.object)))
 
 
 def _let_go() -> None:
@@ -282,26 +250,56 @@ def _let_go() -> None:
     if gc.isenabled():
         gc.collect()  # first what is garbage already; this also has a say in the order of the rest
     sys.modules["io"] = None  # type: ignore[assignment]  # as there: errors of finalisers are shown without source
-    for name in {"last_type", "last_value", "last_traceback", "last_exc"} & set(dir(sys)):
+    for name in {"last_type", "last_value", "last_traceback", "last_exc"} & sys.__dict__.keys():
         setattr(sys, name, None)
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, name, getattr(sys, "__%s__" % name, None))
-    mark = {None}
-    namespace_lives = weakref.ref(mark)
-    main = sys.modules.pop("__main__", None)
-    getattr(main, "__dict__", {})["__mark__"] = mark
+    main, mark = sys.modules.pop("__main__", None), {None}
+    mark_alive = weakref.ref(mark)
+    if type(main) is types.ModuleType:
+        main.__dict__["__mark__"] = mark
     del main, mark
     gc.collect()
     if len(sys._current_frames()) > 1:
         return  # daemon threads still use the script's names
-    # Something that there would have gone with the rest holds on to the script's objects: a cache, a hook, a module.
-    for names in gc.get_referrers(namespace_lives()) if namespace_lives() else ():
-        # Last of all what finalisers may call.
-        for kept in ((types.FunctionType, types.ModuleType, type), ()):
-            for name in [name for name, value in names.items() if not isinstance(value, kept)]:
+    # What there would have gone with the rest may hold on to the script's names: a cache, a hook, a module.
+    for names in [each for each in gc.get_referrers(mark_alive()) if type(each) is dict and "__mark__" in each]:
+        for kept in ((types.FunctionType, types.ModuleType, type), types.ModuleType):  # last what finalisers call
+            for name in [name for name in names if not issubclass(type(names[name]), kept)]:
                 names[name] = None
     gc.collect()
-    with contextlib.suppress(MemoryError):
-        for kind in (io.TextIOWrapper, io.BufferedIOBase):
-            for each in [each for each in gc.get_objects() if issubclass(type(each), kind)]:
-                _attempt(each.flush)
+    for each in [each for each in gc.get_objects() if issubclass(type(each), _WRITERS)]:
+        _attempt(each.flush)
+
+
+def _conceal_own_frames() -> None:
+    """Make `traceback` and `warnings` show the script's own frame as the lowest, and no frame of this package."""
+
+    def without_ours(walk: Callable[[Any], Iterator[Any]], stack: bool) -> Callable[[Any], Iterator[Any]]:
+        @functools.wraps(walk)
+        def walk_others(start: Any) -> Iterator[Any]:
+            entries = walk(start)
+            if stack and start is None:
+                next(entries, None)  # it counts callers from its own frame, and this function is one more
+            for entry in entries:
+                code = entry[0].f_code
+                if stack and code is run.__code__:
+                    return
+                if not code.co_filename.startswith(_HERE):
+                    yield entry
+
+        return walk_others
+
+    def show_others(self: Any, *about: Any, **named: Any) -> None:
+        show(self, *about, **named)
+        if str(self.filename).startswith(_HERE):  # its stacklevel reaches beyond the script
+            self.filename, self.lineno = ("<sys>", 0) if sys.version_info >= (3, 13) else ("sys", 1)
+
+    for name in {"walk_stack", "walk_tb", "_walk_tb_with_full_positions"} & traceback.__dict__.keys():
+        setattr(traceback, name, without_ours(getattr(traceback, name), name == "walk_stack"))
+    show = warnings.WarningMessage.__init__
+    warnings.WarningMessage.__init__ = functools.wraps(show)(show_others)  # type: ignore[method-assign]
+
+
+# In the template, so that no run pays for it.
+_conceal_own_frames()

@@ -236,7 +236,9 @@ class Handler(BaseHTTPRequestHandler):
         if head is None or self.server.draining or not head.keep_alive:
             return True
         # A body that was not read would be taken for the next request.
-        return unread and ("content-length" in head.fields or "transfer-encoding" in head.fields)
+        return unread and (
+            head.method == "POST" or "content-length" in head.fields or "transfer-encoding" in head.fields
+        )
 
     def _body(self, head: Head, after: contextlib.ExitStack) -> bytes:
         config = self.server.config
@@ -296,18 +298,20 @@ def serve(config: Config) -> int:
     Raises:
         SandboxError: this host can't confine scripts. OSError: the address can't be had.
     """
-    stop = threading.Event()
+    ending = {signal.SIGTERM, signal.SIGINT}
+    # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
+    # since the kernel may hand the signal to any other.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     with Sandbox(config) as sandbox:
         service = Service(config, sandbox)
         server = Server(config, service)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="pyexec-accept")
         thread.start()
         _announce(server, sandbox)
-        stop.wait()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        signal.sigwait(ending)
+        for number in ending:
             signal.signal(number, signal.SIG_DFL)  # a second one ends us at once
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
         print("pyexec: draining", file=sys.stderr, flush=True)
         server.shutdown()
         thread.join()

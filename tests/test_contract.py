@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import re
 import time
 from datetime import datetime, timezone
 from typing import Any, Dict, Optional
@@ -451,6 +453,20 @@ def test_base64_is_decoded(content: bytes) -> None:
 )
 def test_base64_is_strict(text: str) -> None:
     assert refusal(attached(content=text)).field == "attachments[0].content_base_64"
+
+
+def test_base64_is_what_its_grammar_says() -> None:
+    grammar = re.compile(r"(?:[A-Z]{4})*(?:[A-Z]{2}==|[A-Z]{3}=)?\Z")
+    for length in range(9):
+        for characters in itertools.product("A=*", repeat=length):
+            text = "".join(characters)
+            try:
+                content = parse(attached(content=text)).job.attachments[0].content
+            except errors.ValidationError:
+                assert not grammar.match(text), text
+            else:
+                assert grammar.match(text), text
+                assert encoded(content) == text
 
 
 def test_an_attachment_is_bounded_after_decoding() -> None:

@@ -32,6 +32,8 @@ import lab
 
 ESCAPES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "escapes")
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
+# EFAULT: the kernel would have done it, had the attack named an address that is there.
+SUCCESS = {"ok", "EFAULT"}
 ATTACKS = sorted(name[:-3] for name in os.listdir(ESCAPES) if name.endswith(".py"))
 
 
@@ -103,6 +105,12 @@ def laboratory() -> Iterator[Laboratory]:
         open_directory = os.path.join(directory, "open")
         os.mkdir(open_directory)
         os.chmod(open_directory, 0o777)
+        removable = os.path.join(directory, "removable")
+        os.mkdir(removable)
+        os.chmod(removable, 0o777)
+        for place in range(200):
+            with open(os.path.join(removable, str(place)), "w", encoding="ascii"):
+                continue
         tcp.bind(("127.0.0.1", 0))
         tcp.listen(128)
         udp.bind(("127.0.0.1", 0))
@@ -116,6 +124,7 @@ def laboratory() -> Iterator[Laboratory]:
             "secret": secret,
             "directory": directory,
             "open_directory": open_directory,
+            "removable": removable,
             "base": base,
             "tcp_port": tcp.getsockname()[1],
             "udp_port": udp.getsockname()[1],
@@ -173,6 +182,6 @@ def test_all_layers_but_one(laboratory: Laboratory, name: str) -> None:
         found = laboratory.result(name, tuple(step for step in lab.STEPS if step != left_out))
         assert not found.startswith("other"), found
         if stoppers - {left_out}:
-            assert found != expected(head, "control"), "without %s: %s" % (left_out, found)
+            assert found not in SUCCESS, "without %s: %s" % (left_out, found)
         else:
             assert found == expected(head, "without " + left_out)

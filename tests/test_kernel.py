@@ -14,6 +14,7 @@ from hypothesis import given, settings, strategies
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import bpf, calls, landlock, layers, libc, rlimits, seccomp
 
+ALL = seccomp.EVERYTHING_CONTAINED
 MACHINES = ("x86_64", "aarch64")
 X32_BIT = 0x40000000
 EPERM, ENOSYS = bpf.errno_action(errno.EPERM), bpf.errno_action(errno.ENOSYS)
@@ -29,7 +30,7 @@ def test_numbers_are_those_of_the_full_table(column: int, machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("admin,contained", [(False, True), (False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("admin,contained", [(a, seccomp.Contained(s, m)) for a in (0, 1) for s in (0, 1) for m in (0, 1)])
 def test_filter_allows_what_the_policy_says_and_nothing_else(machine: str, admin: bool, contained: bool) -> None:
     program = seccomp.program(admin, contained, machine)
     policy = seccomp.allowed(admin, contained, machine)
@@ -63,7 +64,7 @@ def test_filter_allows_what_the_policy_says_and_nothing_else(machine: str, admin
 )
 @pytest.mark.parametrize("machine", MACHINES)
 def test_arguments_are_looked_at(machine: str, name: str, good: List[int], bad: List[int]) -> None:
-    program, arch = seccomp.program(False, True, machine), bpf.AUDIT_ARCH[machine]
+    program, arch = seccomp.program(False, ALL, machine), bpf.AUDIT_ARCH[machine]
     number = TABLES[machine][name]
     assert bpf.simulate(program, arch, number, good) == bpf.RET_ALLOW
     assert bpf.simulate(program, arch, number, bad) == EPERM
@@ -72,7 +73,7 @@ def test_arguments_are_looked_at(machine: str, name: str, good: List[int], bad: 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("flag", [1 << bit for bit in (7, 15, 17, 25, 26, 27, 28, 29, 30)])
 def test_no_clone_makes_a_namespace_or_a_sibling(machine: str, flag: int) -> None:
-    program, arch = seccomp.program(True, True, machine), bpf.AUDIT_ARCH[machine]
+    program, arch = seccomp.program(True, ALL, machine), bpf.AUDIT_ARCH[machine]
     clone = TABLES[machine]["clone"]
     assert bpf.simulate(program, arch, clone, [0x11]) == bpf.RET_ALLOW
     assert bpf.simulate(program, arch, clone, [0x11 | flag]) == EPERM
@@ -81,12 +82,12 @@ def test_no_clone_makes_a_namespace_or_a_sibling(machine: str, flag: int) -> Non
 
 def test_few_calls_are_allowed() -> None:
     """The count is a promise: a call more is a decision, made here as well."""
-    assert {m: len(seccomp.allowed(False, True, m)) for m in MACHINES} == {"x86_64": 58, "aarch64": 50}
-    assert {m: len(seccomp.allowed(True, True, m)) for m in MACHINES} == {"x86_64": 150, "aarch64": 124}
+    assert {m: len(seccomp.allowed(False, ALL, m)) for m in MACHINES} == {"x86_64": 58, "aarch64": 50}
+    assert {m: len(seccomp.allowed(True, ALL, m)) for m in MACHINES} == {"x86_64": 150, "aarch64": 124}
 
 
 def test_every_group_has_a_reason_and_no_call_stands_twice() -> None:
-    groups = seccomp.policy(True, True)
+    groups = seccomp.policy(True, ALL)
     assert all(group.reason and group.calls for group in groups)
     names = [name for group in groups for name, _ in group.calls]
     assert len(names) == len(set(names))
@@ -189,7 +190,13 @@ def test_signals_pass_the_filter_only_where_another_layer_holds_them() -> None:
     assert _plan(_host(landlock_abi=0, namespaces=("pid",)), True).signals_contained
     assert _plan(_host(landlock_abi=0, own_uids=True), True).signals_contained
     assert not _plan(_host(landlock_abi=5), True).signals_contained
-    assert "kill" not in seccomp.allowed(True, False, "x86_64")
+    assert "kill" not in seccomp.allowed(True, seccomp.Contained(False, True), "x86_64")
+
+
+def test_modes_change_by_name_only_where_another_layer_keeps_them_to_the_runs_own_files() -> None:
+    assert _plan(_host(namespaces=("mount",)), True).metadata_contained and _plan(_host(own_uids=True), True).metadata_contained
+    assert not _plan(_host(landlock_abi=7), True).metadata_contained
+    assert not {"chmod", "fchmodat", "utimensat"} & set(seccomp.allowed(True, seccomp.Contained(True, False), "x86_64"))
 
 
 @pytest.mark.parametrize(

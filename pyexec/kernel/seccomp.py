@@ -25,8 +25,9 @@ _CLONE_FORBIDDEN = 0x7E028000 | 0x80  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET
 _ALL = 0xFFFFFFFF
 _ALL64 = 2**64 - 1
 
-# fcntl: duplicating, flags, record locks. Not F_SETOWN and F_SETSIG: they send any signal to any process of the uid.
-_FCNTL = Check(1, 32, _ALL, (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034))
+# fcntl: duplicating and flags. Not F_SETOWN and F_SETSIG: they send any signal to any process of the uid. Nor locks:
+# on a file that all runs can read they would be a sign from one run to another.
+_FCNTL = Check(1, 32, _ALL, (0, 1, 2, 3, 4, 1030, 1032, 1034))
 # ioctl: TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Not TIOCSTI (CVE-2017-5226).
 _IOCTL = Check(1, 32, _ALL, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451))
 _SELF = Check(0, 32, _ALL, (0,))  # pid 0: the caller itself
@@ -46,6 +47,16 @@ class Group(NamedTuple):
 
     reason: str
     calls: Tuple[_Entry, ...]
+
+
+class Contained(NamedTuple):
+    """What other layers keep inside the run, so that the filter may let it pass."""
+
+    signals: bool
+    metadata: bool
+
+
+EVERYTHING_CONTAINED = Contained(True, True)
 
 
 def _plain(names: str) -> Tuple[_Entry, ...]:
@@ -95,7 +106,7 @@ ADMIN: Tuple[Group, ...] = (
         "the whole of a file system interface, under the rules of Landlock and of the mount tree",
         _plain(
             "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chdir fchdir"
-            " chmod fchmod fchmodat utime utimes utimensat truncate fallocate umask statfs fstatfs flock fsync"
+            " fchmod truncate fallocate umask statfs fstatfs flock fsync"
             " fdatasync sync_file_range msync readv preadv pwritev pwrite64 sendfile copy_file_range fadvise64"
             " faccessat2 getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr"
         ),
@@ -107,6 +118,9 @@ ADMIN: Tuple[Group, ...] = (
     ),
 )
 
+# Landlock doesn't look at them: only where the mount tree or the own uid keeps them to the run's own files.
+ADMIN_METADATA = Group("modes and times of files by name", _plain("chmod fchmodat utime utimes utimensat"))
+
 # Sent on only where the pid namespace, the own uid or Landlock's signal scope keeps them inside the run.
 ADMIN_SIGNALS = Group("signals to the run's own processes", _plain("kill tkill tgkill"))
 
@@ -114,23 +128,25 @@ ADMIN_SIGNALS = Group("signals to the run's own processes", _plain("kill tkill t
 _ABSENT = "clone3 openat2 faccessat2 rseq set_robust_list memfd_create close_range statx"
 
 
-def policy(admin: bool, signals_contained: bool) -> Tuple[Group, ...]:
+def policy(admin: bool, contained: Contained) -> Tuple[Group, ...]:
     """Return the groups allowed to public or to admin scripts."""
     if not admin:
         return PUBLIC
-    return PUBLIC + ADMIN + ((ADMIN_SIGNALS,) if signals_contained else ())
+    groups = PUBLIC + ADMIN
+    groups += (ADMIN_SIGNALS,) if contained.signals else ()
+    return groups + ((ADMIN_METADATA,) if contained.metadata else ())
 
 
-def allowed(admin: bool, signals_contained: bool, machine: str) -> Dict[str, Tuple[Check, ...]]:
+def allowed(admin: bool, contained: Contained, machine: str) -> Dict[str, Tuple[Check, ...]]:
     """Return call name → checks, for the calls that exist on this machine."""
-    entries = [entry for group in policy(admin, signals_contained) for entry in group.calls]
+    entries = [entry for group in policy(admin, contained) for entry in group.calls]
     return {name: checks for name, checks in entries if libc.number(name, machine) is not None}
 
 
-def program(admin: bool, signals_contained: bool, machine: Optional[str] = None) -> List[bpf.Instruction]:
+def program(admin: bool, contained: Contained, machine: Optional[str] = None) -> List[bpf.Instruction]:
     """Return the assembled filter. Pure for a given machine (default: this one)."""
     machine = machine or libc.machine()
-    calls = allowed(admin, signals_contained, machine)
+    calls = allowed(admin, contained, machine)
     rules = [bpf.Rule(libc.number(name, machine), checks, bpf.RET_ALLOW) for name, checks in calls.items()]  # type: ignore[arg-type]
     for name in _ABSENT.split():
         nr = libc.number(name, machine)
@@ -166,4 +182,4 @@ def load(instructions: List[bpf.Instruction]) -> None:
 
 def apply(plan: Plan) -> None:
     """Put the plan's filter on this process; see `load`."""
-    load(program(plan.admin, plan.signals_contained))
+    load(program(plan.admin, Contained(plan.signals_contained, plan.metadata_contained)))

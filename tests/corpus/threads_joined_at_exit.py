@@ -2,12 +2,17 @@
 import threading
 import time
 
+turns = [threading.Event() for _ in range(5)]
+
 
 def work(number):
-    time.sleep(0.02 * number)
+    turns[number].wait()
+    time.sleep(0.01)
     print("thread", number)
+    turns[number + 1].set()
 
 
 for number in range(4):
     threading.Thread(target=work, args=(number,)).start()
 print("main done")
+turns[0].set()

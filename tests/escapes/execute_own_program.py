@@ -13,9 +13,8 @@ import os
 
 
 def attack(target):
-    with open("program", "w") as file:
-        file.write("#!/bin/sh\necho ok\n")
-    os.close(os.open("program", os.O_RDONLY))
-    os.chmod("program", 0o755)
+    fd = os.open("program", os.O_WRONLY | os.O_CREAT, 0o755)
+    os.write(fd, b"#!/bin/sh\necho ok\n")
+    os.close(fd)
     os.dup2(target["word_fd"], 1)
     os.execv("program", ["program"])

@@ -1,0 +1,5 @@
+import warnings
+
+if 1 is 1:
+    print("\\d \d")
+warnings.warn("after")

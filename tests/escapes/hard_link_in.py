@@ -1,0 +1,17 @@
+"""A run makes no hard link to a file of the host.
+
+danger: read or write the host's files
+control: ok
+namespaces: ENOENT
+landlock: EXDEV
+seccomp: EPERM
+all: EPERM
+admin: ENOENT
+admin@container: EXDEV
+"""
+
+import os
+
+
+def attack(target):
+    os.link(target["secret"], "link-%d" % os.getpid())

@@ -1,0 +1,18 @@
+"""A run sets up no io_uring of any size.
+
+danger: attack the kernel
+control: ok
+control@container: ENOSYS
+rlimits@user: ENOMEM
+rlimits@container: ENOSYS
+seccomp: EPERM
+without seccomp: ENOMEM
+without seccomp@container: ENOSYS
+all: EPERM
+"""
+
+import ctypes
+
+
+def attack(target):
+    target["call"]("io_uring_setup", 8, ctypes.create_string_buffer(120))

@@ -1,0 +1,11 @@
+"""A run makes no System V message queue.
+
+danger: meet another run
+control: ok
+seccomp: EPERM
+all: EPERM
+"""
+
+
+def attack(target):
+    target["call"]("msgget", 0, 0o1600)

@@ -1,0 +1,12 @@
+"""A run handles no page faults of the kernel.
+
+danger: attack the kernel
+control: ok
+control@container: EPERM
+seccomp: EPERM
+all: EPERM
+"""
+
+
+def attack(target):
+    target["call"]("userfaultfd", 1)

@@ -1,0 +1,15 @@
+"""A run puts no record lock on a file that others read.
+
+danger: meet another run
+control: ok
+seccomp: EPERM
+all: EPERM
+"""
+
+import fcntl
+import json
+import os
+
+
+def attack(target):
+    fcntl.lockf(os.open(json.__file__, os.O_RDONLY), fcntl.LOCK_SH)

@@ -1,0 +1,17 @@
+"""A run makes no symbolic link outside.
+
+danger: read or write the host's files
+control: ok
+namespaces: ENOENT
+landlock: EACCES
+seccomp: EPERM
+all: EPERM
+admin: ENOENT
+admin@container: EACCES
+"""
+
+import os
+
+
+def attack(target):
+    os.symlink("x", target["open_directory"] + "/link-%d" % os.getpid())

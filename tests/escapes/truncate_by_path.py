@@ -1,0 +1,17 @@
+"""A run truncates no file of the host by its path alone.
+
+danger: read or write the host's files
+control: ok
+namespaces: ENOENT
+landlock: EACCES
+seccomp: EPERM
+all: EPERM
+admin: ENOENT
+admin@container: EACCES
+"""
+
+import ctypes
+
+
+def attack(target):
+    target["call"]("truncate", ctypes.c_char_p(target["secret"].encode()), 19)
