@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import List, Optional
 
-from pyexec import __version__, config, contract
+from pyexec import __version__, answers, config
 from pyexec.errors import ConfigError, PyexecError, SandboxError
 from pyexec.job import ENDED, Job
 from pyexec.kernel import libc
@@ -69,7 +69,7 @@ def _run(settings: config.Config, name: str, admin: bool) -> int:
     sys.stdout.buffer.write(outcome.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(outcome.stderr)
-    error: Optional[PyexecError] = contract.error_of(outcome, settings)
+    error: Optional[PyexecError] = answers.error_of(outcome, settings)
     if error is not None:
         print("pyexec: %s" % error.message, file=sys.stderr)
     code_of_script = outcome.exit_code if outcome.verdict == ENDED else _REFUSED_STATUS

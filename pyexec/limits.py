@@ -156,7 +156,7 @@ class Ticket:
             self._limits._release()
 
     def refund(self) -> Optional[Quota]:
-        """Give the caller back what this request cost, once, since the fault is ours; return the quota as it is then."""
+        """Give the caller back, once, what our fault cost; return the quota as it is then."""
         if self.quota is not None and not self._refunded:
             self._refunded = True
             self.quota = self._limits._refund(self._caller, self._day)

@@ -15,7 +15,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from pyexec import __version__, contract, limits, metrics, openapi
+from pyexec import __version__, answers, contract, limits, metrics, openapi
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -151,9 +151,7 @@ class Service:
             "template_restarts": state["restarts"],
             "uptime_sec": round(time.monotonic() - self._started, 3),
         }
-        return Answer(
-            200 if state["ready"] else 503, [contract.dumps(document)], fields=[("Cache-Control", "no-store")]
-        )
+        return Answer(200 if state["ready"] else 503, [answers.dumps(document)], fields=[("Cache-Control", "no-store")])
 
     def _about(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         """What the web page says of this server: limits, modules and layers as they are, not as typed twice."""
@@ -167,11 +165,11 @@ class Service:
             "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
             "libraries": report["libraries"],
         }
-        return Answer(200, [contract.dumps(document)], fields=[("Cache-Control", "no-cache")])
+        return Answer(200, [answers.dumps(document)], fields=[("Cache-Control", "no-cache")])
 
     def _openapi(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         document = openapi.document(self.config)
-        return Answer(200, [contract.dumps(document)], fields=[("Cache-Control", "no-cache")])
+        return Answer(200, [answers.dumps(document)], fields=[("Cache-Control", "no-cache")])
 
     def _metrics(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         state = self._sandbox.state()
@@ -214,12 +212,12 @@ class Service:
                 quota, active = ticket.quota, ticket.active
                 outcome = after.enter_context(self._sandbox.execution(job))
             self.metrics.count_run(outcome.duration_s)
-            context = _Context(contract.user_info(caller, quota), self.limits.load(active))
-            error = contract.error_of(outcome, self.config)
+            context = _Context(answers.user_info(caller, quota), self.limits.load(active))
+            error = answers.error_of(outcome, self.config)
             if error is not None:
                 answer = self.error(error, context, None if error.type == "ForbiddenImportError" else outcome)
             else:
-                parts = contract.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
+                parts = answers.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
                 answer = Answer(200, parts)
         except PyexecError as refusal:
             answer = self._refused(refusal, caller, now, active)
@@ -230,7 +228,7 @@ class Service:
             answer = self._refused(self.fault(fault), caller, now, active)
         answer.caller = "admin" if caller.admin else caller.address
         if not caller.admin:
-            answer.fields += contract.rate_limit_headers(quota or self.limits.quota(caller, now))
+            answer.fields += answers.rate_limit_headers(quota or self.limits.quota(caller, now))
         return answer
 
     def refuse(self, error: PyexecError, head: Optional[Head], peer: str) -> Answer:
@@ -241,7 +239,7 @@ class Service:
         caller = self.caller(head, peer)
         answer = self._refused(error, caller, now, None)
         answer.caller = caller.address
-        answer.fields += contract.rate_limit_headers(self.limits.quota(caller, now))
+        answer.fields += answers.rate_limit_headers(self.limits.quota(caller, now))
         return answer
 
     def caller(self, head: Head, peer: str) -> Caller:
@@ -263,7 +261,7 @@ class Service:
 
     def _refused(self, error: PyexecError, caller: Caller, now: Now, active: Optional[int]) -> Answer:
         quota = None if caller.admin else self.limits.quota(caller, now)
-        return self.error(error, _Context(contract.user_info(caller, quota), self.limits.load(active)))
+        return self.error(error, _Context(answers.user_info(caller, quota), self.limits.load(active)))
 
     def fault(self, cause: BaseException) -> InternalServerError:
         """Return the error that stands for a fault of ours; its id and cause go to the log, never to the client."""
@@ -275,7 +273,7 @@ class Service:
     def error(self, error: PyexecError, context: Optional[_Context] = None, outcome: Any = None) -> Answer:
         """Return the answer for an error, in the one shape that all errors have."""
         context = context or _Context()
-        body = contract.render_error(error, Now.read().utc, context.user, context.server, outcome)
+        body = answers.render_error(error, Now.read().utc, context.user, context.server, outcome)
         answer = Answer(error.status, [body], kind=error.type, fields=[("Cache-Control", "no-store")])
         if isinstance(error, (RateLimitExceeded, ServerBusy)):
             answer.fields.append(("Retry-After", str(error.retry_after_s)))

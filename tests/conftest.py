@@ -26,7 +26,9 @@ class RunningServer:
 
     started = 0
 
-    def __init__(self, settings: Dict[str, Any], wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None) -> None:
+    def __init__(
+        self, settings: Dict[str, Any], wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None
+    ) -> None:
         flags: List[str] = []
         RunningServer.started += 1
         # Servers that run as root on one machine at once must not share uids: the kernel counts processes by uid.
@@ -34,7 +36,9 @@ class RunningServer:
         for name, value in dict({"port": 0, "uid_base": uid_base}, **settings).items():
             flags += ["--" + name.replace("_", "-"), str(value)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}
-        clean.update({"PYTHON_EXE_KEY": ADMIN_KEY, "PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"}, **(environment or {}))
+        clean.update(
+            {"PYTHON_EXE_KEY": ADMIN_KEY, "PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"}, **(environment or {})
+        )
         self._last_words = ""
         self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         command = list(wrapper) + [sys.executable, "-m", "pyexec"] + flags
@@ -87,7 +91,9 @@ def start_server() -> Iterator[Callable[..., RunningServer]]:
     """Start further servers with settings of the test's own; they end with the test."""
     started: List[RunningServer] = []
 
-    def start(wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None, **settings: Any) -> RunningServer:
+    def start(
+        wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None, **settings: Any
+    ) -> RunningServer:
         started.append(RunningServer(settings, wrapper, environment))
         return started[-1]
 

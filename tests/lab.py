@@ -95,7 +95,9 @@ class Lab:
             if pid:
                 os._exit(os.waitpid(pid, 0)[1] and 1)
         gate = namespaces.PidGate(self._proc_fd) if "pid" in self._host.namespaces else None
-        modules = {name[:-3]: load(name[:-3]) for name in os.listdir(os.path.join(HERE, "escapes")) if name.endswith(".py")}
+        modules = {
+            name[:-3]: load(name[:-3]) for name in os.listdir(os.path.join(HERE, "escapes")) if name.endswith(".py")
+        }
         reads, executes = forkserver.read_paths(), forkserver.execute_paths()
         if "mount" in self._host.namespaces:
             namespaces.build_tree(reads + executes)
@@ -153,14 +155,28 @@ class Lab:
     def _confine(self, parent: int, reads: Tuple[str, ...], executes: Tuple[str, ...]) -> None:
         host = self._host
         uid = UID_BASE if host.own_uids else host.uid
-        workdir = namespaces.WORKDIR if "mount" in host.namespaces else "%s/run-%s-%d-%d" % (self._target["base"], "-".join(self._steps), self._admin, self._serial)
+        workdir = (
+            namespaces.WORKDIR
+            if "mount" in host.namespaces
+            else "%s/run-%s-%d-%d" % (self._target["base"], "-".join(self._steps), self._admin, self._serial)
+        )
         budget = Budget(**self._target["budget"])
         if host.own_uids and "mount" not in host.namespaces:
             # A Python below /root, say, which runs of another uid can't reach: the server would not start here.
             reads = tuple(path for path in reads if _everybody_reaches(path))
             executes = tuple(path for path in executes if _everybody_reaches(path))
         plan = Plan(
-            host, self._admin, uid, uid if host.own_uids else host.gid, workdir, reads, executes, 1 << 31, parent, self._proc_fd, budget
+            host,
+            self._admin,
+            uid,
+            uid if host.own_uids else host.gid,
+            workdir,
+            reads,
+            executes,
+            1 << 31,
+            parent,
+            self._proc_fd,
+            budget,
         )
         os.setsid()
         libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp can't be had without it

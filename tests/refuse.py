@@ -13,13 +13,13 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from pyexec.kernel import bpf, libc, seccomp  # noqa: E402
+from pyexec.kernel import bpf, libc, seccomp
 
 DOCKER = "unshare setns mount umount2 pivot_root mount_setattr".split()
 LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self".split()
 
 
-def refuse(calls: "list[str]", number: int) -> None:
+def refuse(calls: list[str], number: int) -> None:
     """Make these calls fail with this errno in this process and all that come of it."""
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "syscalls.json"), encoding="ascii") as file:
         numbers = json.load(file)[libc.machine()]

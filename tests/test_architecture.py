@@ -9,7 +9,6 @@ import sys
 from typing import Dict, Iterator, Set
 
 import pytest
-
 from conftest import ROOT
 
 PACKAGE = os.path.join(ROOT, "pyexec")
@@ -27,6 +26,7 @@ ROWS = {
     "openapi": 4,
     "metrics": 1,
     "contract": 3,
+    "answers": 3,
     "template": 2,
     "pool": 3,
     "limits": 2,
@@ -151,4 +151,6 @@ def test_only_config_reads_the_environment() -> None:
 def test_public_names_are_lazy() -> None:
     assert "pyexec.sandbox" not in _loaded("import pyexec")
     assert "pyexec.sandbox" in _loaded("from pyexec import Sandbox")
-    assert subprocess.run([sys.executable, "-c", "import pyexec; pyexec.nothing"], cwd=ROOT, stderr=subprocess.PIPE).returncode
+    assert subprocess.run(
+        [sys.executable, "-c", "import pyexec; pyexec.nothing"], cwd=ROOT, stderr=subprocess.PIPE
+    ).returncode

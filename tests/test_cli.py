@@ -8,15 +8,18 @@ import sys
 from typing import Dict, Optional
 
 import pytest
+from conftest import ROOT
 
 import pyexec
-from conftest import ROOT
 
 
 def _pyexec(*arguments: str, stdin: bytes = b"", environment: Optional[Dict[str, str]] = None):
     clean = dict({"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}, **(environment or {}))
     return subprocess.run(
-        [sys.executable, "-m", "pyexec", *arguments], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean
+        [sys.executable, "-m", "pyexec", *arguments],
+        input=stdin,
+        capture_output=True,
+        env=clean,
     )
 
 

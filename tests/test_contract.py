@@ -13,7 +13,7 @@ from typing import Any, Dict, Optional
 import pytest
 from support import MIB, check_error
 
-from pyexec import contract, errors
+from pyexec import answers, contract, errors
 from pyexec.config import Config
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Attachment, Job, Outcome, OutputFile
 from pyexec.limits import Caller, Quota
@@ -38,7 +38,7 @@ def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
     assert isinstance(error, errors.ValidationError)
     assert (error.status, error.type) == (400, "ValidationError")
     assert len(error.message) < 500
-    shown = json.loads(contract.render_error(error, datetime.now(timezone.utc)).decode("utf-8"))
+    shown = json.loads(answers.render_error(error, datetime.now(timezone.utc)).decode("utf-8"))
     check_error(shown)
     assert shown["error_details"]["field"] == error.field
     return error
@@ -522,7 +522,7 @@ EXAMPLE = json.loads(
 
 
 def rendered(job: Job, outcome: Outcome) -> Dict[str, Any]:
-    parts = contract.render_success(job, outcome, contract.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
+    parts = answers.render_success(job, outcome, answers.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
     assert all(isinstance(part, bytes) for part in parts)
     return dict(json.loads(b"".join(parts).decode("utf-8")))
 
@@ -635,14 +635,14 @@ def test_output_is_json_whatever_it_is() -> None:
 
 
 def test_a_moment_is_always_written_with_microseconds() -> None:
-    assert contract.timestamp(datetime(2024, 3, 15, tzinfo=timezone.utc)) == "2024-03-15T00:00:00.000000+00:00"
+    assert answers.timestamp(datetime(2024, 3, 15, tzinfo=timezone.utc)) == "2024-03-15T00:00:00.000000+00:00"
 
 
 def test_admins_have_no_quota() -> None:
     admin = {"role": "admin", "rate_limits_applied": False}
-    assert contract.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), QUOTA) == admin
-    assert contract.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), None) == admin
-    assert contract.user_info(PUBLIC, QUOTA) == EXAMPLE["user_info"]
+    assert answers.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), QUOTA) == admin
+    assert answers.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), None) == admin
+    assert answers.user_info(PUBLIC, QUOTA) == EXAMPLE["user_info"]
 
 
 ERRORS = [
@@ -667,14 +667,14 @@ ERRORS = [
 
 @pytest.mark.parametrize("error, status, kind, more", ERRORS, ids=lambda value: value if isinstance(value, str) else "")
 def test_each_error_has_one_shape(error: errors.PyexecError, status: int, kind: str, more: Dict[str, Any]) -> None:
-    bare = json.loads(contract.render_error(error, UTC).decode("utf-8"))
+    bare = json.loads(answers.render_error(error, UTC).decode("utf-8"))
     details = dict({"type": kind, "message": error.message}, **more)
     assert bare == {"status": "error", "timestamp_utc": EXAMPLE["timestamp_utc"], "error_details": details}
     user = EXAMPLE["user_info"]
-    full = json.loads(contract.render_error(error, UTC, user, LOAD).decode("utf-8"))
+    full = json.loads(answers.render_error(error, UTC, user, LOAD).decode("utf-8"))
     assert full == dict(bare, user_info=user, server_status=LOAD)
     assert error.status == status
-    assert b"secret" not in contract.render_error(error, UTC, user, LOAD)
+    assert b"secret" not in answers.render_error(error, UTC, user, LOAD)
 
 
 def test_no_error_type_is_untested() -> None:
@@ -684,7 +684,7 @@ def test_no_error_type_is_untested() -> None:
 
 def test_an_error_carries_what_the_run_had_printed() -> None:
     outcome = Outcome(TIMEOUT, -9, 10.01, "so far\né".encode()[:-1], b"", stdout_truncated=True)
-    found = json.loads(contract.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome).decode("utf-8"))
+    found = json.loads(answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome).decode("utf-8"))
     details = found["execution_details"]
     assert set(EXAMPLE["execution_details"]) <= set(details)
     assert (details["success"], details["stdout"], details["output_files"]) == (False, "so far\n", {})
@@ -693,25 +693,25 @@ def test_an_error_carries_what_the_run_had_printed() -> None:
 
 def test_a_run_that_was_ended_is_no_success_whatever_its_exit_code() -> None:
     found = json.loads(
-        contract.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0)).decode("utf-8")
+        answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0)).decode("utf-8")
     )
     assert found["execution_details"]["success"] is False
 
 
 def test_the_error_of_each_verdict() -> None:
-    assert contract.error_of(outcome_of(ENDED, 1), CONFIG) is None
-    late = contract.error_of(outcome_of(TIMEOUT, None), Config.of(wall_s=2.5))
+    assert answers.error_of(outcome_of(ENDED, 1), CONFIG) is None
+    late = answers.error_of(outcome_of(TIMEOUT, None), Config.of(wall_s=2.5))
     assert late is not None and (late.type, late.message) == (
         "TimeoutError",
         "Execution exceeded the time limit of 2.5 seconds.",
     )
-    full = contract.error_of(outcome_of(RESOURCE, None, resource="disk", limit=7), CONFIG)
+    full = answers.error_of(outcome_of(RESOURCE, None, resource="disk", limit=7), CONFIG)
     assert full is not None and (full.type, full.fields()) == ("ResourceLimitError", {"resource": "disk", "limit": 7})
-    forbidden = contract.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG)
+    forbidden = answers.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG)
     assert forbidden is not None and (forbidden.type, forbidden.fields()) == (
         "ForbiddenImportError",
         {"modules": ["os"]},
     )
     assert forbidden.message == "Import of 'os' is not allowed."
     with pytest.raises(AssertionError):
-        contract.error_of(outcome_of("nonsense"), CONFIG)
+        answers.error_of(outcome_of("nonsense"), CONFIG)

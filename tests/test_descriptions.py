@@ -13,7 +13,7 @@ from pyexec import config
 from pyexec.client import ServiceError
 
 
-def _get(server, path: str) -> "tuple[str, str]":
+def _get(server, path: str) -> tuple[str, str]:
     with urllib.request.urlopen(server.url + path) as answer:
         return answer.headers["Content-Type"], answer.read().decode("utf-8")
 

@@ -40,7 +40,10 @@ def test_every_module_stands_there() -> None:
 
 
 def test_count_of_calls_is_right() -> None:
-    assert "%d calls for public scripts on x86-64" % len(seccomp.allowed(False, seccomp.EVERYTHING_CONTAINED, "x86_64")) in README
+    assert (
+        "%d calls for public scripts on x86-64" % len(seccomp.allowed(False, seccomp.EVERYTHING_CONTAINED, "x86_64"))
+        in README
+    )
 
 
 def test_every_danger_stands_there() -> None:
@@ -50,7 +53,7 @@ def test_every_danger_stands_there() -> None:
 
 
 def test_commands_of_setup_sh_exist() -> None:
-    usage = subprocess.run(["sh", os.path.join(ROOT, "setup.sh")], stdout=subprocess.PIPE, universal_newlines=True)
+    usage = subprocess.run(["sh", os.path.join(ROOT, "setup.sh")], stdout=subprocess.PIPE, text=True)
     assert usage.returncode == 2
     for name in re.findall(r"sh setup.sh (\w+)", README):
         assert "sh setup.sh " + name in usage.stdout

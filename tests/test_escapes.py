@@ -26,9 +26,8 @@ import sys
 import tempfile
 from typing import Any, Dict, Iterator, List, Tuple
 
-import pytest
-
 import lab
+import pytest
 
 ESCAPES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "escapes")
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
@@ -52,7 +51,7 @@ class Laboratory:
 
     def __init__(self, target: Dict[str, Any]) -> None:
         self._target = target
-        self._running: Dict[Tuple[Tuple[str, ...], bool], "subprocess.Popen[str]"] = {}
+        self._running: Dict[Tuple[Tuple[str, ...], bool], subprocess.Popen[str]] = {}
         self._hosts: Dict[Tuple[Tuple[str, ...], bool], Dict[str, Any]] = {}
 
     def result(self, name: str, steps: Tuple[str, ...], admin: bool = False) -> str:
@@ -63,7 +62,7 @@ class Laboratory:
         process.stdin.flush()
         return process.stdout.readline().strip()
 
-    def _process(self, steps: Tuple[str, ...], admin: bool) -> "subprocess.Popen[str]":
+    def _process(self, steps: Tuple[str, ...], admin: bool) -> subprocess.Popen[str]:
         key = (steps, admin)
         if key not in self._running:
             order = json.dumps({"steps": steps, "admin": admin, "target": self._target})
@@ -78,7 +77,11 @@ class Laboratory:
         """Return the steps that this host has."""
         self._process(lab.STEPS, False)
         host = self._hosts[lab.STEPS, False]
-        missing = {"namespaces": not host["namespaces"], "landlock": not host["landlock_abi"], "seccomp": not host["seccomp"]}
+        missing = {
+            "namespaces": not host["namespaces"],
+            "landlock": not host["landlock_abi"],
+            "seccomp": not host["seccomp"],
+        }
         return [step for step in lab.STEPS if not missing.get(step, False)]
 
     def close(self) -> None:
@@ -170,7 +173,9 @@ def test_contained_by_all_layers(laboratory: Laboratory, name: str) -> None:
     assert laboratory.result(name, lab.STEPS) == expected(head, "all")
     assert expected(head, "all") != "ok" and head["all"] != head.get("control", "ok")
     assert laboratory.result(name, lab.STEPS, admin=True) == expected(head, "admin" if "admin" in head else "all")
-    assert head.get("admin") != head.get("control", "ok") or head["contained"], "an admin attack that succeeds must say why it is harmless"
+    assert head.get("admin") != head.get("control", "ok") or head["contained"], (
+        "an admin attack that succeeds must say why it is harmless"
+    )
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -18,9 +18,9 @@ import time
 from typing import Optional
 
 import pytest
-
 from conftest import ROOT, in_threads
 from processes import anyone_left, await_that, command, descendants, settled
+
 from pyexec.client import ServiceError
 
 REFUSE = os.path.join(ROOT, "tests", "refuse.py")
@@ -80,7 +80,7 @@ def test_template_killed_in_the_middle_of_runs(start_server) -> None:
 def test_template_killed_again_and_again(start_server) -> None:
     running = start_server()
     for round_ in range(4):
-        await_that(lambda: _restarts(running) == round_)
+        await_that(lambda expected=round_: _restarts(running) == expected)
         _kill_template(running)
         assert running.client.execute("print(%d)" % round_).stdout == "%d\n" % round_
 
@@ -106,7 +106,9 @@ def test_waiting_child_killed(start_server) -> None:
     assert running.client.execute("print(1)").stdout == "1\n"
 
 
-@pytest.mark.parametrize("code", ["print(1)", "import time; time.sleep(9)", "import subprocess; subprocess.run(['sleep', '9'])"])
+@pytest.mark.parametrize(
+    "code", ["print(1)", "import time; time.sleep(9)", "import subprocess; subprocess.run(['sleep', '9'])"]
+)
 def test_killed_server_leaves_nothing(start_server, code) -> None:
     running = start_server(max_runs=2)
     caller = threading.Thread(target=in_threads, args=(1, lambda _: running.admin.execute(code)))
@@ -135,7 +137,10 @@ def test_killed_server_leaves_nothing(start_server, code) -> None:
 def test_no_script_runs_behind_a_layer_that_fails(call, layer) -> None:
     command_line = [sys.executable, REFUSE, "--errno", "5", call, "--", sys.executable, "-m", "pyexec", "run", "-"]
     done = subprocess.run(
-        command_line, input=b"print('ran')", stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PYTHONPATH": ROOT, "PATH": ""}
+        command_line,
+        input=b"print('ran')",
+        capture_output=True,
+        env={"PYTHONPATH": ROOT, "PATH": ""},
     )
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"could not be confined: layer %s" % layer.encode() in done.stderr

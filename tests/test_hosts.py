@@ -12,19 +12,24 @@ import tempfile
 from typing import Iterator
 
 import pytest
-
 from conftest import ROOT, in_threads
 from processes import await_that, command, parents
+
 from pyexec.client import ServiceError
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py")]
 NATIVE = "import ctypes, os\nl = ctypes.CDLL(None, use_errno=True)\nprint(l.%s, os.strerror(ctypes.get_errno()))"
 
 
-def _doctor(*refused: str, flags=()) -> "subprocess.CompletedProcess[str]":
-    command = REFUSE + ["--errno", "38"] + (list(refused) or ["bpf"]) + ["--", sys.executable, "-m", "pyexec", "doctor", *flags]
+def _doctor(*refused: str, flags=()) -> subprocess.CompletedProcess[str]:
+    command = (
+        REFUSE
+        + ["--errno", "38"]
+        + (list(refused) or ["bpf"])
+        + ["--", sys.executable, "-m", "pyexec", "doctor", *flags]
+    )
     environment = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}
-    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, universal_newlines=True)
+    return subprocess.run(command, capture_output=True, env=environment, text=True)
 
 
 @pytest.fixture
@@ -43,10 +48,16 @@ LACKING = [["docker"]] if CONTAINER else [["docker"], ["landlock"]]
 @pytest.mark.parametrize("refused", LACKING)
 def test_contract_holds(start_server, work_dir, refused) -> None:
     running = start_server(
-        REFUSE + ["--errno", "38"] + refused + ["--"], rate_per_minute=1000, rate_per_day=1000, work_dir=work_dir, wall_s=3
+        REFUSE + ["--errno", "38"] + refused + ["--"],
+        rate_per_minute=1000,
+        rate_per_day=1000,
+        work_dir=work_dir,
+        wall_s=3,
     )
     layers = running.client.health()["layers"]
-    assert ("landlock" in layers) != (refused == ["landlock"]) and ("mount_namespace" in layers) != (refused == ["docker"])
+    assert ("landlock" in layers) != (refused == ["landlock"]) and ("mount_namespace" in layers) != (
+        refused == ["docker"]
+    )
     result = running.client.execute(
         "import numpy, sys\nprint(numpy.arange(3).sum(), input(), open('a.txt').read())\nopen('o.txt', 'w').write('x')",
         stdin="in\n",
@@ -57,7 +68,12 @@ def test_contract_holds(start_server, work_dir, refused) -> None:
     secret = work_dir + "/secret"
     with open(secret, "w", encoding="ascii") as file:
         file.write("secret")
-    for call in ("open(b'%s', 0)" % secret, "socket(2, 1, 0)", "kill(%d, 0)" % running.process.pid, "open(b'/etc/passwd', 0)"):
+    for call in (
+        "open(b'%s', 0)" % secret,
+        "socket(2, 1, 0)",
+        "kill(%d, 0)" % running.process.pid,
+        "open(b'/etc/passwd', 0)",
+    ):
         assert running.admin.execute(NATIVE % call).stdout.startswith("-1 "), call
     with pytest.raises(ServiceError) as caught:
         running.client.execute("print('so far')\nwhile True: pass")
@@ -72,7 +88,9 @@ def test_contract_holds(start_server, work_dir, refused) -> None:
 
 
 def test_watched_directory_is_bounded(start_server, work_dir) -> None:
-    running = start_server(REFUSE + ["docker", "--"], work_dir=work_dir, workdir_bytes=4 << 20, workdir_files=50, rate_per_minute=100)
+    running = start_server(
+        REFUSE + ["docker", "--"], work_dir=work_dir, workdir_bytes=4 << 20, workdir_files=50, rate_per_minute=100
+    )
     fill = "import time\nfor n in range(8):\n    open(str(n), 'wb').write(bytes(1 << 20))\ntime.sleep(3)"
     many = "import time\nfor n in range(200): open(str(n), 'w').close()\ntime.sleep(3)"
     for code, resource, limit in ((fill, "disk", 4 << 20), (many, "files", 50)):
@@ -80,7 +98,16 @@ def test_watched_directory_is_bounded(start_server, work_dir) -> None:
             running.client.execute(code)
         details = caught.value.document["error_details"]
         assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", resource, limit)
-    await_that(lambda: not [name for base in os.listdir(work_dir) for name in os.listdir(work_dir + "/" + base) if name in ("run-1", "run-2")])
+    await_that(
+        lambda: (
+            not [
+                name
+                for base in os.listdir(work_dir)
+                for name in os.listdir(work_dir + "/" + base)
+                if name in ("run-1", "run-2")
+            ]
+        )
+    )
 
 
 def test_hostile_trees_are_removed(start_server, work_dir) -> None:
@@ -107,7 +134,9 @@ def test_directories_of_a_killed_server_go_with_the_next_start(start_server, wor
 
 def test_refuses_to_start_with_a_danger_uncovered() -> None:
     neither = _doctor("landlock", "docker")
-    assert neither.returncode == 1 and "read or write the host's files" in neither.stderr and "Landlock" in neither.stderr
+    assert (
+        neither.returncode == 1 and "read or write the host's files" in neither.stderr and "Landlock" in neither.stderr
+    )
     unfiltered = _doctor("seccomp")
     assert unfiltered.returncode == 1 and "attack the kernel" in unfiltered.stderr
 

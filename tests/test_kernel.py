@@ -30,7 +30,9 @@ def test_numbers_are_those_of_the_full_table(column: int, machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@pytest.mark.parametrize("admin,contained", [(a, seccomp.Contained(s, m)) for a in (0, 1) for s in (0, 1) for m in (0, 1)])
+@pytest.mark.parametrize(
+    "admin,contained", [(a, seccomp.Contained(s, m)) for a in (0, 1) for s in (0, 1) for m in (0, 1)]
+)
 def test_filter_allows_what_the_policy_says_and_nothing_else(machine: str, admin: bool, contained: bool) -> None:
     program = seccomp.program(admin, contained, machine)
     policy = seccomp.allowed(admin, contained, machine)
@@ -194,7 +196,10 @@ def test_signals_pass_the_filter_only_where_another_layer_holds_them() -> None:
 
 
 def test_modes_change_by_name_only_where_another_layer_keeps_them_to_the_runs_own_files() -> None:
-    assert _plan(_host(namespaces=("mount",)), True).metadata_contained and _plan(_host(own_uids=True), True).metadata_contained
+    assert (
+        _plan(_host(namespaces=("mount",)), True).metadata_contained
+        and _plan(_host(own_uids=True), True).metadata_contained
+    )
     assert not _plan(_host(landlock_abi=7), True).metadata_contained
     assert not {"chmod", "fchmodat", "utimensat"} & set(seccomp.allowed(True, seccomp.Contained(True, False), "x86_64"))
 
@@ -233,5 +238,3 @@ def test_unknown_machines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(OSError, match="riscv64"):
         libc.machine()
-
-

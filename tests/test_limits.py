@@ -13,7 +13,7 @@ from typing import List, Tuple
 import pytest
 from conftest import in_threads
 
-from pyexec import contract, limits
+from pyexec import answers, limits
 from pyexec.config import DEFAULT_PROXIES, Config, networks
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
 from pyexec.limits import Caller, Limits, Now, Quota
@@ -618,7 +618,7 @@ _LIST = re.compile(_MEMBER + "(?:, " + _MEMBER + r")*\Z")
 def test_the_quota_as_header_fields() -> None:
     counters = limits_of()
     use(counters, ANN, 2, at(0))
-    fields = dict(contract.rate_limit_headers(counters.quota(ANN, at(3.5))))
+    fields = dict(answers.rate_limit_headers(counters.quota(ANN, at(3.5))))
     assert fields == {
         "RateLimit-Policy": '"minute";q=5;w=60, "day";q=30;w=86400',
         "RateLimit": '"minute";r=3;t=21, "day";r=28;t=43197',
@@ -639,5 +639,5 @@ def test_the_header_fields_are_always_well_formed() -> None:
             except RateLimitExceeded as error:
                 assert error.retry_after_s >= 1
                 quota = counters.quota(ANN, at(seconds))
-            for _, value in contract.rate_limit_headers(quota):
+            for _, value in answers.rate_limit_headers(quota):
                 assert _LIST.match(value), value

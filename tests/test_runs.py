@@ -12,9 +12,9 @@ import sys
 import time
 
 import pytest
-
 from conftest import ROOT, in_threads
 from processes import await_that, command, descendants, settled
+
 from pyexec.client import ServiceError
 
 NATIVE = """
@@ -143,7 +143,11 @@ time.sleep(10)
     with pytest.raises(ServiceError) as caught:
         server.admin.execute(code)
     details = caught.value.document["error_details"]
-    assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", "memory", 512 * 1024 * 1024)
+    assert (caught.value.type, details["resource"], details["limit"]) == (
+        "ResourceLimitError",
+        "memory",
+        512 * 1024 * 1024,
+    )
     assert caught.value.document["execution_details"]["success"] is False
 
 
@@ -261,7 +265,9 @@ def test_no_user_byte_counts_before_the_door_is_closed(server) -> None:
     names = ["sitecustomize.py", "numpy.py", "json.py", "usercustomize.py", "encodings.py", "os.py", "io.py"]
     for first, second in zip(names[::2], names[1::2]):
         evil = b"print('evil'); raise SystemExit(9)"
-        result = server.client.execute("import json, numpy\nprint(json.dumps(1))", attachments={first: evil, second: evil})
+        result = server.client.execute(
+            "import json, numpy\nprint(json.dumps(1))", attachments={first: evil, second: evil}
+        )
         assert (result.stdout, result.exit_code) == ("1\n", 0)
 
 
@@ -282,14 +288,25 @@ y[1 << 30] = 1
 
 
 def test_forged_end_only_cuts_the_forgers_answer_short(server) -> None:
-    forge = "import random\nos = random._os\nprint('before', flush=True)\nos.write(3, b'X{\"code\":7}')\nwhile True: pass"
+    forge = (
+        "import random\nos = random._os\nprint('before', flush=True)\nos.write(3, b'X{\"code\":7}')\nwhile True: pass"
+    )
     result = server.client.execute(forge)
     assert (result.stdout, result.exit_code) == ("before\n", 7)
     closed = server.client.execute("import random\nrandom._os.close(3)\nprint('still')\nrandom._os._exit(5)")
     assert closed.exit_code == 5
 
 
-JUNK = ("b'X'", "b'X{'", 'b\'X{"code":[]}\'', 'b\'X{"code":999999}\'', "b'H{}'", "b'\\xff'", 'b\'I{"modules":[1]}\'', "b'X' + b'[' * 60000")
+JUNK = (
+    "b'X'",
+    "b'X{'",
+    "b'X{\"code\":[]}'",
+    "b'X{\"code\":999999}'",
+    "b'H{}'",
+    "b'\\xff'",
+    "b'I{\"modules\":[1]}'",
+    "b'X' + b'[' * 60000",
+)
 
 
 def test_junk_in_place_of_an_end_is_no_end(start_server) -> None:

@@ -14,10 +14,15 @@ from pyexec.kernel import calls
 
 def _headers(machine: str) -> Dict[str, int]:
     """Return the call table of the kernel headers that Debian installs for a machine."""
-    include = {"x86_64": ["/usr/include", "/usr/include/x86_64-linux-gnu"], "aarch64": ["/usr/aarch64-linux-gnu/include"]}
+    include = {
+        "x86_64": ["/usr/include", "/usr/include/x86_64-linux-gnu"],
+        "aarch64": ["/usr/aarch64-linux-gnu/include"],
+    }
     flags = ["-I" + path for path in include[machine]] + (["-D__x86_64__"] if machine == "x86_64" else ["-U__x86_64__"])
     command = ["cpp", "-dM", "-nostdinc"] + flags
-    text = subprocess.run(command, input=b"#include <asm/unistd.h>\n", stdout=subprocess.PIPE, check=True).stdout.decode()
+    text = subprocess.run(
+        command, input=b"#include <asm/unistd.h>\n", stdout=subprocess.PIPE, check=True
+    ).stdout.decode()
     raw = dict(re.findall(r"#define __NR(\w+) (\S+)", text))
 
     def resolve(value: str) -> int:
