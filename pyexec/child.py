@@ -26,7 +26,7 @@ from typing import NoReturn, Sequence, Tuple
 from pyexec import imports, script, wire
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME, Plan
-from pyexec.kernel import layers, libc
+from pyexec.kernel import layers, libc, namespaces
 
 SOCKET_FD = 3
 _PROC_FD = 4
@@ -71,6 +71,7 @@ def _take_descriptors(descriptors: Sequence[int], proc_fd: int) -> None:
 
 def _confine(plan: Plan) -> None:
     os.setsid()
+    namespaces.write_own(_PROC_FD, "oom_score_adj", "1000")
     layers.apply(layers.OPENING, plan)
     os.close(_PROC_FD)
     # The server reads what the run leaves behind through this descriptor; it can't be sent once seccomp is on.

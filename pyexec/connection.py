@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import Callable, List, Sequence
+from typing import Callable, List, Sequence, Union
 
 from pyexec.errors import HeadersTooLarge, RequestTimeout
 from pyexec.http1 import LONGEST_HEAD
 
 _CHUNK = 1 << 16
 _PIECE = 1 << 20
+_MOST_PARTS = 64  # of one write; far below IOV_MAX
 _LINGER_S = 2.0
 _LINGER_BYTES = 4 << 20
 
 
 class Disconnected(Exception):
     """The client is gone, or took too long in a place where nothing can be answered any more."""
+
+
+def _unsent(parts: List[memoryview], sent: int) -> List[memoryview]:
+    for place, part in enumerate(parts):
+        if sent < len(part):
+            return [part[sent:]] + parts[place + 1 :]
+        sent -= len(part)
+    return []
 
 
 class Connection:
@@ -125,21 +134,28 @@ class Connection:
         view.release()
         return bytes(piece)
 
-    def write(self, parts: Sequence[bytes], timeout_s: float) -> None:
-        """Send all parts, as one write where the kernel takes it. Raises Disconnected."""
+    def write_at_once(self, parts: Sequence[bytes]) -> List[memoryview]:
+        """Send what the kernel takes in one write without waiting; return the rest. Raises Disconnected."""
+        waiting = [memoryview(part) for part in parts if part]
+        try:
+            self._socket.settimeout(0)
+            return _unsent(waiting, self._socket.sendmsg(waiting[:_MOST_PARTS]))
+        except BlockingIOError:
+            return waiting
+        except OSError as error:
+            raise Disconnected(str(error)) from error
+
+    def write(self, parts: Sequence[Union[bytes, memoryview]], timeout_s: float) -> None:
+        """Send all parts. Raises Disconnected."""
         deadline = time.monotonic() + timeout_s
-        waiting: List[memoryview] = [memoryview(part) for part in parts if part]
+        waiting = [memoryview(part) for part in parts if part]
         try:
             while waiting:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise socket.timeout("the client does not take its answer")
                 self._socket.settimeout(left)
-                sent = self._socket.sendmsg(waiting[:64])
-                while waiting and sent >= len(waiting[0]):
-                    sent -= len(waiting.pop(0))
-                if sent:
-                    waiting[0] = waiting[0][sent:]
+                waiting = _unsent(waiting, self._socket.sendmsg(waiting[:_MOST_PARTS]))
         except OSError as error:
             raise Disconnected(str(error)) from error
 

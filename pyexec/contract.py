@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Dict, List, NoReturn, Optional, Tuple
 
@@ -18,6 +19,8 @@ from pyexec.job import SCRIPT_NAME, Attachment, Job
 
 FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")
 _ATTACHMENT_FIELDS = ("filename", "content_base_64")
+_LONGEST_FRAME = 65536
+_REST_OF_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _LONGEST_NAME = 255  # NAME_MAX of Linux file systems
 _LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
 
@@ -100,6 +103,8 @@ def _document(body: bytes) -> Dict[str, Any]:
     except UnicodeDecodeError as error:
         # With lone surrogates in place of what is no UTF-8, the check of each field finds it and can name the field.
         invalid, text = "The body is not valid UTF-8: byte %d." % error.start, body.decode("utf-8", "surrogateescape")
+    if len(text) > _LONGEST_FRAME:
+        _check_frame(text)
     try:
         document = json.loads(
             text, object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_constant
@@ -113,6 +118,30 @@ def _document(body: bytes) -> Dict[str, Any]:
     if invalid and any(_shown(key) != key[:100] for key in document):
         _fail(None, invalid)
     return document
+
+
+def _check_frame(text: str) -> None:
+    """Refuse a body with much between its strings, before it is parsed.
+
+    A request is a few long strings in a small frame. Millions of brackets would become objects of sixty times their
+    size, made while no other thread can run.
+    """
+    frame = place = 0
+    while frame <= _LONGEST_FRAME:
+        start = text.find('"', place)
+        if start < 0:
+            frame += len(text) - place
+            break
+        frame += start - place + 2
+        end = text.find('"', start + 1)
+        if end >= 0 and text.find("\\", start + 1, end) >= 0:
+            rest = _REST_OF_STRING.match(text, start + 1)
+            end = rest.end() - 1 if rest else -1
+        if end < 0:
+            return  # a string without an end: the parser says where
+        place = end + 1
+    if frame > _LONGEST_FRAME:
+        _fail(None, "The body has more than %d characters outside of its strings." % _LONGEST_FRAME)
 
 
 def _constant(name: str) -> NoReturn:

@@ -34,6 +34,7 @@ from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, seccomp
 
 CONTROL_FD = 0
+_DYING_POLL_MS = 5
 
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 # What scripts use of them beyond the package itself; loaded ahead so that no run pays for it.
@@ -63,14 +64,15 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server blocks those that it waits for
     control = socket.socket(fileno=CONTROL_FD)
+    server = os.getppid()
     try:
         settings = wire.receive(control).payload
     except wire.WireError:
         os._exit(0)
-    _die_with_parent(os.getppid())
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    _prefer_for_oom_kill(proc_fd)
+    # The kernel's memory killer takes a run first, then the template, then the server.
+    namespaces.write_own(proc_fd, "oom_score_adj", "500")
     try:
         host = layers.probe(settings["uid_base"], proc_fd)
         if layers.uncovered(host):
@@ -81,30 +83,20 @@ def main() -> NoReturn:
         wire.send(control, wire.READY, {"error": "%s: %s" % (error.filename or "probe", error.strerror or error)})
         os._exit(1)
     if "pid" in host.namespaces:
-        _fork_into_namespace(control)
+        _fork_into_namespace(control, server)
     ForkServer(control, settings, host, proc_fd).run()
 
 
-def _die_with_parent(parent: int) -> None:
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _prefer_for_oom_kill(proc_fd: int) -> None:
-    """Let the kernel's memory killer take the template and its children first, never the server."""
-    fd = os.open("self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
-    try:
-        os.write(fd, b"1000")
-    finally:
-        os.close(fd)
-
-
-def _fork_into_namespace(control: socket.socket) -> None:
+def _fork_into_namespace(control: socket.socket, server: int) -> None:
     """Become process 1 of the new pid namespace; the process left outside only waits and ends likewise."""
     pid = os.fork()
     if pid:
         control.close()
+        # Only here, where our end takes every process of the namespace with it. Without one the template must live to
+        # see the control socket close, and kill what admin runs have forked; its children have the signal themselves.
+        libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
         os._exit(1 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -161,6 +153,7 @@ class ForkServer:
         self._proc_fd = proc_fd
         self._budget = Budget(**settings["budget"])
         self._running: Dict[int, Running] = {}
+        self._dying: Dict[Running, int] = {}  # killed and reaped themselves, their groups perhaps not; exit codes
         self._gate: Optional[namespaces.PidGate] = None
 
     def run(self) -> NoReturn:
@@ -236,43 +229,53 @@ class ForkServer:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         while True:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(_DYING_POLL_MS if self._dying else None):
                 if fd != self._control.fileno():
                     poll.unregister(fd)
-                    self._reap(fd)
+                    self._note_death(fd)
                     continue
                 try:
                     message = wire.receive(self._control)
                 except (wire.WireError, OSError):
                     self._end()
                 pidfd = self._spawn(message)
-                poll.register(pidfd, select.POLLIN)
+                if pidfd is not None:
+                    poll.register(pidfd, select.POLLIN)
+            self._report_deaths()
 
     def _end(self) -> NoReturn:
         for running in self._running.values():
             _kill_group(running)
         os._exit(0)
 
-    def _spawn(self, message: wire.Message) -> int:
-        """Fork one child and return its pidfd, after sending the server a copy."""
+    def _spawn(self, message: wire.Message) -> Optional[int]:
+        """Fork one child and return its pidfd, after sending the server a copy; None if that failed."""
         end, status_fd, stdin, stdout, stderr = message.descriptors
         status = socket.socket(fileno=status_fd)
         plan = self._plan(message.payload)
+        pidfd: Optional[int] = None
         if self._gate is not None:
             self._gate.enter_for_next_fork()
-        pid = os.fork()
-        if pid == 0:
-            child.main(plan, (end, stdin, stdout, stderr), self._settings["modules"], self._reads)
-        if self._gate is not None:
-            self._gate.leave()
-        for fd in (end, stdin, stdout, stderr):
-            os.close(fd)
-        pidfd = libc.syscall("pidfd_open", pid, 0)
-        self._running[pidfd] = Running(pid, pidfd, status)
         try:
+            pid = os.fork()
+            if pid == 0:
+                child.main(plan, (end, stdin, stdout, stderr), self._settings["modules"], self._reads)
+            pidfd = libc.syscall("pidfd_open", pid, 0)
+            self._running[pidfd] = Running(pid, pidfd, status)
             wire.send(status, wire.FORKED, {}, [pidfd])
-        except OSError:
-            libc.syscall("pidfd_send_signal", pidfd, signal.SIGKILL, None, 0)  # nobody waits for this child any more
+        except OSError as error:
+            print("pyexec: the template can't make a child: %s" % error, file=sys.stderr, flush=True)
+            if pidfd is None:
+                status.close()  # the server takes the end of file for a child that died
+            else:
+                libc.syscall(
+                    "pidfd_send_signal", pidfd, signal.SIGKILL, None, 0
+                )  # nobody waits for this child any more
+        finally:
+            if self._gate is not None:
+                self._gate.leave()
+            for fd in (end, stdin, stdout, stderr):
+                os.close(fd)
         return pidfd
 
     def _plan(self, order: Dict[str, Any]) -> Plan:
@@ -294,30 +297,37 @@ class ForkServer:
             self._budget,
         )
 
-    def _reap(self, pidfd: int) -> None:
-        """Take note of a child's end and tell the server; its group is killed while its pid still stands."""
+    def _note_death(self, pidfd: int) -> None:
+        """Kill the rest of a dead child's group while its pid still stands, then reap the child itself."""
         running = self._running.pop(pidfd)
         _kill_group(running)
         _, status = os.waitpid(running.pid, 0)
-        _reap_orphans(running.pid)
-        code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-        with contextlib.suppress(OSError):  # the server has closed its end: it no longer wants to know
-            wire.send(running.status, wire.DEAD, {"code": code})
-        running.status.close()
-        os.close(pidfd)
+        self._dying[running] = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+    def _report_deaths(self) -> None:
+        """Tell the server of each dead child of whose group nothing is left; never wait for one that dies slowly."""
+        for running, code in list(self._dying.items()):
+            if not _group_is_gone(running.pid):
+                continue
+            del self._dying[running]
+            with contextlib.suppress(OSError):  # the server has closed its end: it no longer wants to know
+                wire.send(running.status, wire.DEAD, {"code": code})
+            running.status.close()
+            os.close(running.pidfd)
 
 
-def _reap_orphans(group: int) -> None:
-    """Wait for what a run left in its group, all of it killed by now; as a subreaper we are its parent.
+def _group_is_gone(group: int) -> bool:
+    """Reap what has ended of a run's group, all of it killed by now; as a subreaper we are its parent.
 
     Otherwise it would be left to process 1, which in a container may be the server itself and reaps nobody: dead
     processes would count against the next run of this uid.
     """
     while True:
         try:
-            os.waitid(os.P_PGID, group, os.WEXITED)
+            if os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG) is None:
+                return False
         except ChildProcessError:
-            return
+            return True
 
 
 def _kill_group(running: Running) -> None:

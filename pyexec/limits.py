@@ -212,6 +212,14 @@ class Limits:
         with self._lock:
             return self._charge(caller, now)
 
+    def check(self, caller: Caller, now: Now) -> None:
+        """Raise RateLimitExceeded if `charge` would; count nothing and remember nobody."""
+        with self._lock:
+            account = self._accounts.get(caller.identity)
+            if account is not None:
+                self._refresh(account, now)
+                self._refuse_if_used_up(account, now)
+
     def quota(self, caller: Caller, now: Now) -> Quota:
         """Return a caller's quota as it stands; counts nothing and remembers nobody."""
         with self._lock:
@@ -224,14 +232,17 @@ class Limits:
         self._seen = now
         account = self._account(caller, now)
         self._refresh(account, now)
+        self._refuse_if_used_up(account, now)
+        account.tokens = max(0.0, account.tokens - 1)
+        account.used += 1
+        return self._snapshot(account, now)
+
+    def _refuse_if_used_up(self, account: _Account, now: Now) -> None:
         if account.used >= self._daily:
             raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, _until_midnight_s(now))
         if account.tokens < 1 - _ROUNDING:
             wait_s = math.ceil((1 - account.tokens) * 60 / self._rate - _ROUNDING)
             raise RateLimitExceeded("Limit of %d requests per minute exceeded." % self._rate, max(1, wait_s))
-        account.tokens = max(0.0, account.tokens - 1)
-        account.used += 1
-        return self._snapshot(account, now)
 
     def _account(self, caller: Caller, now: Now) -> _Account:
         account = self._accounts.get(caller.identity)

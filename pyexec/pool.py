@@ -8,15 +8,18 @@ parent-death signal when the *thread* that forked ends: that is why the keeper, 
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
+import pwd
 import sys
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, Optional
+from typing import Any, Callable, Deque, Dict, Optional, Set
 
 from pyexec import workspace
 from pyexec.config import Config
 from pyexec.errors import SandboxError
+from pyexec.kernel import libc
 from pyexec.template import Child, Template
 
 _READY_S = 20.0
@@ -40,12 +43,14 @@ class Pool:
         self._free_admin_places = list(range(config.max_runs, 2 * config.max_runs))
         self._template: Optional[Template] = None
         self._failure: Optional[BaseException] = None
+        self._layers_on: Set[str] = set()
         self._closing = False
         self._base: Optional[workspace.Base] = None
         self._serial = 0
         self.restarts = 0
         self._starts: Deque[float] = collections.deque()
         self._keeper = threading.Thread(target=self._keep, name="pyexec-keeper", daemon=True)
+        _check_own_means(config)
         self._keeper.start()
         with self._changed:
             self._changed.wait_for(lambda: self._template is not None or self._failure is not None)
@@ -100,7 +105,8 @@ class Pool:
     def _make_admin(self, deadline: float) -> Child:
         with self._changed:
             self._await(lambda: bool(self._free_admin_places) and self._template is not None, deadline)
-            child = self._new_child(self._free_admin_places.pop(0), True)
+            child = self._new_child(self._free_admin_places[0], True)
+            self._free_admin_places.pop(0)
             template = self._template
         assert template is not None
         try:
@@ -128,23 +134,25 @@ class Pool:
 
     def give_back(self, child: Child) -> None:
         """Kill what is left of a run, order the next child for its place, remove its directory."""
-        child.kill()
-        if not child.admin:
-            with self._changed:
-                # A child of a template that has ended is replaced with all the others of that one.
-                if child.template is self._template:
-                    self._owed.append(child.place)
-                    self._refill()
-        if self._base is not None or child.admin:
-            # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
-            child.await_death(_READY_S)
-        if child.admin:
-            with self._changed:
-                self._free_admin_places.append(child.place)
-                self._changed.notify_all()
-        if self._base is not None:
-            self._base.remove(os.path.basename(child.workdir))
-        child.close()
+        try:
+            child.kill()
+            if not child.admin:
+                with self._changed:
+                    # A child of a template that has ended is replaced with all the others of that one.
+                    if child.template is self._template:
+                        self._owed.append(child.place)
+                        self._refill()
+            if self._base is not None or child.admin:
+                # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
+                child.await_death(_READY_S)
+            if self._base is not None:
+                self._base.remove(os.path.basename(child.workdir))
+        finally:
+            if child.admin:
+                with self._changed:
+                    self._free_admin_places.append(child.place)
+                    self._changed.notify_all()
+            child.close()
 
     def _refill(self) -> None:
         """Order a child for each place that lacks one; holds the lock. What fails now is tried again by a waiter."""
@@ -172,6 +180,7 @@ class Pool:
             except Exception as error:  # noqa: BLE001 - whatever it is: the thread that waits for us must hear of it
                 with self._changed:
                     first = not self._starts
+                    self._starts.append(time.monotonic())
                     self._failure = error if first else None
                     self._changed.notify_all()
                     if first or self._closing:
@@ -202,13 +211,17 @@ class Pool:
         reasons = [
             "nothing here would stop a script that tries to %s: %s" % (row["danger"], row["remedy"]) for row in bare
         ]
+        lost = sorted(self._layers_on - on)
+        if lost:
+            # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
+            reasons.append("layers that were on at the start can't be had now: %s" % ", ".join(lost))
         if missing:
             reasons.append("expected layers are missing: %s" % ", ".join(missing))
         if reasons:
             template.close()
             template.process.wait()
             raise SandboxError("pyexec does not start on this host. " + "; ".join(reasons) + ".")
-        self._report = template.report
+        self._report, self._layers_on = template.report, on
         if "mount" not in template.report["namespaces"] and self._base is None:
             self._base = workspace.Base(self._config.work_dir)
 
@@ -244,3 +257,21 @@ class Pool:
         self._keeper.join()
         if self._base is not None:
             self._base.close()
+
+
+def _check_own_means(config: Config) -> None:
+    """Check what the server itself needs. Raises SandboxError."""
+    try:
+        pidfd = libc.syscall("pidfd_open", os.getpid(), 0)
+        try:
+            libc.syscall("pidfd_send_signal", pidfd, 0, None, 0)
+        finally:
+            os.close(pidfd)
+    except OSError as error:
+        reason = "runs could not be ended: %s: %s; use Linux 5.3 or newer" % (error.filename, error.strerror)
+        raise SandboxError("pyexec does not start on this host. %s." % reason) from error
+    if os.geteuid() == 0:
+        for uid in range(config.uid_base, config.uid_base + 2 * config.max_runs):
+            with contextlib.suppress(KeyError):
+                name = pwd.getpwuid(uid).pw_name
+                raise SandboxError("Runs would have the uid %d of the user %s; set --uid-base." % (uid, name))

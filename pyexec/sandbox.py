@@ -7,6 +7,7 @@ with code N", and a script that forges it only cuts its own answer short.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import time
@@ -22,6 +23,7 @@ from pyexec.template import Child
 _TAKE_S = 20.0
 _WATCH_S = 0.05
 _SIGKILL = -9
+_F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 
 
 class _End:
@@ -126,6 +128,8 @@ class Sandbox:
             place = 0
             while place < len(view):  # pwrite leaves the offset, which the child shares, at the start
                 place += os.pwrite(child.streams[0], view[place:], place)
+        # Nothing may grow in it: memory of such a file belongs to no process that the kernel could end for it.
+        fcntl.fcntl(child.streams[0], _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE)
 
     def _await_end(self, child: Child, job: Job, deadline: float, watch: usage.Watch) -> _End:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""

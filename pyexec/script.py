@@ -18,6 +18,7 @@ import functools
 import gc
 import importlib.machinery
 import io
+import itertools
 import os
 import signal
 import sys
@@ -29,11 +30,9 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 
 from pyexec.job import SCRIPT_NAME
 
-EXIT_FLUSH_FAILED = 120
 _HERE = os.path.dirname(__file__) + "/"
 _FILE_INPUT = 257  # Py_file_input, Include/compile.h
 _RESERVE = 4 * 1024 * 1024  # lets a script that has used up its memory be told so; arenas of objects have 1 MiB
-_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # Python 3.11
 _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _excepthook = sys.__excepthook__  # which the script may take away
 
@@ -53,6 +52,13 @@ def open_streams() -> None:
         stream.mode = mode
         setattr(sys, name, stream)
         setattr(sys, "__%s__" % name, stream)
+    # What a run can be spared, since pages are copied when first used, the child does while it waits.
+    _conceal_own_frames()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the template ignores it
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(compile(b"def f(): pass\nf()", SCRIPT_NAME, "exec", 0, True), {})
+    gc.collect()
 
 
 def new_main(directory: str) -> types.ModuleType:
@@ -71,18 +77,14 @@ def new_main(directory: str) -> types.ModuleType:
 
 
 def run(source: str, directory: str, check: Optional[Callable[[str], None]] = None) -> int:
-    """Run a script and return its exit code: 0 to 255, or −2 when Ctrl-C would have ended it.
-
-    Where the process may send itself the signal of Ctrl-C, it ends by that in the latter case.
+    """Run a script and return its exit code, 0 to 255; or end as by Ctrl-C, or return −2 where that is refused.
 
     Args:
         source: the text, which also stands in the file SCRIPT_NAME. directory: the working directory.
         check: called with the source once it has compiled; may end the process.
     """
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the template ignores it
     errors = [_attempt(_execute, source, new_main(directory).__dict__, check)]
-    _flush("stderr")
-    _flush("stdout")
+    _flush()
     codes = [1]
     _attempt(lambda: codes.append(_ended_by(errors[0])))
     interrupted = type(errors.pop()) is KeyboardInterrupt and codes[-1] == 1
@@ -168,9 +170,9 @@ def _ended_by(error: Optional[BaseException]) -> int:
 
 
 def _exit_code(error: Any) -> int:
-    wish = [error]
-    _attempt(lambda: wish.append(error and error.code))  # it may be a property of the script's own
-    code = wish[-1]
+    code = error
+    with contextlib.suppress(BaseException):  # a property of the script's own
+        code = error.code
     if code is None:
         return 0
     if isinstance(code, int):
@@ -206,30 +208,30 @@ def _hide_own_frames(error: BaseException) -> Optional[types.TracebackType]:
             this.tb_next = following
         current.__traceback__ = kept[0] if kept else None
         waiting += [current.__cause__, current.__context__]
-        waiting += current.exceptions if isinstance(current, _GROUP) else ()
+        if isinstance(current, getattr(builtins, "BaseExceptionGroup", ())):
+            waiting += current.exceptions  # type: ignore[attr-defined]
     return error.__traceback__
 
 
 def _finish(code: int) -> int:
-    """Do what the interpreter does after the script, up to the point where only memory would be given back."""
+    """Do what the interpreter does after the script, to where only memory is left; return 120 if output was lost."""
     if getattr(sys, "unraisablehook", None) is sys.__unraisablehook__:
         sys.unraisablehook = _report
     if "threading" in sys.modules:
         threading = sys.modules["threading"]
         _say_ignored(_attempt(lambda: threading._shutdown()), "threading shutdown", threading)
     _attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
-    lost, unheard = _flush("stdout"), _flush("stderr")
+    lost, unheard = _flush()
     _say_ignored(lost, "flushing sys.stdout", getattr(sys, "stdout", None))
     _attempt(_let_go)
-    # Again, for what finalisers wrote: of a failure nobody hears any more.
-    _flush("stdout")
-    _flush("stderr")
-    return code if lost is None and unheard is None else EXIT_FLUSH_FAILED
+    _flush()  # again, for what finalisers wrote: of a failure nobody hears any more
+    return code if lost is None and unheard is None else 120
 
 
-def _flush(name: str) -> Optional[BaseException]:
-    stream = getattr(sys, name, None)
-    return None if stream is None else _attempt(lambda: getattr(stream, "closed", False) or stream.flush())
+def _flush() -> List[Optional[BaseException]]:
+    """Flush stdout and stderr and return what each raised."""
+    streams = [getattr(sys, name, None) for name in ("stdout", "stderr")]
+    return [_attempt(lambda it: it is None or getattr(it, "closed", False) or it.flush(), each) for each in streams]
 
 
 def _say_ignored(error: Optional[BaseException], doing: str, where: object) -> None:
@@ -250,10 +252,10 @@ def _let_go() -> None:
     if gc.isenabled():
         gc.collect()  # first what is garbage already; this also has a say in the order of the rest
     sys.modules["io"] = None  # type: ignore[assignment]  # as there: errors of finalisers are shown without source
-    for name in {"last_type", "last_value", "last_traceback", "last_exc"} & sys.__dict__.keys():
-        setattr(sys, name, None)
-    for name in ("stdin", "stdout", "stderr"):
-        setattr(sys, name, getattr(sys, "__%s__" % name, None))
+    vars(sys).update(
+        {name: None for name in {"last_type", "last_value", "last_traceback", "last_exc"} & set(vars(sys))}
+    )
+    vars(sys).update({name: vars(sys).get("__%s__" % name) for name in ("stdin", "stdout", "stderr")})
     main, mark = sys.modules.pop("__main__", None), {None}
     mark_alive = weakref.ref(mark)
     if type(main) is types.ModuleType:
@@ -263,7 +265,8 @@ def _let_go() -> None:
     if len(sys._current_frames()) > 1:
         return  # daemon threads still use the script's names
     # What there would have gone with the rest may hold on to the script's names: a cache, a hook, a module.
-    for names in [each for each in gc.get_referrers(mark_alive()) if type(each) is dict and "__mark__" in each]:
+    holders = gc.get_referrers(*filter(None, [mark_alive()]))
+    for names in [each for each in holders if type(each) is dict and "__mark__" in each]:
         for kept in ((types.FunctionType, types.ModuleType, type), types.ModuleType):  # last what finalisers call
             for name in [name for name in names if not issubclass(type(names[name]), kept)]:
                 names[name] = None
@@ -278,10 +281,8 @@ def _conceal_own_frames() -> None:
     def without_ours(walk: Callable[[Any], Iterator[Any]], stack: bool) -> Callable[[Any], Iterator[Any]]:
         @functools.wraps(walk)
         def walk_others(start: Any) -> Iterator[Any]:
-            entries = walk(start)
-            if stack and start is None:
-                next(entries, None)  # it counts callers from its own frame, and this function is one more
-            for entry in entries:
+            # Given None it counts callers from its own frame, and this function is one more.
+            for entry in itertools.islice(walk(start), stack and start is None, None):
                 code = entry[0].f_code
                 if stack and code is run.__code__:
                     return
@@ -299,7 +300,3 @@ def _conceal_own_frames() -> None:
         setattr(traceback, name, without_ours(getattr(traceback, name), name == "walk_stack"))
     show = warnings.WarningMessage.__init__
     warnings.WarningMessage.__init__ = functools.wraps(show)(show_others)  # type: ignore[method-assign]
-
-
-# In the template, so that no run pays for it.
-_conceal_own_frames()

@@ -208,17 +208,20 @@ class Handler(BaseHTTPRequestHandler):
             return False
         if self.server.draining or not self._connection.await_request(config.idle_timeout_s):
             return False
-        if not self.server.mark(self.request, False):
-            return False
         started = time.monotonic()
         head: Optional[Head] = None
         unread = True
+        received = 0
         with contextlib.ExitStack() as after:
             try:
-                head = parse_head(self._connection.read_head(config.header_timeout_s))
+                raw = self._connection.read_head(config.header_timeout_s)
+                # Until here it may be told to make room: a client that dawdles must not keep others out.
+                if not self.server.mark(self.request, False):
+                    return False
+                head = parse_head(raw)
                 respond = self.server.service.route(head)
                 body = self._body(head, after)
-                unread = False
+                unread, received = False, len(body)
                 answer = respond(head, body, self.peer, after)
             except PyexecError as error:
                 answer = self.server.service.refuse(error, head, self.peer)
@@ -227,7 +230,7 @@ class Handler(BaseHTTPRequestHandler):
             except Exception as fault:  # noqa: BLE001
                 answer = self.server.service.error(self.server.service.fault(fault))
             close = self._must_close(head, unread)
-            self._write(answer, head, close, started)
+            self._write(answer, head, close, started, received, after)
         if close and unread:
             self._connection.linger()
         return not close
@@ -259,17 +262,28 @@ class Handler(BaseHTTPRequestHandler):
         """The address at the connection's other end."""
         return str(self.client_address[0]) if self.client_address else "local"
 
-    def _write(self, answer: Answer, head: Optional[Head], close: bool, started: float) -> None:
+    def _write(
+        self,
+        answer: Answer,
+        head: Optional[Head],
+        close: bool,
+        started: float,
+        received: int,
+        after: contextlib.ExitStack,
+    ) -> None:
         head_only = head is not None and head.method == "HEAD"
         status = answer.status
         try:
             parts = head_and_body(self.server.service, answer, close, head_only)
-            self._connection.write(parts, self.server.config.write_timeout_s)
+            rest = self._connection.write_at_once(parts)
+            # What is left of the run goes now: a client that takes its answer slowly must not hold a child.
+            after.close()
+            self._connection.write(rest, self.server.config.write_timeout_s)
         except Disconnected:
             status = _CLOSED_BY_CLIENT
             raise
         finally:
-            self.server.service.count(head, answer, status)
+            self.server.service.count(head, answer, status, received)
             self._log(answer, head, status, started)
 
     def _log(self, answer: Answer, head: Optional[Head], status: int, started: float) -> None:
@@ -289,7 +303,9 @@ class Handler(BaseHTTPRequestHandler):
         }
         if answer.fault:
             line["fault"] = answer.fault
-        print(json.dumps(line), file=sys.stderr, flush=True)
+        # One write: print would make two, and lines of two threads could run into each other.
+        sys.stderr.write(json.dumps(line) + "\n")
+        sys.stderr.flush()
 
 
 def serve(config: Config) -> int:

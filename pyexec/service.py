@@ -187,13 +187,11 @@ class Service:
         }
         return Answer(200, [self.metrics.render(now)], metrics.CONTENT_TYPE, [("Cache-Control", "no-store")])
 
-    def count(self, head: Optional[Head], answer: Answer, status: int) -> None:
+    def count(self, head: Optional[Head], answer: Answer, status: int, received: int) -> None:
         """Count an answer that went out, or that its client did not wait for."""
-        known = head is not None and head.path in self._routes
-        received = int(head.fields.get("content-length", "0")) if head is not None and known else 0
-        self.metrics.count_request(
-            head.path if head is not None and known else "other", answer.kind, status, received, answer.length
-        )
+        # A path of the caller's own making must not become a series of its own.
+        path = head.path if head is not None and head.path in self._routes else "other"
+        self.metrics.count_request(path, answer.kind, status, received, answer.length)
 
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         now = Now.read()
@@ -253,10 +251,17 @@ class Service:
             # Read as Latin-1, as every header field; most clients send UTF-8.
             with contextlib.suppress(UnicodeDecodeError):
                 key = key.encode("latin-1").decode("utf-8")
+        if key is None:
+            return caller
+        # Guesses have an account of their own, looked at before the key is: else a right one would show itself at any
+        # rate. Nobody's runs are counted in it.
+        guesses = Caller(caller.address, "key " + caller.identity)
+        self.limits.check(guesses, now)
         try:
             return limits.authenticate(caller, key, self.config.admin_key)
         except AuthenticationError:
-            self.limits.charge(caller, now)  # guesses are limited like runs
+            self.limits.charge(guesses, now)
+            self.limits.charge(caller, now)
             raise
 
     def _refused(self, error: PyexecError, caller: Caller, now: Now, active: Optional[int]) -> Answer:

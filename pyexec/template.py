@@ -38,7 +38,7 @@ class Child:
         self.template: Optional[Template] = None  # which made it
         try:
             for name in ("stdin", "stdout", "stderr"):
-                self.streams.append(os.memfd_create(name, os.MFD_CLOEXEC))
+                self.streams.append(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
         except OSError:
             self.close()
             raise

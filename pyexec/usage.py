@@ -13,8 +13,6 @@ from pyexec import workspace
 from pyexec.job import Budget
 from pyexec.template import Child
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
-
 
 class Watch:
     """Looks at one run."""
@@ -24,7 +22,7 @@ class Watch:
         self._child, self._budget = child, budget
         self._session = _pid_of(child.pidfd) if processes else 0
         self._directory = directory
-        self._baseline = _anonymous_bytes(self._session) if self._session else 0
+        self._baseline = _memory_bytes(self._session) if self._session else 0
 
     @property
     def needed(self) -> bool:
@@ -36,11 +34,11 @@ class Watch:
         budget = self._budget
         if self._session:
             pids = list(_session_members(self._session))
-            # Beside the script there may be a keeper; both are ours.
+            # Beside the script there is its keeper. The dead that nobody has reaped count: they take places too.
             if len(pids) > budget.processes + 2:
                 return "processes", budget.processes
             # Each process forked from the template starts with its memory, shared until written.
-            used = sum(_anonymous_bytes(pid) for pid in pids) - len(pids) * self._baseline
+            used = sum(max(0, _memory_bytes(pid) - self._baseline) for pid in pids)
             if used > budget.memory_bytes:
                 return "memory", budget.memory_bytes
         if self._directory:
@@ -70,15 +68,26 @@ def _session_members(session: int) -> Iterator[int]:
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
             continue  # ended between two looks
-        if int(fields[3]) == session and fields[0] not in (b"Z", b"X"):
+        if int(fields[3]) == session:
             yield int(name)
 
 
-def _anonymous_bytes(pid: int) -> int:
-    """Return the memory of a process that is not of files: resident less shared pages; 0 if it has ended."""
+def _memory_bytes(pid: int) -> int:
+    """Return the memory of a process that is not of files: anonymous and shared; 0 if it has ended.
+
+    Shared memory counts in each process that has it. The first thread of a process may have ended while others go on;
+    then they are asked.
+    """
     try:
-        with open("/proc/%d/statm" % pid, "rb") as file:
-            _, resident, shared = file.read().split()[:3]
+        threads = os.listdir("/proc/%d/task" % pid)
     except OSError:
         return 0
-    return max(0, int(resident) - int(shared)) * _PAGE
+    for thread in threads:
+        try:
+            with open("/proc/%d/task/%s/status" % (pid, thread), "rb") as file:
+                lines = [line.split() for line in file if line.startswith((b"RssAnon:", b"RssShmem:"))]
+        except OSError:
+            continue  # ended between two looks
+        if lines:
+            return sum(int(line[1]) for line in lines) * 1024
+    return 0

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 import tempfile
 import time
 from typing import Iterator, List, NamedTuple, Optional, Tuple
@@ -63,12 +64,8 @@ def collect(directory_fd: int, name: str, longest: int) -> OutputFile:
 
 def _collect(directory_fd: int, name: str, longest: int) -> OutputFile:
     *parents, last = [part for part in name.split("/") if part not in ("", ".")] or ["."]
-    where = os.dup(directory_fd)
+    where = _descend(directory_fd, tuple(parents))
     try:
-        for part in parents:
-            inner = os.open(part, _DIRECTORY, dir_fd=where)
-            os.close(where)
-            where = inner
         fd = os.open(last, _FILE, dir_fd=where)
     finally:
         os.close(where)
@@ -101,35 +98,55 @@ def read_capped(fd: int, longest: int) -> bytes:
 def usage(directory_fd: int, most_files: int) -> Usage:
     """Return how much a directory holds; stops counting past `most_files` entries."""
     size = files = 0
-    for status, _ in _walk(directory_fd, most_files + 1):
+    for status in _walk(directory_fd, most_files + 1):
         size += status.st_blocks * 512
         files += 1
     return Usage(size, files)
 
 
-def _walk(directory_fd: int, most: int) -> Iterator[Tuple[os.stat_result, str]]:
-    """Yield the entries of a tree in no order, at most `most`, however deep; what vanishes is passed over."""
-    waiting = [os.dup(directory_fd)]
-    try:
-        while waiting and most > 0:
-            here = waiting.pop()
-            try:
-                for entry in os.scandir(here):
+def _walk(directory_fd: int, most: int) -> Iterator[os.stat_result]:
+    """Yield the status of the entries of a tree, at most `most`, however deep; what vanishes is passed over.
+
+    A directory that the server can't look into counts as all the entries that are left: it hides them.
+    """
+    waiting: List[Tuple[str, ...]] = [()]
+    while waiting:
+        path = waiting.pop()
+        try:
+            here = _descend(directory_fd, path)
+        except PermissionError:
+            status = os.fstat(directory_fd)
+            yield from (status for _ in range(most))
+            return
+        except OSError:
+            continue  # gone, or replaced, between two looks
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
                     try:
                         status = entry.stat(follow_symlinks=False)
-                        if stat.S_ISDIR(status.st_mode) and len(waiting) < 200:
-                            waiting.append(os.open(entry.name, _DIRECTORY, dir_fd=here))
                     except OSError:
-                        continue  # gone, or replaced, between two looks
-                    yield status, entry.name
+                        continue
+                    if stat.S_ISDIR(status.st_mode):
+                        waiting.append(path + (entry.name,))
+                    yield status
                     most -= 1
                     if most <= 0:
                         return
-            finally:
-                os.close(here)
-    finally:
-        for fd in waiting:
-            os.close(fd)
+        finally:
+            os.close(here)
+
+
+def _descend(directory_fd: int, path: Tuple[str, ...]) -> int:
+    """Return a descriptor of a directory below, entered step by step without following a link. Raises OSError."""
+    where = os.dup(directory_fd)
+    for part in path:
+        try:
+            inner = os.open(part, _DIRECTORY, dir_fd=where)
+        finally:
+            os.close(where)
+        where = inner
+    return where
 
 
 def remove_tree(parent_fd: int, name: str) -> None:
@@ -140,11 +157,11 @@ def remove_tree(parent_fd: int, name: str) -> None:
     """
     # One level at a time, bringing what lies deeper up to the top, so that depth costs neither stack nor descriptors.
     try:
+        _make_accessible(parent_fd, name)
         top = os.open(name, _DIRECTORY, dir_fd=parent_fd)
     except FileNotFoundError:
         return
     try:
-        os.fchmod(top, 0o700)
         serial = 0
         while True:
             with os.scandir(top) as entries:
@@ -162,10 +179,21 @@ def remove_tree(parent_fd: int, name: str) -> None:
     os.rmdir(name, dir_fd=parent_fd)
 
 
+def _make_accessible(directory_fd: int, name: str) -> None:
+    """Give a directory back the rights that a script may have taken from it; owning it, we may.
+
+    By a descriptor that can't be a link's: chmod by name would follow one that took the directory's place.
+    """
+    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
+    try:
+        os.chmod("/proc/self/fd/%d" % fd, 0o700)
+    finally:
+        os.close(fd)
+
+
 def _lift(top: int, name: str, serial: int) -> int:
     """Empty one directory: unlink its files, move its directories up to `top`; return the next free serial number."""
-    # A script may have taken the right to enter from its own directory; owning it, we may give it back.
-    os.chmod(name, 0o700, dir_fd=top)
+    _make_accessible(top, name)
     here = os.open(name, _DIRECTORY, dir_fd=top)
     try:
         with os.scandir(here) as entries:
@@ -181,7 +209,7 @@ def _lift(top: int, name: str, serial: int) -> int:
                     os.stat(target, dir_fd=top, follow_symlinks=False)
                 except FileNotFoundError:
                     break
-            os.chmod(entry_name, 0o700, dir_fd=here)
+            _make_accessible(here, entry_name)
             os.rename(entry_name, target, src_dir_fd=here, dst_dir_fd=top)
     finally:
         os.close(here)
@@ -253,4 +281,9 @@ class Base:
             except BlockingIOError:  # its server lives
                 os.close(fd)
                 continue
-            self._remove(name, fd)
+            try:
+                self._remove(name, fd)
+            except OSError as error:
+                print(
+                    "pyexec: could not remove %s of an earlier server: %s" % (name, error), file=sys.stderr, flush=True
+                )

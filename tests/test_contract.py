@@ -204,8 +204,22 @@ def test_the_message_says_what_came_instead_of_an_object(value: bytes, words: st
 )
 def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
     started = time.process_time()
-    assert refusal(body).message == "'code' must be a string, not a number."
+    assert refusal(body).message == "The body has more than 65536 characters outside of its strings."
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b"1,", b'"",', b" ", b'"\\"",'])
+def test_millions_of_small_things_are_refused_before_they_are_parsed(unit: bytes) -> None:
+    started = time.process_time()
+    body = b'{"code": [' + unit * (20_000_000 // len(unit)) + b"0]}"
+    assert refusal(body).message == "The body has more than 65536 characters outside of its strings."
+    assert time.process_time() - started < 3
+
+
+@pytest.mark.parametrize("text", ["\\" * 100_000, '"' * 100_000, '\\"' * 100_000, "[{,:}]" * 50_000, "\n\t ü" * 50_000])
+def test_what_stands_in_a_string_is_no_frame(text: str) -> None:
+    found = contract.parse(json.dumps({"stdin_data": text, "code": "1"}).encode(), CONFIG)
+    assert found.job.stdin == text.encode()
 
 
 @pytest.mark.parametrize("depth", [1, 10, 100])

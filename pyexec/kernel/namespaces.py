@@ -126,11 +126,16 @@ def map_ids(uid: int, gid: int, proc_fd: int) -> None:
     """
     # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
     for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
-        fd = os.open("self/" + name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
+        write_own(proc_fd, name, text)
+
+
+def write_own(proc_fd: int, name: str, text: str) -> None:
+    """Write to a file of this process in an open /proc. Raises OSError."""
+    fd = os.open("self/" + name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
 
 
 def enter_template(host: Host, proc_fd: int) -> None:

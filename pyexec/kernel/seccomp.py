@@ -25,17 +25,23 @@ _CLONE_FORBIDDEN = 0x7E028000 | 0x80  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET
 _ALL = 0xFFFFFFFF
 _ALL64 = 2**64 - 1
 
-# fcntl: duplicating and flags. Not F_SETOWN and F_SETSIG: they send any signal to any process of the uid. Nor locks:
-# on a file that all runs can read they would be a sign from one run to another.
-_FCNTL = Check(1, 32, _ALL, (0, 1, 2, 3, 4, 1030, 1032, 1034))
+# fcntl: duplicating and flags. Not F_SETOWN and F_SETSIG: they send any signal to any process of the uid. Nor, for
+# public scripts, locks: on a file that all runs can read they would be a sign from one run to another.
+_FCNTL_COMMANDS = (0, 1, 2, 3, 4, 1030, 1032, 1034)
+_FCNTL = Check(1, 32, _ALL, _FCNTL_COMMANDS)
+_FCNTL_AND_LOCKS = Check(1, 32, _ALL, (5, 6, 7, 36, 37, 38) + _FCNTL_COMMANDS)
 # ioctl: TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Not TIOCSTI (CVE-2017-5226).
 _IOCTL = Check(1, 32, _ALL, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451))
 _SELF = Check(0, 32, _ALL, (0,))  # pid 0: the caller itself
 _READ_LIMIT = Check(2, 64, _ALL64, (0,))  # no new value
 _NO_ADDRESS = Check(4, 64, _ALL64, (0,))
 _AF_UNIX = Check(0, 32, _ALL, (1,))
-_NO_TMPFILE_AT = Check(2, 32, _O_TMPFILE, (0,))
-_NO_TMPFILE = Check(1, 32, _O_TMPFILE, (0,))
+# Nor O_TRUNC on a file opened for reading: before ABI 3 Landlock takes the right to read for enough.
+_O_ACCMODE, _O_TRUNC = 0o3, 0o1000
+_OPEN_MASK = _O_TMPFILE | _O_ACCMODE | _O_TRUNC
+_OPEN_VALUES = (0, 1, 2, 3, _O_TRUNC | 1, _O_TRUNC | 2)
+_OPENAT = Check(2, 32, _OPEN_MASK, _OPEN_VALUES)
+_OPEN = Check(1, 32, _OPEN_MASK, _OPEN_VALUES)
 _NO_NAMESPACE = Check(0, 64, _CLONE_FORBIDDEN, (0,))
 _NAMES = Check(0, 32, _ALL, (15, 16))  # PR_SET_NAME, PR_GET_NAME
 
@@ -73,7 +79,7 @@ PUBLIC: Tuple[Group, ...] = (
     Group(
         "files by name, under the rules of Landlock and of the mount tree",
         _plain("stat lstat newfstatat statx access faccessat readlink readlinkat getcwd")
-        + (("open", (_NO_TMPFILE,)), ("openat", (_NO_TMPFILE_AT,))),
+        + (("open", (_OPEN,)), ("openat", (_OPENAT,))),
     ),
     Group("clocks and sleeping", _plain("clock_gettime clock_getres gettimeofday clock_nanosleep nanosleep")),
     Group("sleeping in Python before 3.11, waiting for input", _plain("select pselect6 poll ppoll")),
@@ -89,6 +95,7 @@ PUBLIC: Tuple[Group, ...] = (
 )
 
 ADMIN: Tuple[Group, ...] = (
+    Group("record locks, without which databases don't work", (("fcntl", (_FCNTL_AND_LOCKS,)),)),
     Group(
         "starting and awaiting processes, at most as many as RLIMIT_NPROC or the watch allow",
         _plain("fork vfork execve wait4 waitid set_tid_address set_robust_list rseq arch_prctl getppid getpgrp")
@@ -106,7 +113,7 @@ ADMIN: Tuple[Group, ...] = (
         "the whole of a file system interface, under the rules of Landlock and of the mount tree",
         _plain(
             "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 link linkat symlink symlinkat chdir fchdir"
-            " fchmod truncate fallocate umask statfs fstatfs flock fsync"
+            " fchmod fallocate umask statfs fstatfs flock fsync"
             " fdatasync sync_file_range msync readv preadv pwritev pwrite64 sendfile copy_file_range fadvise64"
             " faccessat2 getxattr lgetxattr fgetxattr listxattr llistxattr flistxattr"
         ),
@@ -119,7 +126,9 @@ ADMIN: Tuple[Group, ...] = (
 )
 
 # Landlock doesn't look at them: only where the mount tree or the own uid keeps them to the run's own files.
-ADMIN_METADATA = Group("modes and times of files by name", _plain("chmod fchmodat utime utimes utimensat"))
+ADMIN_METADATA = Group(
+    "modes, times and lengths of files by name", _plain("truncate chmod fchmodat utime utimes utimensat")
+)
 
 # Sent on only where the pid namespace, the own uid or Landlock's signal scope keeps them inside the run.
 ADMIN_SIGNALS = Group("signals to the run's own processes", _plain("kill tkill tgkill"))

@@ -1,9 +1,11 @@
-"""A run puts no record lock on a file that others read.
+"""A public run puts no record lock on a file that others read.
 
 danger: meet another run
 control: ok
 seccomp: EPERM
 all: EPERM
+admin: ok
+contained: an admin's run can at most hint to another admin's run that it was here
 """
 
 import fcntl
