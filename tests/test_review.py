@@ -1,0 +1,192 @@
+"""What an independent attack found, so that it stays mended; each test is named after what was possible."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+import pytest
+from conftest import ROOT, in_threads
+from processes import anyone_left, await_that, descendants
+from test_kernel import _host
+
+from pyexec import forkserver, wire
+from pyexec.client import ServiceError
+from pyexec.config import Config
+from pyexec.errors import SandboxError
+from pyexec.job import Budget
+from pyexec.kernel import bpf, libc, seccomp
+from pyexec.pool import Pool
+
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+
+
+def test_callers_who_do_not_read_hold_no_child(start_server) -> None:
+    running = start_server(rate_per_minute=100, max_runs=2, wall_s=5)
+    code = "for name in 'ab': open(name, 'wb').write(bytes(8 << 20))"
+    body = json.dumps({"code": code, "return_files": ["a", "b"]}).encode()
+    head = b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    silent = []
+    for _ in range(4):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(head + body)
+        silent.append(connection)
+    started = time.monotonic()
+    await_that(lambda: running.client.health()["active_runs"] == 0)
+    assert in_threads(2, lambda n: running.client.execute("print(%d)" % n).stdout) == ["0\n", "1\n"]
+    assert time.monotonic() - started < 15  # the answers may be taken for a minute
+    for connection in silent:
+        connection.close()
+
+
+def test_files_opened_for_reading_are_not_emptied() -> None:
+    for machine in ("x86_64", "aarch64"):
+        program = seccomp.program(True, seccomp.EVERYTHING_CONTAINED, machine)
+        number, arch = libc.number("openat", machine), bpf.AUDIT_ARCH[machine]
+        flags = {os.O_RDONLY | os.O_TRUNC: False, os.O_WRONLY | os.O_TRUNC: True, os.O_RDWR | os.O_TRUNC: True, 0: True}
+        for flag, allowed in flags.items():
+            action = bpf.simulate(program, arch, number, [0, 0, flag | os.O_CREAT])
+            assert (action == bpf.RET_ALLOW) == allowed
+
+
+def test_a_fork_that_fails_ends_one_child_and_not_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    control, far_control = wire.pair()
+    settings = {"uid_base": 1, "modules": [], "budget": vars(Budget())}
+    server = forkserver.ForkServer(control, settings, _host(), 0)
+    server._reads = server._executes = ()
+    server._baseline = 0
+
+    def fail() -> int:
+        raise BlockingIOError(11, "no process left")
+
+    monkeypatch.setattr(os, "fork", fail)
+    status, far_status = wire.pair()
+    spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
+    message = wire.Message(
+        wire.SPAWN, {"place": 0, "admin": False, "workdir": "/x"}, (spare[0], far_status.detach(), *spare[1:])
+    )
+    assert server._spawn(message) is None
+    assert status.recv(10) == b""  # the server hears of it
+    for fd in spare:
+        with pytest.raises(OSError):
+            os.fstat(fd)
+    for end in (control, far_control, status):
+        end.close()
+
+
+def test_a_restart_with_fewer_layers_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = Pool(Config.of(max_runs=1, uid_base=90000 + os.getpid() % 10000))
+    try:
+        template = pool._template
+        assert template is not None
+        fewer = [dict(row, on=row["on"] and row["name"] != "landlock") for row in template.report["layers"]]
+
+        class Poorer:
+            report = dict(template.report, layers=fewer)
+            process = template.process
+
+            @staticmethod
+            def close() -> None:
+                return None
+
+        monkeypatch.setattr(template.process, "wait", lambda: 0)
+        with pytest.raises(SandboxError, match="landlock"):
+            pool._check_floor(Poorer())  # type: ignore[arg-type]
+        monkeypatch.undo()
+    finally:
+        pool.close()
+
+
+@pytest.mark.parametrize(
+    "code", ["os.fchmod(os.open('.', 0), 0)", "os.mkdir('d', 0)", "os.mkdir('d'); os.rename('d', 'e')"]
+)
+def test_directories_without_rights_are_removed(start_server, code) -> None:
+    with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
+        os.chmod(work_dir, 0o755)
+        running = start_server(REFUSE, work_dir=work_dir, rate_per_minute=100)
+        try:
+            running.admin.execute("import os\n" + code)
+        except ServiceError as error:
+            assert error.type == "ResourceLimitError"  # a directory that hides what is in it counts as too many files
+        assert running.client.execute("print(1)").stdout == "1\n"
+        base = os.path.join(work_dir, os.listdir(work_dir)[0])
+        await_that(lambda: "run-1" not in os.listdir(base))
+        assert running.stop() == 0 and os.listdir(work_dir) == []
+
+
+def test_shared_memory_counts(server) -> None:
+    code = """
+import mmap, os, time
+for _ in range(6):
+    if os.fork() == 0:
+        memory = mmap.mmap(-1, 200 << 20)
+        for place in range(0, len(memory), 4096):
+            memory[place] = 1
+        time.sleep(10)
+time.sleep(10)
+"""
+    with pytest.raises(ServiceError) as caught:
+        server.admin.execute(code)
+    assert caught.value.document["error_details"]["resource"] == "memory"
+
+
+def test_half_a_header_keeps_nobody_out(start_server) -> None:
+    running = start_server(max_connections=8)
+    dawdling = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(8)]
+    for connection in dawdling:
+        connection.sendall(b"POST /exec")
+    assert running.client.execute("print(1)").stdout == "1\n"
+    for connection in dawdling:
+        connection.close()
+
+
+def test_received_bytes_are_those_that_came(start_server) -> None:
+    running = start_server()
+    with socket.create_connection(("127.0.0.1", running.port)) as connection:
+        connection.sendall(
+            b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n"
+        )
+        assert b" 413 " in connection.recv(100)
+    with socket.create_connection(("127.0.0.1", running.port)) as connection:
+        connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        text = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert b'pyexec_body_bytes_total{way="received"} 0' in text
+
+
+def test_uids_of_users_are_not_taken() -> None:
+    if os.geteuid() == 0:
+        with pytest.raises(SandboxError, match="nobody"):
+            Pool(Config.of(max_runs=1, uid_base=65533))
+    else:  # an ordinary user's server gives no uids away
+        Pool(Config.of(max_runs=1, uid_base=65533)).close()
+
+
+def test_without_a_way_to_end_runs_the_server_does_not_start(start_server) -> None:
+    wrapper = REFUSE[:2] + ["--errno", "38", "pidfd_send_signal", "--"]
+    with pytest.raises(AssertionError, match="runs could not be ended: pidfd_send_signal"):
+        start_server(wrapper)
+
+
+def test_a_process_of_an_admin_does_not_outlive_a_killed_server(start_server) -> None:
+    running = start_server(REFUSE, max_runs=1)
+    code = "import os, time\nif os.fork() == 0:\n    os.write(1, str(os.getpid()).encode())\ntime.sleep(60)"
+    caller = threading.Thread(target=in_threads, args=(1, lambda _: running.admin.execute(code)))
+    caller.start()
+    await_that(lambda: running.client.health()["active_runs"] == 1)
+    time.sleep(0.3)
+
+    pids = descendants(running.process.pid)
+    os.kill(running.process.pid, signal.SIGKILL)
+    running.process.wait()
+    caller.join()
+    await_that(lambda: not anyone_left(pids))
