@@ -50,8 +50,8 @@ test)
 check)
     packages curl curl
     environment "[test,lint]"
-    "$venv/bin/ruff" format --check -q .
-    "$venv/bin/ruff" check -q .
+    "$venv/bin/ruff" format --check -q pyexec tests
+    "$venv/bin/ruff" check -q pyexec tests
     "$venv/bin/mypy"
     exec "$venv/bin/python" -m pytest
     ;;
