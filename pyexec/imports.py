@@ -18,12 +18,12 @@ from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tup
 # import shows the script's frame as its caller.
 _BY_THE_INTERPRETER = frozenset(
     "_strptime _io io locale _bootlocale codecs encodings copyreg warnings traceback linecache re _pydecimal"
-    " _pydatetime unicodedata _ast _weakrefset _collections_abc threading pickle _compat_pickle operator importlib"
-    " tokenize _opcode posixpath".split()
+    " _pydatetime _pylong unicodedata _ast _weakrefset _collections_abc threading pickle _compat_pickle operator"
+    " importlib tokenize _opcode posixpath".split()
 )
 
 # What `import sys` gives a public script: streams, exit, argv and facts; not the table of loaded modules.
-_SYS_SETTABLE = frozenset("stdin stdout stderr excepthook displayhook unraisablehook".split())
+_SYS_SETTABLE = frozenset("stdin stdout stderr excepthook displayhook unraisablehook tracebacklimit".split())
 _SYS_NAMES = _SYS_SETTABLE | frozenset(
     "__stdin__ __stdout__ __stderr__ __excepthook__ __displayhook__ __unraisablehook__ api_version argv byteorder"
     " builtin_module_names copyright dont_write_bytecode exc_info exception exit flags float_info float_repr_style"

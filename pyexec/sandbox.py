@@ -167,6 +167,9 @@ class Sandbox:
         if message.kind == wire.EXIT:
             code = payload.get("code")
             return _End(ENDED, code) if type(code) is int and -64 <= code <= 255 else None
+        if message.kind == wire.FAILED and job.admin:
+            # From the keeper, which no script can speak for. A public run's word for it would be worth a free request.
+            raise SandboxError("an admin run could not begin: %s" % payload.get("reason"))
         if message.kind == wire.FORBIDDEN and not job.admin:
             names = payload.get("modules")
             if isinstance(names, list) and 0 < len(names) <= 100 and all(isinstance(name, str) for name in names):

@@ -4,8 +4,7 @@ Works in the child, confined. Knows nothing of the sandbox; its promise is held 
 ways. What it rebuilds is what CPython does around a script: `__main__`, the standard streams, uncaught exceptions,
 exit codes, threads joined, atexit, objects finalised, streams flushed. It never tears the interpreter down.
 
-Source: CPython Modules/main.c (pymain_run_python), Python/pythonrun.c (PyRun_FileEx, PyErr_PrintEx,
-handle_system_exit), Python/pylifecycle.c (Py_FinalizeEx, create_stdio).
+Source: CPython Modules/main.c, Python/pythonrun.c (PyErr_PrintEx), Python/pylifecycle.c (Py_FinalizeEx, create_stdio).
 """
 
 from __future__ import annotations
@@ -252,9 +251,7 @@ def _let_go() -> None:
     if gc.isenabled():
         gc.collect()  # first what is garbage already; this also has a say in the order of the rest
     sys.modules["io"] = None  # type: ignore[assignment]  # as there: errors of finalisers are shown without source
-    vars(sys).update(
-        {name: None for name in {"last_type", "last_value", "last_traceback", "last_exc"} & set(vars(sys))}
-    )
+    vars(sys).update(last_type=None, last_value=None, last_traceback=None, last_exc=None)
     vars(sys).update({name: vars(sys).get("__%s__" % name) for name in ("stdin", "stdout", "stderr")})
     main, mark = sys.modules.pop("__main__", None), {None}
     mark_alive = weakref.ref(mark)

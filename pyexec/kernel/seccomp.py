@@ -98,7 +98,9 @@ ADMIN: Tuple[Group, ...] = (
     Group("record locks, without which databases don't work", (("fcntl", (_FCNTL_AND_LOCKS,)),)),
     Group(
         "starting and awaiting processes, at most as many as RLIMIT_NPROC or the watch allow",
-        _plain("fork vfork execve wait4 waitid set_tid_address set_robust_list rseq arch_prctl getppid getpgrp")
+        _plain(
+            "fork vfork execve wait4 waitid close_range set_tid_address set_robust_list rseq arch_prctl getppid getpgrp"
+        )
         + (("clone", (_NO_NAMESPACE,)), ("prctl", (_NAMES,))),
     ),
     Group(

@@ -13,4 +13,4 @@ with open("sub/list.txt", "w") as file:
 shutil.copy("sub/deep/out.txt", "copy.txt")
 os.rename("copy.txt", "moved.txt")
 os.remove("moved.txt")
-print([path.name for path in pathlib.Path(".").glob("*")], oct(os.stat("sub").st_mode))
+print(sorted(path.name for path in pathlib.Path(".").glob("*")), oct(os.stat("sub").st_mode))
