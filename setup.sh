@@ -4,10 +4,14 @@
 # sh setup.sh test [FLAG...]    the tests alone, with flags for pytest
 # sh setup.sh prove             what takes longer: containers, headers, other Python versions
 #
-# PYTHON names the interpreter (default: python3). Nothing is written outside this folder, but for missing Debian
+# PYTHON names the interpreter (default: python3, for root /usr/bin/python3). Nothing is written outside this folder, but for missing Debian
 # packages, which are installed when we are root and named when we are not.
 set -eu
 cd "$(dirname "$0")"
+# Root's own Python may lie where runs under another uid can't read it; the system's doesn't.
+if [ -z "${PYTHON:-}" ] && [ "$(id -u)" = 0 ] && [ -x /usr/bin/python3 ]; then
+    PYTHON=/usr/bin/python3
+fi
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 

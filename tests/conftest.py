@@ -63,10 +63,11 @@ class RunningServer:
             if found:
                 return int(found.group(1))
             if self.process.poll() is not None:
-                raise AssertionError("the server ended with %d:\n%s" % (self.process.returncode, self.log))
+                break
             time.sleep(0.02)
         self.process.kill()
-        raise AssertionError("the server did not come up:\n" + self.log)
+        self.stop()
+        raise AssertionError("the server did not come up, status %d:\n%s" % (self.process.returncode, self.log))
 
     def stop(self) -> int:
         """End the server and return its exit status."""
