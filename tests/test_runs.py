@@ -335,7 +335,7 @@ def test_many_runs_leave_no_descriptor() -> None:
     code = """
 import os
 from pyexec import Config, Job, Sandbox
-with Sandbox(Config.of(max_runs=2)) as sandbox:
+with Sandbox(Config.of(max_runs=2, uid_base=20000000 + 10 * os.getpid())) as sandbox:
     counts = []
     for place in range(110):
         assert sandbox.run(Job("print(%d)" % place, b"x" * 100000, admin=place % 10 == 0)).exit_code == 0
