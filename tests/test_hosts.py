@@ -112,8 +112,8 @@ def test_watched_directory_is_bounded(start_server, work_dir) -> None:
 
 def test_hostile_trees_are_removed(start_server, work_dir) -> None:
     running = start_server(REFUSE + ["docker", "--"], work_dir=work_dir, max_runs=1, rate_per_minute=100)
-    deep = "import os\nfor _ in range(900):\n    os.mkdir('d'); os.chdir('d')\nopen('f', 'w').close()\nos.chmod('.', 0)"
-    odd = "import os\nos.symlink('/etc', 'l'); os.mkdir('m'); open('m/x', 'w').close(); os.chmod('m', 0); open(b'\\xff\\xfe', 'w').close()"
+    deep = "import os\nfor _ in range(900):\n    os.mkdir('d'); os.chdir('d')\nopen('f', 'w').close()\nos.fchmod(os.open('.', 0), 0)"
+    odd = "import os\nos.symlink('/etc', 'l'); os.mkdir('m'); open('m/x', 'w').close(); os.fchmod(os.open('m', 0), 0); open(b'\\xff\\xfe', 'w').close()"
     for code in (deep, odd):
         assert running.admin.execute(code).success
     assert os.path.exists("/etc/passwd")

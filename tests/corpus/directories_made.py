@@ -10,7 +10,7 @@ print(sorted(os.listdir(".")), os.path.exists("sub/deep"), os.path.getsize("sub/
 with open("sub/list.txt", "w") as file:
     for root, directories, names in os.walk("sub"):
         print(root, sorted(directories), sorted(names), file=file)
-shutil.copy("sub/deep/out.txt", "copy.txt")
+shutil.copyfile("sub/deep/out.txt", "copy.txt")
 os.rename("copy.txt", "moved.txt")
 os.remove("moved.txt")
 print(sorted(path.name for path in pathlib.Path(".").glob("*")), oct(os.stat("sub").st_mode))

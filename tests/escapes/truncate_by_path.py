@@ -8,6 +8,7 @@ seccomp: EPERM
 all: EPERM
 admin: ENOENT
 admin@container: EACCES
+admin@container-user: EPERM
 """
 
 import ctypes
