@@ -57,7 +57,8 @@ def test_metrics_count_and_tell_nothing_else(start_server) -> None:
         except ServiceError:
             continue
     # An answer is counted once it is out, so perhaps a moment after its reader has it.
-    await_that(lambda: 'type="RateLimitExceeded",status="429"} 2' in _get(running, "/metrics")[1])
+    for line in ('type="RateLimitExceeded",status="429"} 2', 'type="ForbiddenImportError",status="400"} 4'):
+        await_that(lambda line=line: line in _get(running, "/metrics")[1])
     kind, text = _get(running, "/metrics")
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert kind.startswith("text/plain; version=0.0.4")

@@ -115,7 +115,11 @@ def test_hostile_trees_are_removed(start_server, work_dir) -> None:
     deep = "import os\nfor _ in range(900):\n    os.mkdir('d'); os.chdir('d')\nopen('f', 'w').close()\nos.fchmod(os.open('.', 0), 0)"
     odd = "import os\nos.symlink('/etc', 'l'); os.mkdir('m'); open('m/x', 'w').close(); os.fchmod(os.open('m', 0), 0); open(b'\\xff\\xfe', 'w').close()"
     for code in (deep, odd):
-        assert running.admin.execute(code).success
+        try:
+            assert running.admin.execute(code).success
+        except ServiceError as error:
+            # To a server that isn't root, a directory without rights hides what is in it, which counts as too much.
+            assert error.document["error_details"]["resource"] == "files"
     assert os.path.exists("/etc/passwd")
     assert running.stop() == 0
     assert os.listdir(work_dir) == []
