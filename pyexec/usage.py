@@ -10,6 +10,7 @@ import os
 from typing import Iterator, Optional, Tuple
 
 from pyexec import workspace
+from pyexec.errors import SandboxError
 from pyexec.job import Budget
 from pyexec.template import Child
 
@@ -18,11 +19,17 @@ class Watch:
     """Looks at one run."""
 
     def __init__(self, child: Child, budget: Budget, processes: bool, directory: bool) -> None:
-        """Prepare to look at processes and memory, at the directory, at both or at nothing."""
+        """Prepare to look at processes and memory, at the directory, at both or at nothing.
+
+        Raises:
+            SandboxError: the run's processes can't be seen, as where /proc hides them; nothing would bound them then.
+        """
         self._child, self._budget = child, budget
         self._session = _pid_of(child.pidfd) if processes else 0
         self._directory = directory
         self._baseline = _memory_bytes(self._session) if self._session else 0
+        if processes and not self._baseline:
+            raise SandboxError("the watch can't see the processes of an admin run: it has ended, or /proc hides it")
 
     @property
     def needed(self) -> bool:
