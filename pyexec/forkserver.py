@@ -1,17 +1,19 @@
-"""The template: a fresh interpreter with the libraries loaded, which forks a child for each run.
+"""The two templates: interpreters that fork a child for each run, one plain, one with the libraries loaded.
 
-Theory of operation. The server starts it with a clean environment and one socket (its descriptor 0). It finds out what
-the host offers, takes its namespaces, loads the libraries, leaves the host's file tree, freezes the heap, says that it
-is ready, and then does three things only: fork when told to, tell how a child ended, reap. It is single-threaded, has
-no key, no listener, and never sees a byte of a request.
+Theory of operation. The server starts a process with a clean environment and one socket (its descriptor 0). It finds
+out what the host offers, takes its namespaces, loads the standard library, and forks: the plain template stays what it
+is, since that is forked and torn down several times cheaper than the other, which loads the libraries. Each leaves the
+host's file tree, freezes its heap, says that it is ready, and then does three things only: fork when told to, tell how
+a child ended, reap. They are single-threaded, have no key, no listener, and never see a byte of a request.
 
     descriptor   of            closed by
-    0            control       the template at its end; every child at its start. End of file here ends the template
+    control      the server    its template at the end; every child at its start. End of file here ends the template
     proc_fd      /proc         stays; each child closes its copy once its ids are mapped
     status       one a child   here once the child is reaped: the server reads the exit status, or that we died
     pidfd        one a child   here once the child is reaped; the server has its own copy
 
-Whatever ends the template ends its children: as process 1 of a pid namespace, or by their parent-death signal.
+Whatever ends a template ends its children: as process 1 of a pid namespace, or by their parent-death signal. When the
+one with the libraries ends, the plain one ends too, and the server starts both anew.
 """
 
 from __future__ import annotations
@@ -20,35 +22,19 @@ import contextlib
 import dataclasses
 import errno
 import gc
-import importlib
 import os
 import select
 import signal
 import socket
 import sys
-import sysconfig
-from typing import Any, Dict, List, NamedTuple, NoReturn, Optional, Tuple
+from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional, Sequence
 
-from pyexec import child, wire
+from pyexec import child, preload, script, wire
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, seccomp
 
 CONTROL_FD = 0
 _DYING_POLL_MS = 5
-
-LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
-# What scripts use of them beyond the package itself; loaded ahead so that no run pays for it.
-_ALSO_LOADED = (
-    "numpy.random numpy.linalg numpy.fft PIL.Image PIL.ImageDraw PIL.ImageFont PIL.ImageFilter PIL.ImageOps"
-    " PIL.ImageEnhance PIL.PngImagePlugin PIL.JpegImagePlugin reportlab.pdfgen.canvas reportlab.lib.pagesizes"
-    " reportlab.lib.styles reportlab.platypus _strptime zoneinfo"
-).split()
-
-_SYSTEM_READ = (
-    "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share/zoneinfo /usr/share/fonts /usr/local/share/fonts"
-    " /etc/ld.so.cache /etc/localtime /dev/zero /dev/urandom /dev/random"
-).split()
-_SYSTEM_EXECUTE = "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib".split()
 
 
 class Running(NamedTuple):
@@ -60,38 +46,78 @@ class Running(NamedTuple):
 
 
 def main() -> NoReturn:
-    """Be the template; the process that the server started either becomes it or waits for it."""
+    """Be the templates; the process that the server started either becomes the plain one or waits for it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server blocks those that it waits for
     control = socket.socket(fileno=CONTROL_FD)
     server = os.getppid()
     try:
-        settings = wire.receive(control).payload
+        message = wire.receive(control)
     except wire.WireError:
         os._exit(0)
+    settings, second = message.payload, socket.socket(fileno=message.descriptors[0])
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     # The kernel's memory killer takes a run first, then the template, then the server.
     namespaces.write_own(proc_fd, "oom_score_adj", "500")
-    try:
+    with _failures_told(control):
         host = layers.probe(settings["uid_base"], proc_fd)
         if layers.uncovered(host):
             wire.send(control, wire.READY, report(host))
             os._exit(1)
         namespaces.enter_template(host, proc_fd)
-    except OSError as error:
-        wire.send(control, wire.READY, {"error": "%s: %s" % (error.filename or "probe", error.strerror or error)})
-        os._exit(1)
     if "pid" in host.namespaces:
-        _fork_into_namespace(control, server)
-    ForkServer(control, settings, host, proc_fd).run()
+        _fork_into_namespace((control, second), server)
+    known = preload.installed_code()
+    sys.path[:] = [path for path in sys.path if path in known]
+    gc.disable()
+    preload.standard_library(settings["modules"])
+    with _failures_told(control):
+        other = _fork_second(host)
+    if other == 0:
+        control.close()
+        libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # which a fork doesn't hand down
+        versions, missing = preload.libraries()
+        ForkServer(second, settings, host, proc_fd).run({"libraries": versions, "missing": missing})
+    second.close()
+    words = {"python": sys.version.split()[0], "installed_code": sorted(known, key=len, reverse=True)}
+    ForkServer(control, settings, host, proc_fd, other).run(dict(report(host), **words))
 
 
-def _fork_into_namespace(control: socket.socket, server: int) -> None:
+@contextlib.contextmanager
+def _failures_told(control: socket.socket) -> Iterator[None]:
+    """Tell the server of an OSError, and end."""
+    try:
+        yield
+    except OSError as error:
+        reason = "%s: %s" % (error.filename or "start", error.strerror or error)
+        wire.send(control, wire.READY, {"error": reason})
+        os._exit(1)
+
+
+def _fork_second(host: Host) -> int:
+    """Fork the template that is to have the libraries, with mounts of its own; return its pid, 0 in it."""
+    receive, send = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(receive)
+        if "mount" in host.namespaces:
+            namespaces.own_mounts()
+        os.close(send)
+        return 0
+    # Not before it has taken its mounts does this one change its own.
+    os.close(send)
+    os.read(receive, 1)
+    os.close(receive)
+    return pid
+
+
+def _fork_into_namespace(controls: Sequence[socket.socket], server: int) -> None:
     """Become process 1 of the new pid namespace; the process left outside only waits and ends likewise."""
     pid = os.fork()
     if pid:
-        control.close()
+        for control in controls:
+            control.close()
         # Only here, where our end takes every process of the namespace with it. Without one the template must live to
         # see the control socket close, and kill what admin runs have forked; its children have the signal themselves.
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -100,29 +126,6 @@ def _fork_into_namespace(control: socket.socket, server: int) -> None:
         _, status = os.waitpid(pid, 0)
         os._exit(1 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def installed_code() -> List[str]:
-    """Return the directories of the interpreter's library and of installed packages."""
-    paths = sysconfig.get_paths()
-    found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    found += [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages", "lib-dynload")]
-    return sorted({path for path in found if path and os.path.isdir(path)})
-
-
-def read_paths() -> Tuple[str, ...]:
-    """Return what every run may read: installed code, shared libraries, fonts and time zones; no `/etc`, no home."""
-    libraries = [sysconfig.get_config_var("LIBDIR") or ""]
-    return tuple(
-        sorted({path for path in installed_code() + libraries + _SYSTEM_READ if path and os.path.exists(path)})
-    )
-
-
-def execute_paths() -> Tuple[str, ...]:
-    """Return what an admin run may execute beside: the system's programs and this interpreter."""
-    interpreters = [sys.executable, os.path.realpath(sys.executable), os.path.join(sys.prefix, "pyvenv.cfg")]
-    paths = _SYSTEM_EXECUTE + interpreters + installed_code()
-    return tuple(sorted({path for path in paths if path and os.path.exists(path)}))
 
 
 def report(host: Host) -> Dict[str, Any]:
@@ -143,61 +146,44 @@ def report(host: Host) -> Dict[str, Any]:
 
 
 class ForkServer:
-    """The loop, once the template's namespaces are taken."""
+    """One template's loop, once its namespaces are taken."""
 
-    def __init__(self, control: socket.socket, settings: Dict[str, Any], host: Host, proc_fd: int) -> None:
-        """Take over what `main` made; `settings` is the server's PLAN message."""
+    def __init__(
+        self, control: socket.socket, settings: Dict[str, Any], host: Host, proc_fd: int, other: Optional[int] = None
+    ) -> None:
+        """Take over what `main` made; `settings` is the server's PLAN, `other` the pid of the second template."""
         self._control = control
         self._settings = settings
         self._host = host
         self._proc_fd = proc_fd
+        self._other = other
         self._budget = Budget(**settings["budget"])
         self._running: Dict[int, Running] = {}
         self._dying: Dict[Running, int] = {}  # killed and reaped themselves, their groups perhaps not; exit codes
         self._gate: Optional[namespaces.PidGate] = None
 
-    def run(self) -> NoReturn:
-        """Load, report, serve until the server closes the control socket."""
-        known = set(installed_code())
-        sys.path[:] = [path for path in sys.path if path in known]
-        versions, missing = self._load()
-        try:
+    def run(self, report: Dict[str, Any]) -> NoReturn:
+        """Settle, report, serve until the server closes the control socket."""
+        self._snippets = preload.rehearse(self._settings["modules"])
+        with _failures_told(self._control):
             self._settle()
-        except OSError as error:
-            wire.send(self._control, wire.READY, {"error": "%s: %s" % (error.filename or "file tree", error.strerror)})
-            os._exit(1)
-        ready = dict(report(self._host), libraries=versions, missing=missing, python=sys.version.split()[0])
-        ready["installed_code"] = sorted(known, key=len, reverse=True)
-        wire.send(self._control, wire.READY, ready)
+        wire.send(self._control, wire.READY, report)
         self._loop()
-
-    def _load(self) -> Tuple[Dict[str, str], List[str]]:
-        gc.disable()
-        versions, missing = {}, []
-        for name in LIBRARIES:
-            try:
-                versions[name] = str(getattr(importlib.import_module(name), "__version__", "?"))
-            except ImportError:
-                missing.append(name)
-        # A library or a Python may lack one of these; a script that asks for it is told by its own import statement.
-        for name in _ALSO_LOADED + [name for name in self._settings["modules"] if name not in LIBRARIES]:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-        if "PIL" in versions:
-            importlib.import_module("PIL.Image").init()
-        return versions, missing
 
     def _settle(self) -> None:
         """Do what must come after loading: measure, leave the file tree, freeze."""
         statm = os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc_fd)
         with os.fdopen(statm) as file:
             self._baseline = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        self._reads, self._executes = read_paths(), execute_paths()
+        self._reads, self._executes = preload.read_paths(), preload.execute_paths()
         if "pid" in self._host.namespaces:
             self._gate = namespaces.PidGate(self._proc_fd)
         self._check_reach()
         if "mount" in self._host.namespaces:
             namespaces.build_tree(self._reads + self._executes)
+        for admin in (False, True):
+            layers.prepare(self._plan({"admin": admin, "place": 0, "workdir": ""}))
+        script.conceal_own_frames()
         gc.enable()
         gc.collect()
         gc.freeze()
@@ -210,7 +196,7 @@ class ForkServer:
         """
         if not self._host.own_uids or "mount" in self._host.namespaces:
             return
-        uid, paths = self._settings["uid_base"], installed_code()
+        uid, paths = self._settings["uid_base"], preload.installed_code()
 
         def look() -> None:
             os.setgroups([])
@@ -228,8 +214,13 @@ class ForkServer:
     def _loop(self) -> NoReturn:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
+        other_fd = libc.syscall("pidfd_open", self._other, 0) if self._other else -1
+        if self._other:
+            poll.register(other_fd, select.POLLIN)
         while True:
             for fd, _ in poll.poll(_DYING_POLL_MS if self._dying else None):
+                if fd == other_fd:
+                    self._end()
                 if fd != self._control.fileno():
                     poll.unregister(fd)
                     self._note_death(fd)
@@ -246,6 +237,8 @@ class ForkServer:
     def _end(self) -> NoReturn:
         for running in self._running.values():
             _kill_group(running)
+        if self._other:
+            os.waitpid(self._other, 0)  # the server has closed its socket too, or it is that which ended
         os._exit(0)
 
     def _spawn(self, message: wire.Message) -> Optional[int]:
@@ -259,7 +252,8 @@ class ForkServer:
         try:
             pid = os.fork()
             if pid == 0:
-                child.main(plan, (end, stdin, stdout, stderr), self._settings["modules"], self._reads)
+                streams = (end, stdin, stdout, stderr)
+                child.main(plan, streams, self._settings["modules"], self._reads, self._snippets)
             pidfd = libc.syscall("pidfd_open", pid, 0)
             self._running[pidfd] = Running(pid, pidfd, status)
             wire.send(status, wire.FORKED, {}, [pidfd])

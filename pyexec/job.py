@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
 SCRIPT_NAME = "script.py"
+# What scripts are offered beside the standard library; the server itself never imports them.
+LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Outcome:
     modules: Tuple[str, ...] = ()
     resource: str = ""
     limit: int = 0
+    stages: Tuple[Tuple[str, float], ...] = ()  # where the time went: name, seconds
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""The waiting children, and the thread that keeps a template to make them.
+"""The waiting children, and the thread that keeps the templates to make them.
 
-One child waits for each slot, forked and confined ahead of time; admin children are made on demand. The keeper thread
+A few children wait, forked and confined ahead of time; when none does, one is made on demand, as admin children
+always are. Each has a place, which is its uid where it has one of its own, and which it leaves last. The keeper thread
 starts the template, waits for its end, and starts another, a bounded number of times a minute. The kernel sends a
 parent-death signal when the *thread* that forked ends: that is why the keeper, who lives as long as the server, forks.
 """
@@ -11,10 +12,11 @@ import collections
 import contextlib
 import os
 import pwd
+import queue
 import sys
 import threading
 import time
-from typing import Any, Callable, Deque, Dict, Optional, Set
+from typing import Any, Callable, Deque, Dict, Optional, Set, Tuple
 
 from pyexec import workspace
 from pyexec.config import Config
@@ -24,41 +26,48 @@ from pyexec.template import Child, Template
 
 _READY_S = 20.0
 _RETRY_S = 0.2
+_GRACE_S = 0.003
 _RESTARTS_A_MINUTE = 10
 
 
 class Pool:
-    """The children that wait for jobs, and the template that makes them."""
+    """The children that wait for jobs, and the templates that make them."""
 
     def __init__(self, config: Config) -> None:
-        """Start everything and wait until one child a slot is ready.
+        """Start everything and wait until the waiting children are ready.
 
         Raises:
             SandboxError, LayerError: something could not start.
         """
         self._config = config
         self._changed = threading.Condition()
-        self._waiting: Deque[Child] = collections.deque()
-        self._owed: Deque[int] = collections.deque()  # places that lack a child
-        self._free_admin_places = list(range(config.max_runs, 2 * config.max_runs))
+        # Here and below by whether the child has the libraries. One waiting child a slot, shared out between the two
+        # kinds: more runs at once are bound by the processors anyway.
+        self._most_waiting = ((config.max_runs + 1) // 2, max(1, config.max_runs // 2))
+        self._waiting: Tuple[Deque[Child], Deque[Child]] = (collections.deque(), collections.deque())
+        self._free_places: Tuple[Deque[int], Deque[int]] = (collections.deque(), collections.deque())
+        self._free_admin_places = list(range(2 * config.max_runs, 3 * config.max_runs))
         self._template: Optional[Template] = None
         self._failure: Optional[BaseException] = None
-        self._layers_on: Set[str] = set()
+        self.layers_on: Set[str] = set()
         self._closing = False
         self._base: Optional[workspace.Base] = None
         self._serial = 0
         self.restarts = 0
         self._starts: Deque[float] = collections.deque()
         self._keeper = threading.Thread(target=self._keep, name="pyexec-keeper", daemon=True)
+        self._done: queue.SimpleQueue[Optional[Tuple[Child, float]]] = queue.SimpleQueue()
+        self._janitor = threading.Thread(target=self._clean_up, name="pyexec-janitor", daemon=True)
         _check_own_means(config)
         self._keeper.start()
+        self._janitor.start()
         with self._changed:
             self._changed.wait_for(lambda: self._template is not None or self._failure is not None)
         if self._failure is not None:
             raise self._failure
         deadline = time.monotonic() + _READY_S
         try:
-            for child in list(self._waiting):
+            for child in list(self._waiting[False]) + list(self._waiting[True]):
                 child.await_ready(deadline)
         except BaseException:
             self.close()
@@ -75,16 +84,16 @@ class Pool:
 
     def waiting(self) -> int:
         """Return how many children wait for a job."""
-        return len(self._waiting)
+        return sum(map(len, self._waiting))
 
-    def take(self, admin: bool, deadline: float) -> Child:
-        """Return a ready child, the longest waiting first.
+    def take(self, admin: bool, libraries: bool, deadline: float) -> Child:
+        """Return a ready child, the longest waiting first, with the libraries loaded or without.
 
         Raises:
             LayerError: a child could not be confined. SandboxError: none came in time.
         """
         while True:
-            child = self._make_admin(deadline) if admin else self._next(deadline)
+            child = self._make_admin(libraries, deadline) if admin else self._next(libraries, deadline)
             try:
                 child.await_ready(deadline)
                 return child
@@ -97,15 +106,21 @@ class Pool:
                 self.give_back(child)
                 raise
 
-    def _next(self, deadline: float) -> Child:
-        with self._changed:
-            self._await(lambda: bool(self._waiting), deadline)
-            return self._waiting.popleft()
+    def _next(self, libraries: bool, deadline: float) -> Child:
+        def one_waits() -> bool:
+            self._refill(libraries, 1)
+            return bool(self._waiting[libraries])
 
-    def _make_admin(self, deadline: float) -> Child:
+        with self._changed:
+            self._await(one_waits, deadline)
+            child = self._waiting[libraries].popleft()
+            self._changed.notify_all()  # the janitor, who need not wait any more if this was the last
+            return child
+
+    def _make_admin(self, libraries: bool, deadline: float) -> Child:
         with self._changed:
             self._await(lambda: bool(self._free_admin_places) and self._template is not None, deadline)
-            child = self._new_child(self._free_admin_places[0], True)
+            child = self._new_child(self._free_admin_places[0], True, libraries)
             self._free_admin_places.pop(0)
             template = self._template
         assert template is not None
@@ -124,13 +139,35 @@ class Pool:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise SandboxError("no child became ready in time")
-            self._changed.wait(min(left, _RETRY_S) if self._owed else left)
-            self._refill()
+            self._changed.wait(min(left, _RETRY_S))
 
-    def _new_child(self, place: int, admin: bool) -> Child:
+    def _new_child(self, place: int, admin: bool, libraries: bool) -> Child:
         self._serial += 1
         workdir = self._base.path_of("run-%d" % self._serial) if self._base else ""
-        return Child(place, admin, workdir)
+        return Child(place, admin, libraries, workdir)
+
+    def give_back_later(self, child: Child) -> None:
+        """Have all that `give_back` does done by another thread, when the client has had time to take its answer.
+
+        The end of one process and the fork of the next take a processor for milliseconds each, and on a small machine
+        that is the one on which the client would read. While no child waits, nothing is put off.
+        """
+        self._done.put((child, time.monotonic() + _GRACE_S))
+
+    def _clean_up(self) -> None:
+        """Give back children until told to end; in the janitor thread."""
+        while True:
+            entry = self._done.get()
+            if entry is None:
+                return
+            child, due = entry
+            with self._changed:
+                while self._waiting[child.libraries] and not self._closing and time.monotonic() < due:
+                    self._changed.wait(max(0.0, due - time.monotonic()))
+            try:
+                self.give_back(child)
+            except Exception as error:  # noqa: BLE001 - or nobody would clean up after the next
+                print("pyexec: what a run left could not be removed: %r" % error, file=sys.stderr, flush=True)
 
     def give_back(self, child: Child) -> None:
         """Kill what is left of a run, order the next child for its place, remove its directory."""
@@ -140,8 +177,9 @@ class Pool:
                 with self._changed:
                     # A child of a template that has ended is replaced with all the others of that one.
                     if child.template is self._template:
-                        self._owed.append(child.place)
-                        self._refill()
+                        self._free_places[child.libraries].append(child.place)
+                        self._refill(child.libraries, self._most_waiting[child.libraries])
+                        self._changed.notify_all()
             if self._base is not None or child.admin:
                 # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
                 child.await_death(_READY_S)
@@ -154,11 +192,12 @@ class Pool:
                     self._changed.notify_all()
             child.close()
 
-    def _refill(self) -> None:
-        """Order a child for each place that lacks one; holds the lock. What fails now is tried again by a waiter."""
-        while self._owed and self._template is not None and not self._closing:
+    def _refill(self, libraries: bool, wanted: int) -> None:
+        """Order children until so many wait; holds the lock. What fails now is tried again by whoever needs one."""
+        waiting, places = self._waiting[libraries], self._free_places[libraries]
+        while len(waiting) < wanted and places and self._template is not None and not self._closing:
             try:
-                child = self._new_child(self._owed[0], False)
+                child = self._new_child(places[0], False, libraries)
             except OSError as error:
                 print("pyexec: no child can be made for now: %s" % error, file=sys.stderr, flush=True)
                 return
@@ -167,8 +206,8 @@ class Pool:
             except SandboxError:  # the template has just ended: the keeper will fill the pool anew
                 child.close()
                 return
-            self._waiting.append(child)
-            self._owed.popleft()
+            waiting.append(child)
+            places.popleft()
             self._changed.notify_all()
 
     def _keep(self) -> None:
@@ -192,8 +231,9 @@ class Pool:
             template.process.wait()
             with self._changed:
                 self._template = None
-                left, self._waiting = list(self._waiting), collections.deque()
-                self._owed.clear()
+                left = [child for waiting in self._waiting for child in waiting]
+                for held in self._waiting + self._free_places:
+                    held.clear()
                 closing = self._closing
             template.close()
             for child in left:
@@ -211,7 +251,7 @@ class Pool:
         reasons = [
             "nothing here would stop a script that tries to %s: %s" % (row["danger"], row["remedy"]) for row in bare
         ]
-        lost = sorted(self._layers_on - on)
+        lost = sorted(self.layers_on - on)
         if lost:
             # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
             reasons.append("layers that were on at the start can't be had now: %s" % ", ".join(lost))
@@ -221,7 +261,7 @@ class Pool:
             template.close()
             template.process.wait()
             raise SandboxError("pyexec does not start on this host. " + "; ".join(reasons) + ".")
-        self._report, self._layers_on = template.report, on
+        self._report, self.layers_on = template.report, on
         if "mount" not in template.report["namespaces"] and self._base is None:
             self._base = workspace.Base(self._config.work_dir)
 
@@ -232,8 +272,10 @@ class Pool:
                 template.close()
                 return
             self._template = template
-            self._owed = collections.deque(range(self._config.max_runs))
-            self._refill()
+            for libraries in (False, True):
+                first = libraries * self._config.max_runs
+                self._free_places[libraries].extend(range(first, first + self._config.max_runs))
+                self._refill(libraries, self._most_waiting[libraries])
             self._changed.notify_all()
 
     def _pause(self) -> None:
@@ -255,6 +297,8 @@ class Pool:
         if template is not None:
             template.close()
         self._keeper.join()
+        self._done.put(None)
+        self._janitor.join()
         if self._base is not None:
             self._base.close()
 
@@ -271,7 +315,7 @@ def _check_own_means(config: Config) -> None:
         reason = "runs could not be ended: %s: %s; use Linux 5.3 or newer" % (error.filename, error.strerror)
         raise SandboxError("pyexec does not start on this host. %s." % reason) from error
     if os.geteuid() == 0:
-        for uid in range(config.uid_base, config.uid_base + 2 * config.max_runs):
+        for uid in range(config.uid_base, config.uid_base + 3 * config.max_runs):
             with contextlib.suppress(KeyError):
                 name = pwd.getpwuid(uid).pw_name
                 raise SandboxError("Runs would have the uid %d of the user %s; set --uid-base." % (uid, name))

@@ -7,6 +7,7 @@ with code N", and a script that forges it only cuts its own answer short.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import select
@@ -16,12 +17,14 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 from pyexec import usage, wire, workspace
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError
-from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, LayerStatus, Outcome
+from pyexec.job import ENDED, FORBIDDEN, LIBRARIES, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, LayerStatus, Outcome
 from pyexec.pool import Pool
 from pyexec.template import Child
+from pyexec.timing import Stopwatch
 
 _TAKE_S = 20.0
 _WATCH_S = 0.05
+_INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 
@@ -29,15 +32,15 @@ _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 class _End:
     """How a run ended, before its output is read."""
 
-    def __init__(self, verdict: str, exit_code: int, **details: Any) -> None:
-        self.verdict, self.exit_code, self.details = verdict, exit_code, details
+    def __init__(self, verdict: str, exit_code: int, moments: object = None, **details: Any) -> None:
+        self.verdict, self.exit_code, self.moments, self.details = verdict, exit_code, moments, details
 
 
 class Sandbox:
     """Runs jobs in confined children. Thread-safe; close it, or use it as a context manager."""
 
     def __init__(self, config: Optional[Config] = None) -> None:
-        """Start the template and one waiting child a slot.
+        """Start the templates and the waiting children.
 
         Raises:
             SandboxError: this host can't confine scripts, or something could not start; says what to do.
@@ -78,8 +81,11 @@ class Sandbox:
         Raises:
             SandboxError, LayerError: the run could not be started or was lost; no fault of the script.
         """
-        with self.execution(job) as outcome:
-            return outcome
+        child, stopwatch = self._take(job)
+        try:
+            return self._run(child, job, stopwatch)
+        finally:
+            self._pool.give_back(child)
 
     @contextlib.contextmanager
     def execution(self, job: Job) -> Iterator[Outcome]:
@@ -88,15 +94,22 @@ class Sandbox:
         Raises:
             SandboxError, LayerError: as for `run`.
         """
-        child = self._pool.take(job.admin, time.monotonic() + _TAKE_S)
+        child, stopwatch = self._take(job)
         try:
-            yield self._run(child, job)
+            yield self._run(child, job, stopwatch)
         finally:
-            self._pool.give_back(child)
+            self._pool.give_back_later(child)
 
-    def _run(self, child: Child, job: Job) -> Outcome:
+    def _take(self, job: Job) -> Tuple[Child, Stopwatch]:
+        stopwatch = Stopwatch(time.monotonic())
+        child = self._pool.take(job.admin, _names_library(job.code), time.monotonic() + _TAKE_S)
+        stopwatch.mark("take")
+        return child, stopwatch
+
+    def _run(self, child: Child, job: Job, stopwatch: Stopwatch) -> Outcome:
         try:
             self._hand_over(child, job)
+            stopwatch.mark("hand_over")
             started = time.monotonic()
             child.end.setblocking(False)
             wire.send(child.end, wire.JOB, {})
@@ -105,11 +118,17 @@ class Sandbox:
         watch = usage.Watch(child, self._config.budget, processes=job.admin, directory=not self._has("mount"))
         end = self._await_end(child, job, started + self._config.budget.wall_s, watch)
         duration_s = time.monotonic() - started
-        child.kill()
+        stopwatch.mark_reported(_INSIDE, end.moments)
+        if job.admin or end.verdict != ENDED:
+            child.kill()
+        # Else it waits for its end, or is hostile and reads on in vain: tearing it down would take a core just when
+        # the answer is made. It is killed as soon as that is out; see `Pool.give_back`.
         if job.admin and not self._has("pid"):
             # Its processes are one group, which the template kills before it reaps the first of them.
             child.await_death(_TAKE_S)
-        return self._outcome(child, job, end, duration_s)
+        outcome = self._outcome(child, job, end, duration_s)
+        stopwatch.mark("collect")
+        return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
     def _has(self, namespace: str) -> bool:
         return namespace in self._pool.report["namespaces"]
@@ -166,7 +185,9 @@ class Sandbox:
         payload = message.payload if isinstance(message.payload, dict) else {}
         if message.kind == wire.EXIT:
             code = payload.get("code")
-            return _End(ENDED, code) if type(code) is int and -64 <= code <= 255 else None
+            if type(code) is int and -64 <= code <= 255:
+                return _End(ENDED, code, payload.get("moments"))
+            return None
         if message.kind == wire.FAILED and job.admin:
             # From the keeper, which no script can speak for. A public run's word for it would be worth a free request.
             raise SandboxError("an admin run could not begin: %s" % payload.get("reason"))
@@ -213,3 +234,9 @@ class Sandbox:
         for directory in self._pool.report["installed_code"]:
             stderr = stderr.replace(os.fsencode(directory) + b"/", b"")
         return stderr
+
+
+def _names_library(code: str) -> bool:
+    # The text is searched, never parsed: it is hostile. A script that hides the name, or has it in an attached module,
+    # loads the library by itself, and waits for it.
+    return any(name in code for name in LIBRARIES)

@@ -18,9 +18,11 @@ import gc
 import importlib.machinery
 import io
 import itertools
+import mmap
 import os
 import signal
 import sys
+import time
 import traceback
 import types
 import warnings
@@ -51,13 +53,6 @@ def open_streams() -> None:
         stream.mode = mode
         setattr(sys, name, stream)
         setattr(sys, "__%s__" % name, stream)
-    # What a run can be spared, since pages are copied when first used, the child does while it waits.
-    _conceal_own_frames()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the template ignores it
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        exec(compile(b"def f(): pass\nf()", SCRIPT_NAME, "exec", 0, True), {})
-    gc.collect()
 
 
 def new_main(directory: str) -> types.ModuleType:
@@ -75,15 +70,20 @@ def new_main(directory: str) -> types.ModuleType:
     return module
 
 
-def run(source: str, directory: str, check: Optional[Callable[[str], None]] = None) -> int:
+def run(
+    source: str, directory: str, check: Optional[Callable[[str], None]] = None, moments: Optional[List[float]] = None
+) -> int:
     """Run a script and return its exit code, 0 to 255; or end as by Ctrl-C, or return −2 where that is refused.
 
     Args:
         source: the text, which also stands in the file SCRIPT_NAME. directory: the working directory.
         check: called with the source once it has compiled; may end the process.
+        moments: gets the times at which it was compiled, and had run.
     """
-    errors = [_attempt(_execute, source, new_main(directory).__dict__, check)]
-    _flush()
+    moments = [] if moments is None else moments
+    errors = [_attempt(execute, source, new_main(directory).__dict__, check, moments)]
+    moments.append(time.monotonic())
+    flush()
     codes = [1]
     _attempt(lambda: codes.append(_ended_by(errors[0])))
     interrupted = type(errors.pop()) is KeyboardInterrupt and codes[-1] == 1
@@ -104,7 +104,8 @@ def _attempt(step: Callable[..., Any], *arguments: Any) -> Optional[BaseExceptio
     return None
 
 
-def _execute(source: str, names: Dict[str, Any], check: Optional[Callable[[str], None]]) -> None:
+def execute(source: str, names: Dict[str, Any], check: Optional[Callable[[str], None]], moments: List[float]) -> None:
+    """Compile and run a script in a namespace. Raises whatever it raises."""
     _lower_recursion()
     code = None
     with contextlib.suppress(SyntaxError, ValueError):
@@ -123,12 +124,14 @@ def _execute(source: str, names: Dict[str, Any], check: Optional[Callable[[str],
             return
         if check is not None:
             _attempt(check, source)  # what compiles and is yet too deep for `ast` is left to the rules of run time
-    reserve = bytes(_RESERVE)  # pages that nothing touches
+    moments.append(time.monotonic())
+    # Pages that nothing touches. Not from malloc, which may have to clear them.
+    reserve = mmap.mmap(-1, _RESERVE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     try:
         exec(code, names)
     finally:
         # What follows is C code in the interpreter: nothing traces it, and it needs no room, nor on the stack.
-        del reserve
+        reserve.close()
         sys.settrace(None)
         sys.setprofile(None)
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 200))
@@ -220,14 +223,14 @@ def _finish(code: int) -> int:
         threading = sys.modules["threading"]
         _say_ignored(_attempt(lambda: threading._shutdown()), "threading shutdown", threading)
     _attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
-    lost, unheard = _flush()
+    lost, unheard = flush()
     _say_ignored(lost, "flushing sys.stdout", getattr(sys, "stdout", None))
-    _attempt(_let_go)
-    _flush()  # again, for what finalisers wrote: of a failure nobody hears any more
+    _attempt(let_go)
+    flush()  # again, for what finalisers wrote: of a failure nobody hears any more
     return code if lost is None and unheard is None else 120
 
 
-def _flush() -> List[Optional[BaseException]]:
+def flush() -> List[Optional[BaseException]]:
     """Flush stdout and stderr and return what each raised."""
     streams = [getattr(sys, name, None) for name in ("stdout", "stderr")]
     return [_attempt(lambda it: it is None or getattr(it, "closed", False) or it.flush(), each) for each in streams]
@@ -246,7 +249,7 @@ def _report(about: Any) -> None:
     sys.__unraisablehook__(type(about)((about.exc_type, about.exc_value, trace, about.err_msg, about.object)))
 
 
-def _let_go() -> None:
+def let_go() -> None:
     """Let go of the script's objects, so that their finalisers run and their files are flushed."""
     if gc.isenabled():
         gc.collect()  # first what is garbage already; this also has a say in the order of the rest
@@ -272,7 +275,7 @@ def _let_go() -> None:
         _attempt(each.flush)
 
 
-def _conceal_own_frames() -> None:
+def conceal_own_frames() -> None:
     """Make `traceback` and `warnings` show the script's own frame as the lowest, and no frame of this package."""
 
     def without_ours(walk: Callable[[Any], Iterator[Any]], stack: bool) -> Callable[[Any], Iterator[Any]]:

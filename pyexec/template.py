@@ -27,9 +27,9 @@ _BOOT = "import sys; sys.path.insert(0, %r); from pyexec import forkserver; fork
 class Child:
     """A waiting or running child: its sockets, in-memory streams, directory and process, all by descriptor."""
 
-    def __init__(self, place: int, admin: bool, workdir: str) -> None:
+    def __init__(self, place: int, admin: bool, libraries: bool, workdir: str) -> None:
         """Make the server's half of a child; `Template.spawn` sends the other half out."""
-        self.place, self.admin, self.workdir = place, admin, workdir
+        self.place, self.admin, self.libraries, self.workdir = place, admin, libraries, workdir
         self.end, self.far_end = wire.pair()
         self.status, self.far_status = wire.pair()
         self.streams: List[int] = []
@@ -96,34 +96,35 @@ class Child:
 
 
 class Template:
-    """The template process."""
+    """The two templates, the plain one and the one with the libraries; one process as seen from here."""
 
     def __init__(self, config: Config) -> None:
-        """Start it and wait until it is ready.
+        """Start them and wait until they are ready.
 
         Raises:
             SandboxError: it did not start, or this host leaves a danger uncovered; says what to do.
         """
         root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        self._control, far_control = wire.pair()
+        # By whether the libraries are wanted.
+        self._controls, far_controls = zip(wire.pair(), wire.pair())
         self._lock = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, "-I", "-c", _BOOT % root],
-            stdin=far_control.fileno(),
+            stdin=far_controls[False].fileno(),
             stdout=subprocess.DEVNULL,
             env=template_environment(),
             cwd="/",
             start_new_session=True,  # no controlling terminal, and Ctrl-C is the server's to handle
         )
-        far_control.close()
+        far_controls[False].close()
         try:
-            self.report = self._introduce(config)
+            self.report = self._introduce(config, far_controls[True])
         except BaseException:
             self.close()
             self.process.wait()
             raise
 
-    def _introduce(self, config: Config) -> Dict[str, Any]:
+    def _introduce(self, config: Config, second: socket.socket) -> Dict[str, Any]:
         settings = {
             "uid_base": config.uid_base,
             "modules": config.modules,
@@ -131,14 +132,19 @@ class Template:
             "budget": dataclasses.asdict(config.budget),
         }
         try:
-            self._control.settimeout(_START_S)
-            wire.send(self._control, wire.PLAN, settings)
-            report = wire.receive(self._control).payload
+            with second:
+                wire.send(self._controls[False], wire.PLAN, settings, [second.fileno()])
+            report: Dict[str, Any] = {}
+            for control in self._controls:
+                control.settimeout(_START_S)
+                report.update(wire.receive(control).payload)
+                if "error" in report:
+                    raise SandboxError("The template could not prepare this host: %s." % report["error"])
+                if "python" not in report:
+                    break  # it leaves a danger uncovered; then there is no second one
         except (wire.WireError, OSError) as error:
             raise SandboxError("The template did not start: %s. Its own words stand above." % error) from error
-        if "error" in report:
-            raise SandboxError("The template could not prepare this host: %s." % report["error"])
-        return dict(report)
+        return report
 
     def spawn(self, child: Child) -> None:
         """Have a child forked. Raises SandboxError if the template is gone."""
@@ -146,7 +152,7 @@ class Template:
         try:
             with self._lock:
                 order = {"place": child.place, "admin": child.admin, "workdir": child.workdir}
-                wire.send(self._control, wire.SPAWN, order, far)
+                wire.send(self._controls[child.libraries], wire.SPAWN, order, far)
         except OSError as error:
             raise SandboxError("the template is gone") from error
         child.template = self
@@ -154,5 +160,6 @@ class Template:
         child.far_status.close()
 
     def close(self) -> None:
-        """Close the control socket, which ends the template and with it every child."""
-        self._control.close()
+        """Close the control sockets, which ends the templates and with them every child."""
+        for control in self._controls:
+            control.close()

@@ -21,6 +21,10 @@ ADMIN_KEY = "test-key-öffnet"
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+# A shell that starts us in the background has it ignored, which every process below would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class RunningServer:
     """A `python -m pyexec` process."""
 
@@ -32,7 +36,7 @@ class RunningServer:
         flags: List[str] = []
         RunningServer.started += 1
         # Servers that run as root on one machine at once must not share uids: the kernel counts processes by uid.
-        uid_base = 100000 + 1000 * (os.getpid() % 10000) + 20 * RunningServer.started
+        uid_base = 100000 + 10000 * (os.getpid() % 1000) + 40 * RunningServer.started
         for name, value in dict({"port": 0, "uid_base": uid_base}, **settings).items():
             flags += ["--" + name.replace("_", "-"), str(value)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}

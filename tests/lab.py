@@ -27,7 +27,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 
 from pyexec import child as child_module  # noqa: E402
-from pyexec import forkserver  # noqa: E402
+from pyexec import preload  # noqa: E402
 from pyexec.job import Budget, Host, Plan  # noqa: E402
 from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp  # noqa: E402,F401
 
@@ -98,7 +98,7 @@ class Lab:
         modules = {
             name[:-3]: load(name[:-3]) for name in os.listdir(os.path.join(HERE, "escapes")) if name.endswith(".py")
         }
-        reads, executes = forkserver.read_paths(), forkserver.execute_paths()
+        reads, executes = preload.read_paths(), preload.execute_paths()
         if "mount" in self._host.namespaces:
             namespaces.build_tree(reads + executes)
         print(json.dumps(dataclasses.asdict(self._host)), flush=True)

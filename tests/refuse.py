@@ -25,7 +25,7 @@ def refuse(calls: list[str], number: int) -> None:
         numbers = json.load(file)[libc.machine()]
     rules = [bpf.Rule(numbers[name], (), bpf.errno_action(number)) for name in calls]
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    seccomp.load(bpf.assemble(bpf.AUDIT_ARCH[libc.machine()], rules, bpf.RET_ALLOW))
+    seccomp.load(bpf.encode(bpf.assemble(bpf.AUDIT_ARCH[libc.machine()], rules, bpf.RET_ALLOW)))
 
 
 def main() -> None:

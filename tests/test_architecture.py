@@ -34,7 +34,10 @@ ROWS = {
     "connection": 2,
     "kernel.layers": 2,
     "workspace": 1,
+    "preload": 3,
+    "warmup": 2,
     "script": 1,
+    "timing": 1,
     "config": 1,
     "http1": 1,
     "kernel.namespaces": 1,
@@ -53,7 +56,17 @@ ROWS = {
     "errors": 0,
     "__init__": -1,
 }
-CHILD_SIDE = {"forkserver", "child", "script", "imports", "kernel.layers", "kernel.namespaces", "kernel.rlimits"} | {
+CHILD_SIDE = {
+    "forkserver",
+    "child",
+    "preload",
+    "warmup",
+    "script",
+    "imports",
+    "kernel.layers",
+    "kernel.namespaces",
+    "kernel.rlimits",
+} | {
     "kernel.identity",
     "kernel.landlock",
     "kernel.seccomp",

@@ -29,9 +29,9 @@ import pytest
 
 from pyexec import Attachment, Config, Job, Sandbox
 from pyexec.config import template_environment
-from pyexec.forkserver import installed_code
 from pyexec.job import ENDED, SCRIPT_NAME
 from pyexec.kernel.namespaces import WORKDIR
+from pyexec.preload import installed_code
 
 CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 # With a file tree of its own, and without.
@@ -159,7 +159,7 @@ def _normal(errors: bytes, directory: str) -> str:
 def sandbox() -> Iterator[Sandbox]:
     """One sandbox for the whole corpus."""
     # Uids that no server of another test uses: processes are counted by uid over the whole machine.
-    with Sandbox(Config.of(max_runs=2, uid_base=100000 + 1000 * (os.getpid() % 10000) + 980)) as running:
+    with Sandbox(Config.of(max_runs=2, uid_base=100000 + 10000 * (os.getpid() % 1000) + 9900)) as running:
         yield running
 
 

@@ -15,24 +15,34 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Optional
+from typing import List, Optional
 
 import pytest
 from conftest import ROOT, in_threads
-from processes import anyone_left, await_that, command, descendants, settled
+from processes import anyone_left, await_that, command, descendants, parents, settled
 
 from pyexec.client import ServiceError
 
 REFUSE = os.path.join(ROOT, "tests", "refuse.py")
 
 
-def _template(pid: int) -> int:
-    """Return the process that forks the children: the last one with the template's command that has children."""
-    return [p for p in descendants(pid) if "forkserver" in command(p) and len(descendants(p)) >= 1][-1]
+PLAIN, WITH_LIBRARIES = False, True
 
 
-def _kill_template(running) -> None:
-    template = _template(running.process.pid)
+def _template(pid: int, which: bool) -> int:
+    """Return the process that forks the children of a kind; the one with the libraries is a child of the plain one."""
+    last = [p for p in descendants(pid) if "forkserver" in command(p) and descendants(p)][-1]
+    return last if which == WITH_LIBRARIES else parents()[last]
+
+
+def _children(pid: int) -> List[int]:
+    """Return the plain children that wait or run."""
+    plain, other = _template(pid, PLAIN), _template(pid, WITH_LIBRARIES)
+    return sorted(set(descendants(plain)) - set(descendants(other)) - {other})
+
+
+def _kill_template(running, which: bool = PLAIN) -> None:
+    template = _template(running.process.pid, which)
     os.kill(template, signal.SIGKILL)
     await_that(lambda: not anyone_left([template]))
 
@@ -46,11 +56,13 @@ def _restarts(running) -> int:
         return -1
 
 
-def test_template_killed_while_idle(start_server) -> None:
+@pytest.mark.parametrize("which", [PLAIN, WITH_LIBRARIES])
+def test_template_killed_while_idle(start_server, which) -> None:
     running = start_server()
-    _kill_template(running)
+    _kill_template(running, which)
     await_that(lambda: _restarts(running) == 1)
     assert running.client.execute("print(1)").stdout == "1\n"
+    assert running.client.execute("import numpy; print(2)").stdout == "2\n"
     assert "starting another" in running.log
 
 
@@ -87,7 +99,7 @@ def test_template_killed_again_and_again(start_server) -> None:
 
 def test_child_killed_from_outside(start_server) -> None:
     running = start_server(max_runs=1)
-    child = max(descendants(_template(running.process.pid)))
+    child = max(_children(running.process.pid))
     timer = threading.Timer(0.3, os.kill, [child, signal.SIGKILL])
     timer.start()
     with pytest.raises(ServiceError) as caught:
@@ -100,7 +112,7 @@ def test_child_killed_from_outside(start_server) -> None:
 
 def test_waiting_child_killed(start_server) -> None:
     running = start_server(max_runs=1)
-    waiting = max(descendants(_template(running.process.pid)))
+    waiting = max(_children(running.process.pid))
     os.kill(waiting, signal.SIGKILL)
     await_that(lambda: not anyone_left([waiting]))
     assert running.client.execute("print(1)").stdout == "1\n"

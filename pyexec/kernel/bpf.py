@@ -30,6 +30,7 @@ AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 # A jump's distance is one byte, so a run of numbers that share one target stays below it.
 _LONGEST_RUN = 250
 _LONGEST_PROGRAM = 4096  # BPF_MAXINSNS
+INSTRUCTION_BYTES = 8
 
 
 class Instruction(NamedTuple):

@@ -151,6 +151,12 @@ def uncovered(host: Host) -> List[Danger]:
     return [danger for danger, layers in covered(host) if not layers]
 
 
+def prepare(plan: Plan) -> None:
+    """Do ahead of the forks what is the same for every child of this kind. In the template."""
+    if plan.host.seccomp:
+        seccomp.prepare(plan)
+
+
 def apply(steps: Sequence[Step], plan: Plan) -> None:
     """Put on those of the steps that the host has, in order.
 

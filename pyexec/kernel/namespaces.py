@@ -153,6 +153,11 @@ def enter_template(host: Host, proc_fd: int) -> None:
         socket.sethostname("pyexec")
 
 
+def own_mounts() -> None:
+    """Give this process a copy of the mounts that it shares with its parent. Raises OSError."""
+    _unshare(CLONE_NEWNS)
+
+
 class PidGate:
     """Puts the next forked process into a pid namespace of its own, at the price of two calls instead of a fork.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from pyexec.job import Plan
@@ -180,17 +181,28 @@ def probe() -> bool:
     return True
 
 
-def load(instructions: List[bpf.Instruction]) -> None:
-    """Put a filter on this thread, for good. Needs no_new_privs.
+def load(code: bytes) -> None:
+    """Put a filter, as made by `bpf.encode`, on this thread, for good. Needs no_new_privs.
 
     Raises:
         OSError: the kernel refused it.
     """
-    code = bpf.encode(instructions)
     buffer = ctypes.create_string_buffer(code, len(code))
-    libc.syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, _Program(len(instructions), ctypes.addressof(buffer)))
+    libc.syscall(
+        "seccomp", SECCOMP_SET_MODE_FILTER, 0, _Program(len(code) // bpf.INSTRUCTION_BYTES, ctypes.addressof(buffer))
+    )
+
+
+@functools.lru_cache(maxsize=None)
+def _encoded(admin: bool, contained: Contained) -> bytes:
+    return bpf.encode(program(admin, contained))
+
+
+def prepare(plan: Plan) -> bytes:
+    """Return the plan's filter; called in the template, so that no child has to put it together."""
+    return _encoded(plan.admin, Contained(plan.signals_contained, plan.metadata_contained))
 
 
 def apply(plan: Plan) -> None:
     """Put the plan's filter on this process; see `load`."""
-    load(program(plan.admin, Contained(plan.signals_contained, plan.metadata_contained)))
+    load(prepare(plan))

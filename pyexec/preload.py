@@ -1,0 +1,95 @@
+"""What a template loads ahead of its forks, and which paths hold it: no run pays for an import that others share.
+
+Runs in the templates, before they leave the host's file tree.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import sysconfig
+from typing import Dict, List, Sequence, Tuple
+
+from pyexec import warmup
+from pyexec.job import LIBRARIES
+
+# What scripts use of the libraries beyond the packages themselves.
+_PARTS = (
+    "numpy.random numpy.linalg numpy.fft PIL.Image PIL.ImageDraw PIL.ImageFont PIL.ImageFilter PIL.ImageOps"
+    " PIL.ImageEnhance PIL.PngImagePlugin PIL.JpegImagePlugin reportlab.pdfgen.canvas reportlab.lib.pagesizes"
+    " reportlab.lib.styles reportlab.platypus"
+).split()
+
+_BEHIND = ["_strptime"]  # datetime loads it at first use
+
+_SYSTEM_READ = (
+    "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share/zoneinfo /usr/share/fonts /usr/local/share/fonts"
+    " /etc/ld.so.cache /etc/localtime /dev/zero /dev/urandom /dev/random"
+).split()
+_SYSTEM_EXECUTE = "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib".split()
+
+
+def installed_code() -> List[str]:
+    """Return the directories of the interpreter's library and of installed packages."""
+    paths = sysconfig.get_paths()
+    found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    found += [path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages", "lib-dynload")]
+    return sorted({path for path in found if path and os.path.isdir(path)})
+
+
+def read_paths() -> Tuple[str, ...]:
+    """Return what every run may read: installed code, shared libraries, fonts and time zones; no `/etc`, no home."""
+    libraries = [sysconfig.get_config_var("LIBDIR") or ""]
+    return tuple(
+        sorted({path for path in installed_code() + libraries + _SYSTEM_READ if path and os.path.exists(path)})
+    )
+
+
+def execute_paths() -> Tuple[str, ...]:
+    """Return what an admin run may execute beside: the system's programs and this interpreter."""
+    interpreters = [sys.executable, os.path.realpath(sys.executable), os.path.join(sys.prefix, "pyvenv.cfg")]
+    paths = _SYSTEM_EXECUTE + interpreters + installed_code()
+    return tuple(sorted({path for path in paths if path and os.path.exists(path)}))
+
+
+def standard_library(modules: Sequence[str]) -> None:
+    """Load those of the modules that scripts may import that are no library, and what lies behind them."""
+    # A Python may lack one of these; a script that asks for it is told by its own import statement.
+    _import([name for name in modules if name not in LIBRARIES] + _BEHIND)
+
+
+def libraries() -> Tuple[Dict[str, str], List[str]]:
+    """Load the libraries; return the versions of those that are there, and which are missing."""
+    versions, missing = {}, []
+    for name in LIBRARIES:
+        try:
+            versions[name] = str(getattr(importlib.import_module(name), "__version__", "?"))
+        except ImportError:
+            missing.append(name)
+    # A release may lack one of these.
+    _import([name for name in _PARTS if name.partition(".")[0] in versions])
+    if "PIL" in versions:
+        importlib.import_module("PIL.Image").init()
+    return versions, missing
+
+
+def _import(names: Sequence[str]) -> None:
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+
+
+def rehearse(modules: Sequence[str]) -> List[str]:
+    """Run the warm-up for what is loaded; return the snippets that a child is to run again."""
+    again = []
+    for name, source in warmup.snippets(modules):
+        try:
+            warmup.run(source, "/", lambda _: None)
+        except Exception as error:  # noqa: BLE001
+            # Of a release that does it differently: a script may fare likewise, which is for it to see.
+            print("pyexec: the warm-up with %s failed: %r" % (name, error), file=sys.stderr, flush=True)
+        else:
+            again += [source] if name in warmup.FOR_CHILDREN else []
+    return again

@@ -1,0 +1,49 @@
+"""Where the time of a request goes: stages, one after the other, which add up to the whole. Pure but for the clock."""
+
+from __future__ import annotations
+
+import time
+from typing import Iterable, List, Sequence, Tuple
+
+Stage = Tuple[str, float]  # its name, a token of HTTP, and its seconds
+
+
+class Stopwatch:
+    """Notes stages as they end; each begins where the one before it ended."""
+
+    def __init__(self, started_s: float) -> None:
+        """Start at a moment of the monotonic clock."""
+        self._last = started_s
+        self.stages: List[Stage] = []
+
+    def mark(self, name: str) -> None:
+        """Note that the stage of this name ends now."""
+        self.mark_at(name, time.monotonic())
+
+    def mark_at(self, name: str, moment_s: float) -> None:
+        """Note that a stage ended at a moment of the past; one before the last mark counts as that."""
+        moment_s = max(self._last, moment_s)
+        self.stages.append((name, moment_s - self._last))
+        self._last = moment_s
+
+    def add(self, name: str, seconds: float) -> None:
+        """Note a stage that another stopwatch has measured."""
+        self.mark_at(name, self._last + seconds)
+
+    def mark_reported(self, names: Sequence[str], moments_s: object) -> None:
+        """Note stages that a run reports, one name more than moments; a report that is none counts as the last stage.
+
+        Nothing but this account rests on it: the script can forge it.
+        """
+        now = time.monotonic()
+        numbers = moments_s if isinstance(moments_s, list) and len(moments_s) == len(names) - 1 else []
+        for name, moment in zip(names, numbers):
+            self.mark_at(name, min(now, moment) if type(moment) is float and moment == moment else self._last)
+        self.mark_at(names[-1], now)
+
+
+def server_timing(stages: Iterable[Stage]) -> str:
+    """Return the value of a Server-Timing field (W3C Server Timing), in milliseconds."""
+    stages = list(stages)
+    whole = ("total", sum(seconds for _, seconds in stages))
+    return ", ".join("%s;dur=%.3f" % (name, seconds * 1000) for name, seconds in stages + [whole])
