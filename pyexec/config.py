@@ -127,6 +127,7 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("idle_timeout_s", "15", _seconds, "seconds a kept connection may be idle"),
     Setting("write_timeout_s", "60", _seconds, "seconds for an answer to be taken"),
     Setting("cors_origin", "*", _header_value, "value of Access-Control-Allow-Origin"),
+    Setting("server_timing", "0", _number(int, 0, 1), "1 says in each answer, as Server-Timing, where its time went"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
     Setting(
         "uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, if root; each server on a host needs its own"
@@ -163,6 +164,7 @@ class Config:
     idle_timeout_s: float
     write_timeout_s: float
     cors_origin: str
+    server_timing: int
     modules: Tuple[str, ...]
     uid_base: int
     work_dir: str

@@ -106,9 +106,7 @@ def _document(body: bytes) -> Dict[str, Any]:
     if len(text) > _LONGEST_FRAME:
         _check_frame(text)
     try:
-        document = json.loads(
-            text, object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_constant
-        )
+        document = _DECODER.decode(text)
     except RecursionError:
         _fail(None, "The body is not valid JSON for us: it is nested too deeply.")
     except ValueError as error:
@@ -146,6 +144,9 @@ def _check_frame(text: str) -> None:
 
 def _constant(name: str) -> NoReturn:
     _fail(None, "The body is not valid JSON: %s is no JSON value." % name)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_constant)
 
 
 def _string(value: Any, field: str, nul: str = "a NUL character") -> str:

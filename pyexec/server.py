@@ -10,6 +10,7 @@ import collections
 import contextlib
 import errno
 import json
+import queue
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ import threading
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from pyexec import __version__
 from pyexec.config import Config
@@ -31,10 +32,12 @@ from pyexec.errors import (
 from pyexec.http1 import Head, parse_head, render_head
 from pyexec.sandbox import Sandbox
 from pyexec.service import Answer, Service
+from pyexec.timing import Stopwatch, server_timing
 
 _BACKLOG = 128
 _DRAIN_GRACE_S = 5.0
 _FULL_PAUSE_S = 0.05
+_MOST_IDLE_THREADS = 16
 _CLOSED_BY_CLIENT = 499
 
 
@@ -73,7 +76,10 @@ class ByteBudget:
 
 
 class Server(ThreadingHTTPServer):
-    """The listening socket and its connections: a thread each, a bounded number."""
+    """The listening socket and its connections: a thread each, a bounded number; a thread that has none waits for one.
+
+    Starting a thread takes as long as the rest of a small request's way through this module.
+    """
 
     daemon_threads = True
     block_on_close = False
@@ -87,6 +93,9 @@ class Server(ThreadingHTTPServer):
         self.draining = False
         self._connections_changed = threading.Condition()
         self._open: collections.OrderedDict[socket.socket, bool] = collections.OrderedDict()  # socket → idle
+        self._accepted: Dict[socket.socket, float] = {}  # when, until its first request came
+        self._idle_threads = 0
+        self._handed: queue.SimpleQueue[Tuple[Any, Any]] = queue.SimpleQueue()  # to as many idle threads
         if ":" in config.host:
             self.address_family = socket.AF_INET6
         super().__init__((config.host, config.port), Handler)
@@ -120,10 +129,30 @@ class Server(ThreadingHTTPServer):
                     full = False
             if not full:
                 self._open[request] = True
+                self._accepted[request] = time.monotonic()
         if full:
             self._refuse(request)
         else:
-            super().process_request(request, client_address)
+            self._hand_to_thread(request, client_address)
+
+    def _hand_to_thread(self, request: socket.socket, client_address: Any) -> None:
+        with self._connections_changed:
+            waits = self._idle_threads > 0
+            self._idle_threads -= waits
+        if waits:
+            self._handed.put((request, client_address))
+        else:
+            threading.Thread(target=self._serve, args=(request, client_address), daemon=True).start()
+
+    def _serve(self, request: socket.socket, client_address: Any) -> None:
+        """Be a thread: serve a connection, then wait for another, unless enough others wait."""
+        while True:
+            self.process_request_thread(request, client_address)
+            with self._connections_changed:
+                if self._idle_threads >= _MOST_IDLE_THREADS:
+                    return
+                self._idle_threads += 1
+            request, client_address = self._handed.get()
 
     def _refuse(self, request: socket.socket) -> None:
         answer = self.service.error(ServerBusy("Too many connections; try again in a moment."))
@@ -142,10 +171,15 @@ class Server(ThreadingHTTPServer):
             self._connections_changed.notify_all()
             return True
 
+    def accepted_s(self, request: socket.socket) -> Optional[float]:
+        """Return when a connection was accepted, for its first request; None for the others."""
+        return self._accepted.pop(request, None)
+
     def shutdown_request(self, request: Any) -> None:
         """Close a connection and forget it."""
         with self._connections_changed:
             self._open.pop(request, None)
+            self._accepted.pop(request, None)
             self._connections_changed.notify_all()
         super().shutdown_request(request)
 
@@ -209,6 +243,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.draining or not self._connection.await_request(config.idle_timeout_s):
             return False
         started = time.monotonic()
+        accepted_s = self.server.accepted_s(self.request)
+        watch = Stopwatch(started if accepted_s is None else accepted_s)
+        if accepted_s is not None:
+            watch.mark_at("accept", started)  # the client's first byte may be what was waited for
         head: Optional[Head] = None
         unread = True
         received = 0
@@ -222,6 +260,7 @@ class Handler(BaseHTTPRequestHandler):
                 respond = self.server.service.route(head)
                 body = self._body(head, after)
                 unread, received = False, len(body)
+                watch.mark("read")
                 answer = respond(head, body, self.peer, after)
             except PyexecError as error:
                 answer = self.server.service.refuse(error, head, self.peer)
@@ -230,6 +269,8 @@ class Handler(BaseHTTPRequestHandler):
             except Exception as fault:  # noqa: BLE001
                 answer = self.server.service.error(self.server.service.fault(fault))
             close = self._must_close(head, unread)
+            if config.server_timing:
+                answer.fields.append(("Server-Timing", server_timing(watch.stages + answer.stages)))
             self._write(answer, head, close, started, received, after)
         if close and unread:
             self._connection.linger()

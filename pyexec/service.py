@@ -32,6 +32,7 @@ from pyexec.job import Job
 from pyexec.limits import Caller, Limits, Now, Quota
 from pyexec.sandbox import Sandbox
 from pyexec.static import PAGES
+from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
 _PUBLIC_LIMITS = (
@@ -60,6 +61,7 @@ class Answer:
     kind: str = "ok"
     caller: str = "-"
     fault: str = ""
+    stages: List[Stage] = field(default_factory=list)  # where the time went
 
     @property
     def length(self) -> int:
@@ -194,6 +196,7 @@ class Service:
         self.metrics.count_request(path, answer.kind, status, received, answer.length)
 
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
+        watch = Stopwatch(time.monotonic())
         now = Now.read()
         caller = self.caller(head, peer)
         quota: Optional[Quota] = None
@@ -203,12 +206,16 @@ class Service:
             request = contract.parse(body, self.config)
             caller = self._authenticated(caller, head, request.api_key, now)
             job = Job(**dict(vars(request.job), admin=caller.admin))
+            watch.mark("parse")
             ticket = self.limits.admit(caller, now)
+            watch.mark("admit")
             # The slot is free as soon as the run is over, the answer not yet out: who has an answer may ask again.
             # What is left to clean up is the sandbox's business, which lets the next run wait for it if need be.
             with ticket:
                 quota, active = ticket.quota, ticket.active
                 outcome = after.enter_context(self._sandbox.execution(job))
+            for name, seconds in outcome.stages:
+                watch.add(name, seconds)
             self.metrics.count_run(outcome.duration_s)
             context = _Context(answers.user_info(caller, quota), self.limits.load(active))
             error = answers.error_of(outcome, self.config)
@@ -224,6 +231,8 @@ class Service:
             if ticket is not None:
                 quota = ticket.refund()
             answer = self._refused(self.fault(fault), caller, now, active)
+        watch.mark("render")
+        answer.stages = watch.stages
         answer.caller = "admin" if caller.admin else caller.address
         if not caller.admin:
             answer.fields += answers.rate_limit_headers(quota or self.limits.quota(caller, now))

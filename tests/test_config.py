@@ -48,6 +48,7 @@ SAMPLES: Dict[str, Any] = {
     "idle_timeout_s": ("1.5", 1.5),
     "write_timeout_s": ("2e1", 20.0),
     "cors_origin": ("https://example.org", "https://example.org"),
+    "server_timing": ("1", 1),
     "modules": ("json, math", ("json", "math")),
     "uid_base": ("100000", 100000),
     "work_dir": ("/var/tmp", "/var/tmp"),
