@@ -103,15 +103,15 @@ class Connection:
             RequestTimeout. Disconnected: the client closed before the end. Whatever `take` raises.
         """
         deadline = time.monotonic() + timeout_s
-        pieces: List[bytes] = []
+        pieces: List[bytearray] = []
         while length:
             size = min(length, _PIECE)
             take(size)
             pieces.append(self._read_piece(size, deadline, timeout_s))
             length -= size
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
-    def _read_piece(self, size: int, deadline: float, timeout_s: float) -> bytes:
+    def _read_piece(self, size: int, deadline: float, timeout_s: float) -> bytearray:
         piece = bytearray(size)
         have = min(size, len(self._buffer))
         piece[:have] = self._buffer[:have]
@@ -131,8 +131,7 @@ class Connection:
             if not count:
                 raise Disconnected("the client closed in the middle of its body")
             have += count
-        view.release()
-        return bytes(piece)
+        return piece
 
     def write_at_once(self, parts: Sequence[bytes]) -> List[memoryview]:
         """Send what the kernel takes in one write without waiting; return the rest. Raises Disconnected."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import binascii
 import json
 import re
+import secrets
 from dataclasses import dataclass
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 
 from pyexec.config import Config
 from pyexec.errors import (
@@ -20,6 +21,8 @@ from pyexec.job import SCRIPT_NAME, Attachment, Job
 FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")
 _ATTACHMENT_FIELDS = ("filename", "content_base_64")
 _LONGEST_FRAME = 65536
+_CONTENT = re.compile(r'"content_base_64"\s*:\s*\Z')
+_BEFORE_CONTENT = 100
 _REST_OF_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _LONGEST_NAME = 255  # NAME_MAX of Linux file systems
 _LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
@@ -54,12 +57,12 @@ def _fail(field: Optional[str], message: str) -> NoReturn:
     raise ValidationError(message, field)
 
 
-def _object(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+def _object(pairs: List[Tuple[str, Any]], contents: Mapping[str, str]) -> Dict[str, Any]:
     found: Dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
             _fail(_shown(key), "The field '%s' is there twice." % _shown(key))
-        found[key] = value
+        found[key] = contents.get(value, value) if isinstance(value, str) else value
     return found
 
 
@@ -103,10 +106,11 @@ def _document(body: bytes) -> Dict[str, Any]:
     except UnicodeDecodeError as error:
         # With lone surrogates in place of what is no UTF-8, the check of each field finds it and can name the field.
         invalid, text = "The body is not valid UTF-8: byte %d." % error.start, body.decode("utf-8", "surrogateescape")
+    contents: Dict[str, str] = {}
     if len(text) > _LONGEST_FRAME:
-        _check_frame(text)
+        text, contents = _without_contents(text, _check_frame(text))
     try:
-        document = _DECODER.decode(text)
+        document = (_decoder(contents) if contents else _PLAIN_DECODER).decode(text)
     except RecursionError:
         _fail(None, "The body is not valid JSON for us: it is nested too deeply.")
     except ValueError as error:
@@ -118,13 +122,14 @@ def _document(body: bytes) -> Dict[str, Any]:
     return document
 
 
-def _check_frame(text: str) -> None:
-    """Refuse a body with much between its strings, before it is parsed.
+def _check_frame(text: str) -> List[Tuple[int, int]]:
+    """Refuse a body with much between its strings, before it is parsed; return where its long plain strings lie.
 
     A request is a few long strings in a small frame. Millions of brackets would become objects of sixty times their
     size, made while no other thread can run.
     """
     frame = place = 0
+    long: List[Tuple[int, int]] = []
     while frame <= _LONGEST_FRAME:
         start = text.find('"', place)
         if start < 0:
@@ -135,27 +140,58 @@ def _check_frame(text: str) -> None:
         if end >= 0 and text.find("\\", start + 1, end) >= 0:
             rest = _REST_OF_STRING.match(text, start + 1)
             end = rest.end() - 1 if rest else -1
+        elif end - start > _LONGEST_FRAME:
+            long.append((start + 1, end))
         if end < 0:
-            return  # a string without an end: the parser says where
+            return []  # a string without an end: the parser says where
         place = end + 1
     if frame > _LONGEST_FRAME:
         _fail(None, "The body has more than %d characters outside of its strings." % _LONGEST_FRAME)
+    return long
+
+
+def _without_contents(text: str, long: List[Tuple[int, int]]) -> Tuple[str, Dict[str, str]]:
+    """Return the text with long contents of attachments replaced by marks, and mark → content.
+
+    The parser looks at each character of a string, which for a large file takes as long as decoding it. Nothing is
+    lost: what JSON would refuse in such a string is no Base64 either.
+    """
+    contents: Dict[str, str] = {}
+    parts: List[str] = []
+    place = 0
+    for start, end in long:
+        if _CONTENT.search(text, max(0, start - 1 - _BEFORE_CONTENT), start - 1):
+            mark = secrets.token_hex(16)  # which no caller can guess and send
+            contents[mark] = text[start:end]
+            parts += [text[place:start], mark]
+            place = end
+    return "".join(parts + [text[place:]]), contents
 
 
 def _constant(name: str) -> NoReturn:
     _fail(None, "The body is not valid JSON: %s is no JSON value." % name)
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_Number, parse_float=_Number, parse_constant=_constant)
+def _decoder(contents: Mapping[str, str]) -> json.JSONDecoder:
+    def of_pairs(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+        return _object(pairs, contents)
+
+    return json.JSONDecoder(
+        object_pairs_hook=of_pairs, parse_int=_Number, parse_float=_Number, parse_constant=_constant
+    )
+
+
+_PLAIN_DECODER = _decoder({})
 
 
 def _string(value: Any, field: str, nul: str = "a NUL character") -> str:
     if not isinstance(value, str):
         _fail(field, "'%s' must be a string, not %s." % (field, _TYPE_NAMES[type(value)]))
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:
-        _fail(field, "'%s' has invalid UTF-8 or a lone surrogate at character %d." % (field, error.start))
+    if not value.isascii():  # which is known without a look at a large string
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError as error:
+            _fail(field, "'%s' has invalid UTF-8 or a lone surrogate at character %d." % (field, error.start))
     if "\0" in value:
         _fail(field, "'%s' has %s at character %d." % (field, nul, value.index("\0")))
     return value

@@ -30,6 +30,7 @@ from pyexec.errors import (
     ServerBusy,
 )
 from pyexec.http1 import Head, parse_head, render_head
+from pyexec.kernel import libc
 from pyexec.sandbox import Sandbox
 from pyexec.service import Answer, Service
 from pyexec.timing import Stopwatch, server_timing
@@ -355,6 +356,7 @@ def serve(config: Config) -> int:
     Raises:
         SandboxError: this host can't confine scripts. OSError: the address can't be had.
     """
+    libc.keep_freed_memory()
     ending = {signal.SIGTERM, signal.SIGINT}
     # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
     # since the kernel may hand the signal to any other.

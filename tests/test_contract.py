@@ -483,6 +483,48 @@ def test_base64_is_what_its_grammar_says() -> None:
                 assert encoded(content) == text
 
 
+LARGE = encoded(bytes(range(256)) * 400)  # long enough to be kept from the parser of JSON
+
+
+@pytest.mark.parametrize("spacing", ["%s:%s", "%s :\n\t %s", "%s:" + 200 * " " + "%s"])
+@pytest.mark.parametrize("key", ['"content_base_64"', '"content\\u005fbase_64"'])
+def test_a_large_content_arrives_however_it_is_spelled(key: str, spacing: str) -> None:
+    first = spacing % (key, '"%s"' % LARGE)
+    second = spacing % (key, '"%s"' % LARGE[::-1].lstrip("=").rjust(len(LARGE), "A")[:-4].replace("+", "\\u002b"))
+    body = '{"attachments": [{"filename": "a", %s}, {%s, "filename": "b"}], "code": "é"}' % (first, second)
+    files = parse(body.encode()).job.attachments
+    assert [file.filename for file in files] == ["a", "b"]
+    assert [file.content for file in files] == [
+        base64.b64decode(entry["content_base_64"]) for entry in json.loads(body)["attachments"]
+    ]
+
+
+@pytest.mark.parametrize("flaw", ["\n", "\0", "\x1f", "é", " ", "=", "-", "\ud800"])
+def test_a_flaw_in_a_large_content_is_found(flaw: str) -> None:
+    content = LARGE[:70000] + flaw + LARGE[70000 + 1 :]
+    body = '{"code": "1", "attachments": [{"filename": "a", "content_base_64": "%s"}]}' % content
+    error = refusal(body.encode("utf-8", "surrogatepass"))
+    assert error.field in (None, "attachments[0].content_base_64")
+
+
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        ('{"code": "1", "content_base_64": "%s"}', "content_base_64"),
+        ('{"code": {"content_base_64": "%s"}}', "code"),
+        ('{"code": "1", "stdin_data": ["content_base_64", "%s"]}', "stdin_data"),
+        ('{"code": "1", "attachments": [{"content_base_64": "%s", "content_base_64": ""}]}', "content_base_64"),
+        ('{"code": "1", "attachments": [{"content_base_64": "%s"}]}', "attachments[0].filename"),
+        ('{"code": "\\"content_base_64\\":", "attachments": "%s"}', "attachments"),
+        ('{"code": "1", "attachments": [{"content_base_64": "%s"', None),
+        ('{"code": "1", "attachments": [{"content_base_64": "%s', None),
+    ],
+)
+def test_a_large_content_in_another_place_is_refused_as_a_small_one(body: str, field: Optional[str]) -> None:
+    assert refusal((body % LARGE).encode()).field == field
+    assert refusal((body % "QQ==").encode()).field == field
+
+
 def test_an_attachment_is_bounded_after_decoding() -> None:
     longest = 8 * MIB
     for size in (longest - 1, longest):
