@@ -1,0 +1,132 @@
+"""The load: callers on raw sockets, cheap enough not to be what is measured. Answers are checked outside the time."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+import time
+from typing import List, Optional, Tuple
+
+from benchmarks.jobs import Job
+from benchmarks.targets import Target
+
+_CHUNK = 1 << 18
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_LONGEST_S = 60.0
+
+
+class WrongAnswer(Exception):
+    """A server gave something else than what the job asks for: then there is nothing to compare."""
+
+
+class Caller:
+    """Asks one server for one job again and again, each time on a new connection, or on one that is kept."""
+
+    def __init__(self, target: Target, job: Job, kept: bool = False) -> None:
+        """Prepare the bytes to send."""
+        self._target, self._job, self._kept = target, job, kept
+        body = job.body()
+        head = "POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        head += "" if kept else "Connection: close\r\n"
+        self._request = (head % len(body) + "\r\n").encode() + body
+        self._socket: Optional[socket.socket] = None
+        self._buffer = bytearray(_CHUNK)
+
+    def ask(self) -> float:
+        """Ask once and return the seconds from before connecting to the answer's last byte. Raises WrongAnswer."""
+        start = time.perf_counter()
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._target.port), _LONGEST_S)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A server that refuses may close before it has everything; its words are still to be read.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._socket.sendall(self._request)
+        begin, end = self._receive(self._socket)
+        taken = time.perf_counter() - start
+        if not self._kept:
+            self.close()
+        self._check(begin, end)
+        return taken
+
+    def _receive(self, sock: socket.socket) -> Tuple[int, int]:
+        """Return where the body begins and ends in the buffer."""
+        have, begin, end = 0, 0, 0
+        while not end or have < end:
+            if have == len(self._buffer):
+                self._buffer.extend(bytes(len(self._buffer)))
+            with memoryview(self._buffer) as view:
+                count = sock.recv_into(view[have:])
+            if not count:
+                raise WrongAnswer("%s closed after %d bytes" % (self._target.label, have))
+            have += count
+            if not end:
+                begin = self._buffer.find(b"\r\n\r\n", 0, have) + 4
+                found = _LENGTH.search(self._buffer, 0, begin) if begin > 4 else None
+                if found:
+                    end = begin + int(found.group(1))
+        return begin, end
+
+    def _check(self, begin: int, end: int) -> None:
+        status, body = bytes(self._buffer[:12]), bytes(self._buffer[begin:end])
+        try:
+            assert status == b"HTTP/1.1 200", "%r %r" % (status, body[:2000])
+            self._job.check(body)
+        except (AssertionError, ValueError, KeyError) as error:
+            raise WrongAnswer("%s, %s: %s" % (self._target.label, self._job.title, error)) from error
+
+    def close(self) -> None:
+        """Close the connection, if one is open."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def light(target: Target, job: Job, count: int, pause_s: float, most_s: float, kept: bool = False) -> List[float]:
+    """Ask one at a time with a pause before each.
+
+    Args:
+        count: how often. most_s: a slow server is asked less often, but at least three times.
+    """
+    caller, taken = Caller(target, job, kept), []
+    try:
+        if kept:
+            caller.ask()
+        deadline = time.monotonic() + most_s
+        while len(taken) < count and (len(taken) < 3 or time.monotonic() < deadline):
+            time.sleep(pause_s)
+            taken.append(caller.ask())
+    finally:
+        caller.close()
+    return taken
+
+
+def closed_loop(target: Target, job: Job, callers: int, seconds: float) -> float:
+    """Have some callers ask without a pause for this long, and return the answers a second."""
+    rates: List[float] = []
+    errors: List[BaseException] = []
+    together = threading.Barrier(callers)
+
+    def one() -> None:
+        caller, count = Caller(target, job), 0
+        try:
+            together.wait()
+            start = time.perf_counter()
+            # Each ends with an answer, and its rate is its own: none is cut off by the end of the slice.
+            while time.perf_counter() - start < seconds:
+                caller.ask()
+                count += 1
+            rates.append(count / (time.perf_counter() - start))
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+            together.abort()
+
+    threads = [threading.Thread(target=one) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return sum(rates)

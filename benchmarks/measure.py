@@ -1,0 +1,106 @@
+"""Interleaved rounds: in each round every server is asked for every job, so that a busy minute hits all of them."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from typing import Dict, List, Sequence, Tuple
+
+from benchmarks import load
+from benchmarks.jobs import Job
+from benchmarks.targets import Target
+
+CALLERS = (1, 2, 5)
+KEPT_JOBS = ("print", "numpy")
+# The slow ones get fewer requests, not longer rounds.
+_SLICE_S = 0.8
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the value below which this share of them lies."""
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+@dataclass
+class Figures:
+    """What was measured of one job on one server: a list for each round."""
+
+    light: List[List[float]] = field(default_factory=list)
+    kept: List[List[float]] = field(default_factory=list)
+    rates: Dict[int, List[float]] = field(default_factory=dict)
+
+    def p(self, share: float, kept: bool = False) -> float:
+        """Return a quantile of the seconds under light load, over all rounds."""
+        return quantile([taken for some in (self.kept if kept else self.light) for taken in some], share)
+
+    def rate(self, callers: int) -> float:
+        """Return the answers a second, the median of the rounds."""
+        return quantile(self.rates[callers], 0.5)
+
+
+Results = Dict[Tuple[str, str], Figures]
+
+
+def ratio(results: Results, job: str, mine: str, other: str, kept: bool = False) -> float:
+    """Return my p50 under light load as a share of another's."""
+    return results[job, mine].p(0.5, kept) / results[job, other].p(0.5, kept)
+
+
+def ratio_range(results: Results, job: str, mine: str, other: str) -> Tuple[float, float]:
+    """Return the quartiles of that ratio, round by round: how far it can be trusted."""
+    pairs = zip(results[job, mine].light, results[job, other].light)
+    each = [quantile(a, 0.5) / quantile(b, 0.5) for a, b in pairs]
+    return quantile(each, 0.25), quantile(each, 0.75)
+
+
+def rate_ratio(results: Results, job: str, callers: int, mine: str, other: str) -> float:
+    """Return my throughput as a multiple of another's."""
+    return results[job, mine].rate(callers) / results[job, other].rate(callers)
+
+
+def warm_up(targets: Sequence[Target], jobs: Sequence[Job]) -> None:
+    """Have every server answer every job, uncounted. Raises WrongAnswer."""
+    for target in targets:
+        for job in jobs:
+            load.light(target, job, 3, 0.01, 0)
+
+
+def light_rounds(
+    results: Results, targets: Sequence[Target], jobs: Sequence[Job], rounds: int, each: int, pause_s: float
+) -> None:
+    """Measure under light load: one request at a time with short pauses."""
+    for number in range(rounds):
+        _say("light load, round %d of %d" % (number + 1, rounds))
+        for job in jobs:
+            for target in _turned(targets, number):
+                figures = results.setdefault((job.name, target.name), Figures())
+                figures.light.append(load.light(target, job, each, pause_s, _SLICE_S))
+                if job.name in KEPT_JOBS:
+                    figures.kept.append(load.light(target, job, each, pause_s, _SLICE_S, kept=True))
+
+
+def throughput_rounds(
+    results: Results, targets: Sequence[Target], jobs: Sequence[Job], rounds: int, seconds: float
+) -> None:
+    """Measure closed loops of some callers."""
+    for number in range(rounds):
+        for callers in CALLERS:
+            _say("%d caller%s, round %d of %d" % (callers, "s" if callers > 1 else "", number + 1, rounds))
+            for job in jobs:
+                for target in _turned(targets, number):
+                    figures = results.setdefault((job.name, target.name), Figures())
+                    figures.rates.setdefault(callers, []).append(load.closed_loop(target, job, callers, seconds))
+
+
+def _turned(targets: Sequence[Target], number: int) -> List[Target]:
+    """Return them in another order each round, since each one's neighbour leaves it something behind."""
+    at = number % len(targets)
+    return list(targets[at:]) + list(targets[:at])
+
+
+def _say(words: str) -> None:
+    print("… " + words, file=sys.stderr, flush=True)

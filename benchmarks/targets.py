@@ -1,0 +1,101 @@
+"""Starts the servers that are measured, each a process of its own on a free port of the loopback."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO, Dict, List, Optional
+
+from benchmarks import rivals
+
+_START_S = 60.0
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# These two change what numpy costs, and only together: what is measured has neither.
+_UNWANTED = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+LABELS = {
+    "pyexec": "pyexec",
+    "floor": "in-process floor",
+    "fresh": "fresh interpreter",
+    "bubblewrap": "bubblewrap",
+}
+
+
+def environment(root: str = ROOT) -> Dict[str, str]:
+    """Return the environment that every server gets: one BLAS thread as pyexec's runs have it, nothing of ours."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYEXEC_", "PYTHON", "PORT")) and name not in _UNWANTED
+    }
+    kept.update({name: "1" for name in _THREADS}, PYTHONPATH=root)
+    return kept
+
+
+class Target:
+    """A server that runs."""
+
+    started = 0
+
+    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int, log: IO[str]) -> None:
+        """Made by `start_pyexec` and `start_rival`."""
+        self.name, self.process, self.port = name, process, port
+        self._log = log
+
+    @property
+    def label(self) -> str:
+        """What it is called in tables."""
+        return LABELS.get(self.name, self.name)
+
+    def stop(self) -> None:
+        """End it and wait for that."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self._log.close()
+
+
+def start_pyexec(name: str = "pyexec", root: str = ROOT) -> Target:
+    """Start the pyexec of a checkout and return when it serves. Raises RuntimeError if it doesn't."""
+    Target.started += 1
+    flags = ["--port", "0", "--rate-per-minute", "1000000", "--rate-per-day", "1000000"]
+    # As root each server needs uids of its own: the kernel counts processes by uid.
+    flags += ["--uid-base", str(20000000 + 1000 * (os.getpid() % 10000) + 20 * Target.started)]
+    return _start(name, ["-m", "pyexec"] + flags, r"serving on http://[^ ]*:(\d+)", os.path.abspath(root))
+
+
+def start_rival(kind: str) -> Target:
+    """Start one of the servers that pyexec is compared with. Raises RuntimeError if that fails."""
+    return _start(kind, ["-m", "benchmarks.rivals", kind], r"serving on (\d+)", ROOT)
+
+
+def _start(name: str, flags: List[str], announced: str, root: str) -> Target:
+    # A file, since a pipe that nobody reads would fill up and hold the server.
+    log = tempfile.NamedTemporaryFile("w+", suffix=".log", encoding="utf-8")
+    command = [sys.executable] + flags
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment(root), cwd="/")
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        found = re.search(announced, _text(log.name))
+        if found:
+            return Target(name, process, int(found.group(1)), log)
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    raise RuntimeError("%s did not start:\n%s" % (name, _text(log.name)))
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def missing() -> Dict[str, Optional[str]]:
+    """Return the rivals that this machine can't have, each with the reason."""
+    reason = rivals.bubblewrap_refusal()
+    return {"bubblewrap": reason} if reason else {}
