@@ -1,0 +1,108 @@
+"""What a request costs, counted where it does not depend on how fast the machine is: by strace, on a running server.
+
+A change that makes it worse must raise the budget here, and say why; one that makes it clearly better must lower it,
+so that the gain can't be lost again unseen. Counted is everything from one quiet moment to another: the children made
+meanwhile are as many as those used up. As root, on a host with every layer of `.ci/run`.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Iterator, NamedTuple, Optional
+
+import pytest
+from tracing import Trace, calls
+
+from benchmarks import jobs, load, targets
+from pyexec.client import Client
+
+REQUESTS = 40
+PAUSE_S = 0.05
+JOBS = {job.name: job for job in jobs.make()}
+# How the network cuts a large body into pieces is chance; what is done for each piece is not counted for those jobs.
+PIECEMEAL = {b"recvfrom", b"recvmsg", b"poll", b"ppoll", b"ioctl", b"sendto", b"sendmsg", b"select", b"pselect6"}
+
+
+class Budget(NamedTuple):
+    """Of one request: system calls by kind of process (futex left out), threads started, bytes copied."""
+
+    server: float
+    template: float
+    child: float
+    threads: float
+    # By read and write calls and their like, of all processes, for each byte of the larger body. Of these the script
+    # itself reads or writes 0.75, since Base64 makes four bytes of three.
+    copied: Optional[float] = None
+    forks: float = 1
+
+
+# As counted on Debian 12, Linux 6.18, CPython 3.11.
+BUDGETS = {
+    ("print", "new"): Budget(server=70, template=22, child=238, threads=1),
+    ("print", "kept"): Budget(server=51, template=22, child=238, threads=0),
+    ("numpy", "new"): Budget(server=70, template=22, child=238, threads=1),
+    ("numpy", "kept"): Budget(server=51, template=22, child=238, threads=0),
+    ("8mb-in", "new"): Budget(server=53, template=17, child=246, threads=1, copied=2.5),
+    ("8mb-in", "kept"): Budget(server=34, template=17, child=246, threads=0, copied=2.5),
+    ("8mb-out", "new"): Budget(server=56, template=17, child=242, threads=1, copied=2.5),
+    ("8mb-out", "kept"): Budget(server=37, template=17, child=242, threads=0, copied=2.5),
+}
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[targets.Target]:
+    running = targets.start_pyexec()
+    yield running
+    running.stop()
+
+
+def _within(what: str, measured: float, budget: float, chance: float, details: str = "") -> Optional[str]:
+    if measured > budget + chance:
+        return "%s: %.2f is over the budget of %g. %s" % (what, measured, budget, details)
+    if measured < budget * 0.85 - chance:
+        return "%s: %.2f is far below the budget of %g: lower it. %s" % (what, measured, budget, details)
+    return None
+
+
+@pytest.mark.parametrize("name,connection", sorted(BUDGETS))
+def test_request_stays_within_its_budget(target: targets.Target, name: str, connection: str) -> None:
+    budget, job = BUDGETS[name, connection], JOBS[name]
+    caller = load.Caller(target, job, kept=connection == "kept")
+    for _ in range(5):
+        caller.ask()
+    trace = Trace(target.process.pid)
+    for _ in range(REQUESTS):
+        time.sleep(PAUSE_S)
+        caller.ask()
+    counted = trace.stop()
+    caller.close()
+
+    def each(value: float) -> float:
+        return value / REQUESTS
+
+    def total(what: bytes) -> float:
+        return each(sum(names[what] for names in counted.values()))
+
+    left_out = PIECEMEAL if budget.copied is not None else set()
+    wrong = []
+    for kind in ("server", "template", "child"):
+        names = counted[kind]
+        few = sum(names[call] for call in left_out)
+        details = ", ".join("%s %.4g" % (call.decode(), each(count)) for call, count in names.most_common())
+        measured = each(calls(names) - few)
+        print("%s, %s: %s %.2f" % (name, connection, kind, measured))
+        wrong.append(_within("calls of the " + kind, measured, getattr(budget, kind), 2, details))
+    wrong.append(_within("forks", total(b"forks"), budget.forks, 0.1))
+    wrong.append(_within("threads started", total(b"threads"), budget.threads, 0.1))
+    if budget.copied is not None:
+        size = 8 * jobs.MIB * 4 / 3
+        wrong.append(_within("bytes copied", total(b"copied") / size, budget.copied, 0.02))
+    assert not any(wrong), "\n".join(filter(None, wrong))
+
+
+def test_every_layer_is_on_while_counted(target: targets.Target) -> None:
+    """Fewer layers would be fewer calls. Under strace one that fails ends its child: no answer came without them."""
+    layers = Client("http://127.0.0.1:%d" % target.port).health()["layers"]
+    assert {"seccomp", "landlock", "mount_namespace", "pid_namespace", "network_namespace", "ipc_namespace"} <= set(
+        layers
+    )
