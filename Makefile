@@ -1,4 +1,4 @@
-.PHONY: serve check test prove
+.PHONY: serve check test bench prove
 
-serve check test prove:
+serve check test bench prove:
 	sh setup.sh $@

@@ -2,6 +2,7 @@
 # sh setup.sh serve [FLAG...]   make .venv with what scripts use, then serve
 # sh setup.sh check             make .venv with what the tests use, then format, lint, types, all tests
 # sh setup.sh test [FLAG...]    the tests alone, with flags for pytest
+# sh setup.sh bench [FLAG...]   what a run costs, beside what it is compared with (bubblewrap only if it is installed)
 # sh setup.sh prove             what takes longer: containers, headers, other Python versions
 #
 # PYTHON names the interpreter (default: python3, for root /usr/bin/python3). Nothing is written outside this folder, but for missing Debian
@@ -54,10 +55,15 @@ test)
 check)
     packages curl curl
     environment "[test,lint]"
-    "$venv/bin/ruff" format --check -q pyexec tests
-    "$venv/bin/ruff" check -q pyexec tests
+    "$venv/bin/ruff" format --check -q pyexec tests benchmarks
+    "$venv/bin/ruff" check -q pyexec tests benchmarks
     "$venv/bin/mypy"
     exec "$venv/bin/python" -m pytest
+    ;;
+bench)
+    shift
+    environment ""
+    exec "$venv/bin/python" -m benchmarks "$@"
     ;;
 prove)
     exec sh tests/prove/run

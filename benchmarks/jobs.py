@@ -62,7 +62,7 @@ def _photo(width: int, height: int) -> bytes:
     small = Image.frombytes(
         "RGB", (width // 16, height // 16), noise(width * height // 256 * 24).to_bytes(width * height // 256 * 3, "big")
     )
-    soft = small.resize((width, height), Image.BICUBIC)
+    soft = small.resize((width, height), Image.Resampling.BICUBIC)
     grain = Image.frombytes("RGB", (width, height), noise(width * height * 24).to_bytes(width * height * 3, "big"))
     out = io.BytesIO()
     Image.blend(soft, grain, 0.03).save(out, "JPEG", quality=88)

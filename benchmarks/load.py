@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from benchmarks.jobs import Job
 from benchmarks.targets import Target
@@ -89,7 +89,8 @@ def light(target: Target, job: Job, count: int, pause_s: float, most_s: float, k
     Args:
         count: how often. most_s: a slow server is asked less often, but at least three times.
     """
-    caller, taken = Caller(target, job, kept), []
+    caller = Caller(target, job, kept)
+    taken: List[float] = []
     try:
         if kept:
             caller.ask()
@@ -104,29 +105,48 @@ def light(target: Target, job: Job, count: int, pause_s: float, most_s: float, k
 
 def closed_loop(target: Target, job: Job, callers: int, seconds: float) -> float:
     """Have some callers ask without a pause for this long, and return the answers a second."""
-    rates: List[float] = []
-    errors: List[BaseException] = []
-    together = threading.Barrier(callers)
+
+    def one(caller: Caller) -> float:
+        count, start = 0, time.perf_counter()
+        # Each ends with an answer, and its rate is its own: none is cut off by the end of the slice.
+        while time.perf_counter() - start < seconds:
+            caller.ask()
+            count += 1
+        return count / (time.perf_counter() - start)
+
+    return sum(_at_once(callers, target, job, one))
+
+
+def repeat(target: Target, job: Job, callers: int, count: int) -> None:
+    """Have some callers ask this often in all."""
+
+    def one(caller: Caller) -> float:
+        for _ in range(count // callers):
+            caller.ask()
+        return 0.0
+
+    _at_once(callers, target, job, one)
+
+
+def _at_once(count: int, target: Target, job: Job, work: Callable[[Caller], float]) -> List[float]:
+    """Let callers work at the same time. Raises what the first of them raised."""
+    results: List[float] = []
+    errors: List[Exception] = []
+    together = threading.Barrier(count)
 
     def one() -> None:
-        caller, count = Caller(target, job), 0
+        caller = Caller(target, job)
         try:
             together.wait()
-            start = time.perf_counter()
-            # Each ends with an answer, and its rate is its own: none is cut off by the end of the slice.
-            while time.perf_counter() - start < seconds:
-                caller.ask()
-                count += 1
-            rates.append(count / (time.perf_counter() - start))
+            results.append(work(caller))
         except Exception as error:  # noqa: BLE001
             errors.append(error)
-            together.abort()
 
-    threads = [threading.Thread(target=one) for _ in range(callers)]
+    threads = [threading.Thread(target=one) for _ in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if errors:
         raise errors[0]
-    return sum(rates)
+    return results

@@ -2,70 +2,137 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from typing import List, Sequence
 
-from benchmarks import measure
-from benchmarks.jobs import Job
-from benchmarks.measure import CALLERS, Results
-from benchmarks.targets import Target
+from benchmarks import goals, measure
+from benchmarks.measure import CALLERS, quantile
+from benchmarks.outcome import Outcome
+from benchmarks.targets import LABELS, version
+
+MIB = 1 << 20
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a Markdown table whose columns line up, numbers to the right."""
-    widths = [max(len(row[place]) for row in [list(head)] + [list(r) for r in rows]) for place in range(len(head))]
-    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
-    lines = [head, rule] + list(rows)
-    padded = [
-        [
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(line, widths))
-        ]
-        for line in lines
-    ]
-    return "".join("| %s |\n" % " | ".join(line) for line in padded)
+    lines = [list(head)] + [list(row) for row in rows]
+    widths = [max(3, *(len(line[place]) for line in lines)) for place in range(len(head))]
+    # A column of words is one whose first cell does not begin like a number.
+    words = [place == 0 or not any(row[place][:1].isdigit() for row in rows) for place in range(len(head))]
+    rule = ["-" * width if left else "-" * (width - 1) + ":" for width, left in zip(widths, words)]
+    text = ""
+    for line in [lines[0], rule] + lines[1:]:
+        cells = [c.ljust(width) if left else c.rjust(width) for c, width, left in zip(line, widths, words)]
+        text += "| %s |\n" % " | ".join(cells)
+    return text
 
 
-def _ms(seconds: float) -> str:
+def label(name: str) -> str:
+    """Return what a server is called in tables."""
+    return LABELS.get(name, name)
+
+
+def ms(seconds: float) -> str:
+    """Return milliseconds with as many digits as mean something."""
     return "%.*f" % (2 if seconds < 0.01 else 1 if seconds < 0.1 else 0, seconds * 1000)
 
 
-def _short(number: float) -> str:
-    return "%.3g" % number if number < 1000 else "%.0f" % number
+def short(number: float) -> str:
+    """Return a ratio or rate with three digits."""
+    return "%.0f" % number if number >= 100 else "%.*f" % (1 if number >= 10 else 2 if number >= 1 else 3, number)
 
 
-def _against(results: Results, job: str, name: str, other: str) -> str:
-    if name == other or (job, other) not in results:
-        return ""
-    low, high = measure.ratio_range(results, job, name, other)
-    return "%s (%s–%s)" % (_short(measure.ratio(results, job, name, other)), _short(low), _short(high))
+def machine() -> str:
+    """Return what it was measured on, in a line."""
+    cores = len(os.sched_getaffinity(0))
+    system = "Linux %s, %s" % (".".join(platform.release().split(".")[:2]), platform.machine())
+    return "Measured on %d cores, %s, CPython %s; %s." % (cores, system, platform.python_version(), version())
 
 
-def light(results: Results, targets: Sequence[Target], jobs: Sequence[Job]) -> str:
+def light(outcome: Outcome) -> str:
     """Return the table of light load: milliseconds, and ratios with their quartiles over the rounds."""
-    others = [name for name in ("fresh", "floor") if any(target.name == name for target in targets)]
-    if any(target.name not in ("pyexec", "floor", "fresh", "bubblewrap") for target in targets):
-        others.append("pyexec")
+    second = any(name not in LABELS for name in outcome.servers)
+    others = [name for name in ("fresh", "floor") if name in outcome.servers] + ["pyexec"] * second
     rows: List[List[str]] = []
-    for job in jobs:
-        for target in targets:
-            figures = results[job.name, target.name]
-            row = [job.title, target.label, _ms(figures.p(0.5)), _ms(figures.p(0.95))]
-            row.append(_ms(figures.p(0.5, kept=True)) if figures.kept else "")
-            rows.append(row + [_against(results, job.name, target.name, other) for other in others])
+    for job in outcome.jobs:
+        for name in outcome.servers:
+            figures = outcome.results[job.name, name]
+            row = [job.title, label(name), ms(figures.p(0.5)), ms(figures.p(0.95))]
+            row.append(ms(figures.p(0.5, kept=True)) if figures.kept else "")
+            rows.append(row + [_against(outcome, job.name, name, other) for other in others])
     head = ["job", "server", "p50 ms", "p95 ms", "p50 ms, kept connection"]
-    return table(head + ["p50 / " + other for other in others], rows)
+    return table(head + ["p50 / " + label(other) for other in others], rows)
 
 
-def throughput(results: Results, targets: Sequence[Target], jobs: Sequence[Job]) -> str:
+def _against(outcome: Outcome, job: str, name: str, other: str) -> str:
+    if name == other:
+        return "1"
+    low, high = measure.ratio_range(outcome.results, job, name, other)
+    return "%s (%s–%s)" % (short(measure.ratio(outcome.results, job, name, other)), short(low), short(high))
+
+
+def throughput(outcome: Outcome) -> str:
     """Return the table of closed loops: answers a second, and as a multiple of the fresh interpreter's."""
-    known = any(target.name == "fresh" for target in targets)
+    known = "fresh" in outcome.servers
     rows: List[List[str]] = []
-    for job in jobs:
-        for target in targets:
-            figures = results[job.name, target.name]
-            row = [job.title, target.label] + [_short(figures.rate(callers)) for callers in CALLERS]
+    for job in outcome.jobs:
+        for name in outcome.servers:
+            figures = outcome.results[job.name, name]
+            row = [job.title, label(name)] + [short(figures.rate(callers)) for callers in CALLERS]
             if known:
-                row += [_short(measure.rate_ratio(results, job.name, n, target.name, "fresh")) for n in CALLERS]
+                row += [short(measure.rate_ratio(outcome.results, job.name, n, name, "fresh")) for n in CALLERS]
             rows.append(row)
     head = ["job", "server"] + ["a second, %d caller%s" % (n, "s" if n > 1 else "") for n in CALLERS]
     return table(head + (["/ fresh, %d" % n for n in CALLERS] if known else []), rows)
+
+
+def starts(outcome: Outcome) -> str:
+    """Return the table of the times from start to first answer."""
+    base = quantile(outcome.starts["imports"], 0.5)
+    rows = [["the imports alone, one interpreter", ms(base), "1"]]
+    for name in outcome.starts:
+        if name != "imports":
+            median = quantile(outcome.starts[name], 0.5)
+            rows.append([label(name) + ", start to first answer", ms(median), short(median / base)])
+    return table(["what", "median ms", "ratio"], rows)
+
+
+def memory(outcome: Outcome) -> str:
+    """Return the table of memory."""
+    base = outcome.one_process or 1
+    rows = [["one interpreter with the same imports", "%.1f" % (base / MIB), "", "1", ""]]
+    for name, held in outcome.memory.items():
+        cells = ["%.1f" % (held.fresh / MIB), "%.1f" % (held.used / MIB)]
+        rows.append([label(name)] + cells + [short(held.fresh / base), short(held.used / base)])
+    return table(["whole process tree", "idle, MiB", "after 1,000 runs, MiB", "idle, ratio", "after, ratio"], rows)
+
+
+def layers(outcome: Outcome) -> str:
+    """Return the table of what each layer costs alone."""
+    bare, idle = outcome.layers["fork and exit"]
+    rows = []
+    for name, (whole, calls) in outcome.layers.items():
+        more = ["", ""] if name == "fork and exit" else ["%.0f" % (whole - bare), "%.0f" % (calls - idle)]
+        rows.append([name, "%.0f" % whole] + more)
+    return table(["a child with", "fork to reaped, µs", "more than without", "of it in the child's calls"], rows)
+
+
+def soak(outcome: Outcome) -> str:
+    """Return the table of what stays behind."""
+    rows = []
+    for name, (before, after) in outcome.soaks.items():
+        for what, unit in (("pss_bytes", MIB), ("descriptors", 1), ("threads", 1), ("processes", 1)):
+            a, b = getattr(before, what), getattr(after, what)
+            cells = ["%.1f" % (value / unit) if unit > 1 else "%d" % value for value in (a, b)]
+            rows.append([label(name), "memory, MiB" if unit > 1 else what] + cells + ["%.3f" % (b / a)])
+    return table(["server", "what", "after 100 runs", "after %s runs" % format(outcome.soak_runs, ","), "ratio"], rows)
+
+
+def verdicts(outcome: Outcome, name: str) -> str:
+    """Return the table of goals."""
+    rows = []
+    for goal, measured, met in goals.judge(outcome, name):
+        bound = "at %s %g" % ("most" if goal.at_most else "least", goal.bound)
+        rows.append([goal.what, bound, short(measured), "met" if met else "MISSED"])
+    return table(["goal, " + label(name), "bound", "measured", "verdict"], rows) if rows else ""

@@ -53,7 +53,7 @@ def floor(code: str, stdin: bytes, directory: Optional[str]) -> Result:
             os.chdir(home)
     for stream in streams:
         stream.flush()
-    return streams[1].buffer.getvalue(), streams[2].buffer.getvalue(), status  # type: ignore[attr-defined]
+    return streams[1].buffer.getvalue(), streams[2].buffer.getvalue(), status
 
 
 def fresh(code: str, stdin: bytes, directory: Optional[str], wrapper: Tuple[str, ...] = ()) -> Result:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO, Dict, List, Optional
+from typing import IO, Dict, List
 
 from benchmarks import rivals
 
@@ -95,7 +95,17 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def missing() -> Dict[str, Optional[str]]:
+def missing() -> Dict[str, str]:
     """Return the rivals that this machine can't have, each with the reason."""
     reason = rivals.bubblewrap_refusal()
     return {"bubblewrap": reason} if reason else {}
+
+
+def version() -> str:
+    """Return the versions of what the jobs use."""
+    code = "import importlib.metadata as m; print(*(n + ' ' + m.version(n) for n in %r), sep=', ')"
+    names = ("numpy", "pillow", "reportlab", "fpdf2")
+    done = subprocess.run(
+        [sys.executable, "-c", code % (names,)], stdout=subprocess.PIPE, env=environment(), check=True
+    )
+    return done.stdout.decode().strip()

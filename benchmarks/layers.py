@@ -1,0 +1,127 @@
+"""What each layer costs alone: a small warm interpreter forks, the child puts on the chosen layers and ends.
+
+A program of its own, `python -m benchmarks.layers ROUNDS`, which prints JSON: for each choice the microseconds from
+fork to reaped, and those in the child's own calls. Run as root, or as a user who may make user namespaces.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import mmap
+import os
+import struct
+import sys
+import time
+from typing import Dict, List, Optional, Tuple
+
+from pyexec import forkserver
+from pyexec.job import Budget, Host, Plan
+from pyexec.kernel import layers, libc, namespaces
+
+UID_BASE = 64800
+_WARM_UP = 5
+
+
+class Choice:
+    """Some layers, and how a child puts them on."""
+
+    def __init__(self, plan: Plan, own: Tuple[str, ...] = (), modules: Tuple[str, ...] = (), pid: bool = False) -> None:
+        """Choose.
+
+        Args:
+            own: the child's own namespaces. modules: of `pyexec.kernel`, whose step is taken. pid: a pid namespace.
+        """
+        kept = tuple(name for name in plan.host.namespaces if name in own)
+        self.plan = dataclasses.replace(plan, host=dataclasses.replace(plan.host, namespaces=kept))
+        self.steps = [step for step in layers.OPENING + layers.CLOSING if step.module in modules]
+        self.pid = pid
+
+
+def _choices(plan: Plan) -> Dict[str, Choice]:
+    host = plan.host
+    found = {"fork and exit": Choice(plan)}
+    if "pid" in host.namespaces:
+        found["pid_namespace"] = Choice(plan, pid=True)
+    # Without root every other namespace needs a user namespace around it, and is measured with it.
+    user = ("user",) if "user" in host.namespaces else ()
+    if user:
+        found["user_namespace"] = Choice(plan, user, ("namespaces",))
+    for name in ("mount", "network", "ipc"):
+        if name in host.namespaces:
+            found[name + "_namespace"] = Choice(plan, user + (name,), ("namespaces",))
+    found["own_uid, no_capabilities"] = Choice(plan, modules=("identity",))
+    found["rlimits"] = Choice(plan, modules=("rlimits",))
+    if host.landlock_abi:
+        found["landlock"] = Choice(plan, modules=("landlock",))
+    if host.seccomp:
+        found["seccomp"] = Choice(plan, modules=("seccomp",))
+    every = tuple(step.module for step in layers.OPENING + layers.CLOSING if step.needed(host))
+    found["all layers"] = Choice(plan, host.namespaces, every, "pid" in host.namespaces)
+    return found
+
+
+def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap) -> Tuple[float, float]:
+    start = time.perf_counter()
+    if choice.pid and gate is not None:
+        gate.enter_for_next_fork()
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            begun = time.perf_counter()
+            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp alone can't be had without it
+            layers.apply(choice.steps, dataclasses.replace(choice.plan, parent_pid=os.getppid()))
+            shared[:8] = struct.pack("d", time.perf_counter() - begun)
+            status = 0
+        finally:
+            os._exit(status)
+    if choice.pid and gate is not None:
+        gate.leave()
+    ended = os.waitpid(pid, 0)[1]
+    taken = time.perf_counter() - start
+    if ended:
+        raise RuntimeError("a layer failed, status %d" % ended)
+    return taken, struct.unpack("d", shared[:8])[0]
+
+
+def _prepared() -> Tuple[Plan, Optional[namespaces.PidGate]]:
+    """Do what the template does before it forks, without the libraries; returns in the process that then forks."""
+    proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    host: Host = layers.probe(UID_BASE, proc_fd)
+    namespaces.enter_template(host, proc_fd)
+    gate = None
+    if "pid" in host.namespaces:
+        pid = os.fork()
+        if pid:
+            os._exit(os.waitpid(pid, 0)[1] and 1)
+        gate = namespaces.PidGate(proc_fd)
+    reads, executes = forkserver.read_paths(), forkserver.execute_paths()
+    workdir = os.getcwd()
+    if "mount" in host.namespaces:
+        namespaces.build_tree(reads + executes)
+        workdir = namespaces.WORKDIR
+    uid, gid = (UID_BASE, UID_BASE) if host.own_uids else (host.uid, host.gid)
+    return Plan(host, False, uid, gid, workdir, reads, executes, 1 << 31, os.getpid(), proc_fd, Budget()), gate
+
+
+def main() -> None:
+    """Measure, one of each in turn, and print the microseconds."""
+    plan, gate = _prepared()
+    choices, shared = _choices(plan), mmap.mmap(-1, 8)
+    taken: Dict[str, List[Tuple[float, float]]] = {name: [] for name in choices}
+    for number in range(int(sys.argv[1]) + _WARM_UP):
+        for name, choice in choices.items():
+            one = _once(choice, gate, shared)
+            if number >= _WARM_UP:
+                taken[name].append(one)
+    middle = len(taken["fork and exit"]) // 2
+    medians = {
+        name: [round(1e6 * sorted(one[place] for one in each)[middle], 1) for place in (0, 1)]
+        for name, each in taken.items()
+    }
+    print(json.dumps(medians), flush=True)
+
+
+if __name__ == "__main__":
+    main()

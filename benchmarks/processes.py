@@ -1,0 +1,64 @@
+"""What a tree of processes holds, read from /proc: memory, descriptors, threads."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from typing import Dict, List
+
+_STILL_S = 0.5
+_LONGEST_S = 30.0
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Of a process and all below it. Memory as PSS: a page that several share counts in parts."""
+
+    pss_bytes: int
+    processes: int
+    descriptors: int
+    threads: int
+
+
+def _tree(pid: int) -> List[int]:
+    parents: Dict[int, int] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open("/proc/%s/stat" % name, "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue  # ended between two looks
+        parents[int(name)] = int(fields[1])
+    found = {pid}
+    while True:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        if not more:
+            return sorted(found)
+        found |= more
+
+
+def settled_tree(pid: int) -> List[int]:
+    """Return a process and all below it, once none has come or gone for a while."""
+    deadline, since, last = time.monotonic() + _LONGEST_S, time.monotonic(), _tree(pid)
+    while time.monotonic() - since < _STILL_S:
+        if time.monotonic() > deadline:
+            raise RuntimeError("the processes below %d don't come to rest" % pid)
+        time.sleep(0.02)
+        now = _tree(pid)
+        if now != last:
+            since, last = time.monotonic(), now
+    return last
+
+
+def holdings(pid: int) -> Holdings:
+    """Return what a process and all below it hold. Raises PermissionError, where only root may look."""
+    tree = settled_tree(pid)
+    pss = descriptors = threads = 0
+    for one in tree:
+        with open("/proc/%d/smaps_rollup" % one, encoding="ascii") as file:
+            pss += 1024 * int(re.findall(r"^Pss:\s+(\d+) kB", file.read(), re.MULTILINE)[0])
+        descriptors += len(os.listdir("/proc/%d/fd" % one))
+        threads += len(os.listdir("/proc/%d/task" % one))
+    return Holdings(pss, len(tree), descriptors, threads)
