@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 from typing import Callable, List, Tuple
@@ -47,15 +48,15 @@ def _arguments(argv: List[str], names: List[str]) -> argparse.Namespace:
     add("--rounds", type=int, metavar="N", help="of light load (8; quick: 2)")
     add("--each", type=int, default=8, metavar="N", help="requests for each job and server in such a round (8)")
     add("--pause-ms", type=float, default=25, metavar="MS", help="before each request of light load (25)")
-    add("--loops", type=int, metavar="N", help="rounds of throughput (2; quick: 1)")
-    add("--slice-s", type=float, default=0.7, metavar="S", help="length of each loop of throughput (0.7)")
+    add("--loops", type=int, metavar="N", help="rounds of throughput (3; quick: 1)")
+    add("--slice-s", type=float, default=0.6, metavar="S", help="length of each loop of throughput (0.6)")
     add("--soak", type=int, metavar="N", help="also N runs, and what they leave behind (10000 for the page)")
     add("--write-docs", action="store_true", help="put tables and picture into docs/")
     wanted = parser.parse_args(argv)
     if wanted.phases is None:
         wanted.phases = PHASES[:2] if wanted.quick else PHASES
     wanted.rounds = wanted.rounds or (2 if wanted.quick else 8)
-    wanted.loops = wanted.loops or (1 if wanted.quick else 2)
+    wanted.loops = wanted.loops or (1 if wanted.quick else 3)
     return wanted
 
 
@@ -107,6 +108,7 @@ def _print(text: str) -> None:
 
 def main(argv: List[str]) -> int:
     """Measure and print. Returns the exit status."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then as well
     every = jobs.make()
     wanted = _arguments(argv, [job.name for job in every])
     missing = targets.missing()

@@ -116,10 +116,7 @@ def main() -> None:
             if number >= _WARM_UP:
                 taken[name].append(one)
     middle = len(taken["fork and exit"]) // 2
-    medians = {
-        name: [round(1e6 * sorted(one[place] for one in each)[middle], 1) for place in (0, 1)]
-        for name, each in taken.items()
-    }
+    medians = {name: [1e6 * sorted(one[place] for one in taken[name])[middle] for place in (0, 1)] for name in taken}
     print(json.dumps(medians), flush=True)
 
 

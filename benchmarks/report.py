@@ -113,8 +113,10 @@ def layers(outcome: Outcome) -> str:
     bare, idle = outcome.layers["fork and exit"]
     rows = []
     for name, (whole, calls) in outcome.layers.items():
-        more = ["", ""] if name == "fork and exit" else ["%.0f" % (whole - bare), "%.0f" % (calls - idle)]
-        rows.append([name, "%.0f" % whole] + more)
+        more = "" if name == "fork and exit" else "%.0f" % (whole - bare)
+        # The pid namespace is made by the parent.
+        within = "" if name in ("fork and exit", "pid_namespace") else "%.0f" % (calls - idle)
+        rows.append([name, "%.0f" % whole, more, within])
     return table(["a child with", "fork to reaped, µs", "more than without", "of it in the child's calls"], rows)
 
 
