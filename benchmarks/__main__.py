@@ -115,10 +115,10 @@ def main(argv: List[str]) -> int:
     pyexecs = [("pyexec", targets.ROOT)] + wanted.also
     rivals = [kind for kind in wanted.against if kind not in missing]
     chosen = [job for job in every if job.name in wanted.only]
-    outcome = Outcome(chosen, [name for name, _ in pyexecs] + rivals, missing)
+    outcome = Outcome(chosen, [name for name, _ in pyexecs] + rivals, report.machine())
     for kind, reason in missing.items():
         _print("Left out: %s (%s)." % (kind, reason))
-    _print(report.machine() + "\n")
+    _print(outcome.machine + "\n")
     if {"light", "throughput"} & set(wanted.phases):
         _against_each_other(wanted, outcome, pyexecs)
     _alone(wanted, outcome, pyexecs, [job for job in every if job.name in ("print", "numpy")])

@@ -45,21 +45,27 @@ class Figures:
 Results = Dict[Tuple[str, str], Figures]
 
 
-def ratio(results: Results, job: str, mine: str, other: str, kept: bool = False) -> float:
-    """Return my p50 under light load as a share of another's."""
-    return results[job, mine].p(0.5, kept) / results[job, other].p(0.5, kept)
+def ratios(results: Results, job: str, mine: str, other: str) -> List[float]:
+    """Return my p50 under light load as a share of another's, round by round.
 
-
-def ratio_range(results: Results, job: str, mine: str, other: str) -> Tuple[float, float]:
-    """Return the quartiles of that ratio, round by round: how far it can be trusted."""
+    In pairs, since a busy minute then meets both; the p50 over all rounds may be of a quiet minute for one alone.
+    """
     pairs = zip(results[job, mine].light, results[job, other].light)
-    each = [quantile(a, 0.5) / quantile(b, 0.5) for a, b in pairs]
-    return quantile(each, 0.25), quantile(each, 0.75)
+    found = [quantile(a, 0.5) / quantile(b, 0.5) for a, b in pairs]
+    if not found:
+        raise KeyError("light load")
+    return found
+
+
+def ratio(results: Results, job: str, mine: str, other: str) -> float:
+    """Return the median of those ratios. Raises KeyError if it was not measured."""
+    return quantile(ratios(results, job, mine, other), 0.5)
 
 
 def rate_ratio(results: Results, job: str, callers: int, mine: str, other: str) -> float:
-    """Return my throughput as a multiple of another's."""
-    return results[job, mine].rate(callers) / results[job, other].rate(callers)
+    """Return my throughput as a multiple of another's, the median of the rounds. Raises KeyError."""
+    pairs = zip(results[job, mine].rates[callers], results[job, other].rates[callers])
+    return quantile([a / b for a, b in pairs], 0.5)
 
 
 def warm_up(targets: Sequence[Target], jobs: Sequence[Job]) -> None:

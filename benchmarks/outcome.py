@@ -17,7 +17,7 @@ class Outcome:
 
     jobs: List[Job]
     servers: List[str]
-    missing: Dict[str, str]
+    machine: str
     results: Results = field(default_factory=dict)
     starts: Dict[str, List[float]] = field(default_factory=dict)
     one_process: Optional[int] = None

@@ -15,7 +15,7 @@ PICTURE = os.path.join(ROOT, "docs", "performance.svg")
 
 def sections(outcome: Outcome) -> Dict[str, str]:
     """Return the text of each part that this run measured, by the name in its markers."""
-    found = {"machine": report.machine() + "\n"}
+    found = {"machine": outcome.machine + "\n"}
     if outcome.results:
         found["light"] = report.light(outcome)
         if any(figures.rates for figures in outcome.results.values()):

@@ -47,11 +47,14 @@ def machine() -> str:
     """Return what it was measured on, in a line."""
     cores = len(os.sched_getaffinity(0))
     system = "Linux %s, %s" % (".".join(platform.release().split(".")[:2]), platform.machine())
-    return "Measured on %d cores, %s, CPython %s; %s." % (cores, system, platform.python_version(), version())
+    python = "CPython %s with %s" % (platform.python_version(), version())
+    # What else was running; above a few tenths the milliseconds are worth little, and the ratios less than usual.
+    busy = "the load of the machine was %.1f when it began" % os.getloadavg()[0]
+    return "Measured on %d cores, %s, %s; %s." % (cores, system, python, busy)
 
 
 def light(outcome: Outcome) -> str:
-    """Return the table of light load: milliseconds, and ratios with their quartiles over the rounds."""
+    """Return the table of light load: milliseconds, and ratios, median and quartiles of the rounds."""
     second = any(name not in LABELS for name in outcome.servers)
     others = [name for name in ("fresh", "floor") if name in outcome.servers] + ["pyexec"] * second
     rows: List[List[str]] = []
@@ -68,8 +71,8 @@ def light(outcome: Outcome) -> str:
 def _against(outcome: Outcome, job: str, name: str, other: str) -> str:
     if name == other:
         return "1"
-    low, high = measure.ratio_range(outcome.results, job, name, other)
-    return "%s (%s–%s)" % (short(measure.ratio(outcome.results, job, name, other)), short(low), short(high))
+    each = measure.ratios(outcome.results, job, name, other)
+    return "%s (%s–%s)" % tuple(short(quantile(each, share)) for share in (0.5, 0.25, 0.75))
 
 
 def throughput(outcome: Outcome) -> str:
