@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Dict, List, Optional, Tuple
 
-from pyexec import forkserver
+from pyexec import preload
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces
 
@@ -96,7 +96,7 @@ def _prepared() -> Tuple[Plan, Optional[namespaces.PidGate]]:
         if pid:
             os._exit(os.waitpid(pid, 0)[1] and 1)
         gate = namespaces.PidGate(proc_fd)
-    reads, executes = forkserver.read_paths(), forkserver.execute_paths()
+    reads, executes = preload.read_paths(), preload.execute_paths()
     workdir = os.getcwd()
     if "mount" in host.namespaces:
         namespaces.build_tree(reads + executes)

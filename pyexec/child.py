@@ -167,14 +167,21 @@ def _await_job() -> None:
 
 def _run(plan: Plan, check: Optional[_Check]) -> NoReturn:
     moments = [time.monotonic()]
-    with open(SCRIPT_NAME, encoding="utf-8", newline="") as file:
-        source = file.read()
+    source = _read(SCRIPT_NAME).decode("utf-8")
     if not plan.admin:
         code = script.run(source, plan.workdir, check, moments)
     else:
         sys.path.insert(0, plan.workdir)
         code = _keep(source, plan)
     _end(wire.EXIT, {"code": code, "moments": moments + [time.monotonic()]})
+
+
+def _read(name: str) -> bytes:
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, os.fstat(fd).st_size)
+    finally:
+        os.close(fd)
 
 
 def _end(kind: str, payload: object) -> NoReturn:

@@ -164,6 +164,8 @@ class ForkServer:
 
     def run(self, report: Dict[str, Any]) -> NoReturn:
         """Settle, report, serve until the server closes the control socket."""
+        # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
+        gc.freeze()
         self._snippets = preload.rehearse(self._settings["modules"])
         with _failures_told(self._control):
             self._settle()

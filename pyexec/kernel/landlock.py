@@ -11,7 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-from typing import List, Sequence
+from typing import Sequence
 
 from pyexec.job import Plan
 from pyexec.kernel import libc
@@ -93,9 +93,14 @@ def handled(abi: int) -> tuple[int, int, int, int]:
     return files, network, scopes, size
 
 
-def _allow(ruleset_fd: int, paths: Sequence[str], access: int, files: int) -> None:
+def _allow(ruleset_fd: int, paths: Sequence[str], access: int, files: int, needed: bool = False) -> None:
     for path in paths:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        except (FileNotFoundError, PermissionError):
+            if needed:
+                raise
+            continue  # what this process can't reach needs no right
         try:
             # The kernel answers EINVAL to a directory's right on a file.
             of_its_kind = files if stat.S_ISDIR(os.fstat(fd).st_mode) else files & _OF_A_FILE
@@ -103,11 +108,6 @@ def _allow(ruleset_fd: int, paths: Sequence[str], access: int, files: int) -> No
             libc.syscall("landlock_add_rule", ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
         finally:
             os.close(fd)
-
-
-def _within_reach(paths: Sequence[str]) -> List[str]:
-    """Return the paths that this process can reach at all; what it can't needs no right."""
-    return [path for path in paths if os.path.exists(path)]
 
 
 def apply(plan: Plan) -> None:
@@ -120,13 +120,13 @@ def apply(plan: Plan) -> None:
     attributes = _RulesetAttributes(files, network, scopes)
     ruleset_fd = libc.syscall("landlock_create_ruleset", attributes, size, 0)
     try:
-        _allow(ruleset_fd, _within_reach(plan.read_paths), READ, files)
+        _allow(ruleset_fd, plan.read_paths, READ, files)
         if plan.admin:
-            _allow(ruleset_fd, _within_reach(plan.execute_paths), READ | ACCESS_FS_EXECUTE, files)
-        _allow(ruleset_fd, ("/dev/null",), ACCESS_FS_READ_FILE | ACCESS_FS_WRITE_FILE, files)
+            _allow(ruleset_fd, plan.execute_paths, READ | ACCESS_FS_EXECUTE, files)
+        _allow(ruleset_fd, ("/dev/null",), ACCESS_FS_READ_FILE | ACCESS_FS_WRITE_FILE, files, needed=True)
         # A rule on a mount point is skipped by the kernel's walk from the mounted root upwards, so the directory is
         # named by what is mounted there: opening the path gives just that.
-        _allow(ruleset_fd, (plan.workdir,), OWN, files)
+        _allow(ruleset_fd, (plan.workdir,), OWN, files, needed=True)
         libc.syscall("landlock_restrict_self", ruleset_fd, 0)
     finally:
         os.close(ruleset_fd)

@@ -57,8 +57,9 @@ def apply(plan: Plan) -> None:
         OSError, ValueError: a limit was refused.
     """
     for what, value in values(plan).items():
-        hard = resource.getrlimit(what)[1]
-        if hard != resource.RLIM_INFINITY:
-            value = min(value, hard)
-        resource.setrlimit(what, (value, value))
+        try:
+            resource.setrlimit(what, (value, value))
+        except ValueError:  # it would raise the hard limit
+            value = min(value, resource.getrlimit(what)[1])
+            resource.setrlimit(what, (value, value))
     os.nice(NICE)
