@@ -42,6 +42,10 @@ def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[st
     return parse
 
 
+def _metrics_port(text: str) -> Optional[int]:
+    return None if text == "none" else int(_port(text))
+
+
 def _text(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
@@ -98,10 +102,14 @@ class Setting:
 _count = _number(int, 1, 1_000_000)
 _size = _number(int, 1, 1 << 40)
 _seconds = _number(float, 0.1, 86400)
+_port = _number(int, 0, 65535)
 
 SETTINGS: Tuple[Setting, ...] = (
     Setting("host", "127.0.0.1", _text, "address to listen on"),
-    Setting("port", "5000", _number(int, 0, 65535), "port to listen on; 0 takes a free one"),
+    Setting("port", "5000", _port, "port to listen on; 0 takes a free one"),
+    Setting(
+        "metrics_port", "none", _metrics_port, "port of the loopback for /metrics, which the public port then lacks"
+    ),
     Setting("rate_per_minute", "5", _count, "requests a minute for a caller, which is also the burst"),
     Setting("rate_per_day", "30", _count, "requests a day (UTC) for a caller"),
     Setting("max_runs", "5", _number(int, 1, 256), "scripts running at once on the whole server"),
@@ -146,6 +154,7 @@ class Config:
 
     host: str
     port: int
+    metrics_port: Optional[int]
     rate_per_minute: int
     rate_per_day: int
     max_runs: int
@@ -185,6 +194,8 @@ class Config:
 
 
 def _as_text(value: Any) -> str:
+    if value is None:
+        return "none"
     return " ".join(str(item) for item in value) if isinstance(value, (tuple, list)) else str(value)
 
 

@@ -9,11 +9,12 @@ class PyexecError(Exception):
     """Base of every error with a wire type; raise a leaf, never this.
 
     Attributes:
-        type: the contract's name. status: the HTTP status.
+        type: the contract's name. status: the HTTP status. limit_name: the limit that was met, for the metrics.
     """
 
     type = ""
     status = 0
+    limit_name = ""
 
     @property
     def message(self) -> str:
@@ -56,7 +57,7 @@ class ForbiddenImportError(PyexecError):
 class RunTimeoutError(PyexecError):
     """The run took longer than its wall-clock time."""
 
-    type, status = "TimeoutError", 400
+    type, status, limit_name = "TimeoutError", 400, "time"
 
     def __init__(self, wall_s: float) -> None:
         super().__init__("Execution exceeded the time limit of %g seconds." % wall_s)
@@ -69,7 +70,7 @@ class ResourceLimitError(PyexecError):
 
     def __init__(self, resource: str, limit: int) -> None:
         super().__init__("Execution exceeded its limit of %s (%d)." % (resource, limit))
-        self.resource, self.limit = resource, limit
+        self.resource, self.limit, self.limit_name = resource, limit, resource
 
     def fields(self) -> Dict[str, Any]:
         """Return which limit."""
@@ -113,7 +114,7 @@ class LengthRequired(PyexecError):
 class PayloadTooLarge(PyexecError):
     """The body is larger than the server reads."""
 
-    type, status = "PayloadTooLarge", 413
+    type, status, limit_name = "PayloadTooLarge", 413, "body"
 
 
 class UnsupportedMediaType(PyexecError):
@@ -127,15 +128,15 @@ class RateLimitExceeded(PyexecError):
 
     type, status = "RateLimitExceeded", 429
 
-    def __init__(self, message: str, retry_after_s: int) -> None:
+    def __init__(self, message: str, retry_after_s: int, limit_name: str = "minute") -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.limit_name = retry_after_s, limit_name
 
 
 class HeadersTooLarge(PyexecError):
     """The request line or the header fields are larger than the server reads."""
 
-    type, status = "HeadersTooLarge", 431
+    type, status, limit_name = "HeadersTooLarge", 431, "head"
 
 
 class ServerBusy(PyexecError):
@@ -143,9 +144,9 @@ class ServerBusy(PyexecError):
 
     type, status = "ServerBusy", 503
 
-    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+    def __init__(self, message: str, retry_after_s: int = 1, limit_name: str = "runs") -> None:
         super().__init__(message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s, self.limit_name = retry_after_s, limit_name
 
 
 class InternalServerError(PyexecError):

@@ -239,7 +239,7 @@ class Limits:
 
     def _refuse_if_used_up(self, account: _Account, now: Now) -> None:
         if account.used >= self._daily:
-            raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, _until_midnight_s(now))
+            raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, _until_midnight_s(now), "day")
         if account.tokens < 1 - _ROUNDING:
             wait_s = math.ceil((1 - account.tokens) * 60 / self._rate - _ROUNDING)
             raise RateLimitExceeded("Limit of %d requests per minute exceeded." % self._rate, max(1, wait_s))

@@ -9,6 +9,8 @@ import threading
 from typing import Dict, List, Mapping, Sequence, Tuple
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Every limit that a request or run can meet, so that each series is there from the start.
+LIMITS = "minute day runs connections bodies body head time memory processes disk files".split()
 BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -19,15 +21,23 @@ class Metrics:
         """Start with nothing counted."""
         self._lock = threading.Lock()
         self._requests: Dict[Tuple[str, str, int], int] = {}
+        self._refusals = dict.fromkeys(LIMITS, 0)
         self._bytes = {"received": 0, "sent": 0}
         self._durations = [0] * (len(BUCKETS_S) + 1)
         self._duration_sum_s = 0.0
 
-    def count_request(self, path: str, kind: str, status: int, received: int, sent: int) -> None:
-        """Count one answer. `path` is a known route or "other", so that callers can't make up series."""
+    def count_request(self, path: str, kind: str, status: int, received: int, sent: int, limit_name: str = "") -> None:
+        """Count one answer.
+
+        Args:
+            path: a known route or "other", so that callers can't make up series. limit_name: the limit that refused
+                the request or ended its run, "" if none did.
+        """
         with self._lock:
             key = (path, kind, status)
             self._requests[key] = self._requests.get(key, 0) + 1
+            if limit_name:
+                self._refusals[limit_name] = self._refusals.get(limit_name, 0) + 1
             self._bytes["received"] += received
             self._bytes["sent"] += sent
 
@@ -51,10 +61,9 @@ class Metrics:
             for (path, kind, status), count in sorted(requests.items()):
                 labels = (("path", path), ("type", kind), ("status", str(status)))
                 lines.append(_sample("pyexec_requests_total", labels, count))
-            lines += _family("pyexec_refusals_total", "counter", "Requests refused by a limit.")
-            for kind in ("RateLimitExceeded", "ServerBusy"):
-                refused = sum(count for (_, other, _), count in requests.items() if other == kind)
-                lines.append(_sample("pyexec_refusals_total", (("limit", kind),), refused))
+            text = "Requests refused, or runs ended, by the limit that they met."
+            lines += _family("pyexec_refusals_total", "counter", text)
+            lines += [_sample("pyexec_refusals_total", (("limit", n),), c) for n, c in self._refusals.items()]
             lines += _family("pyexec_body_bytes_total", "counter", "Bytes of bodies, received and sent.")
             lines += [_sample("pyexec_body_bytes_total", (("way", w),), n) for w, n in sorted(self._bytes.items())]
             lines += self._histogram()

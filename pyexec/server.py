@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import errno
 import json
 import queue
@@ -18,17 +19,13 @@ import threading
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from pyexec import __version__
+from pyexec.bodies import ByteBudget
 from pyexec.config import Config
 from pyexec.connection import Connection, Disconnected
-from pyexec.errors import (
-    LengthRequired,
-    PayloadTooLarge,
-    PyexecError,
-    ServerBusy,
-)
+from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError, ServerBusy
 from pyexec.http1 import Head, parse_head, render_head
 from pyexec.kernel import libc
 from pyexec.sandbox import Sandbox
@@ -40,40 +37,6 @@ _DRAIN_GRACE_S = 5.0
 _FULL_PAUSE_S = 0.05
 _MOST_IDLE_THREADS = 16
 _CLOSED_BY_CLIENT = 499
-
-
-class ByteBudget:
-    """How many bytes of bodies may be in memory at once."""
-
-    def __init__(self, total: int) -> None:
-        """Start with all of it free."""
-        self._left = total
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def share(self) -> Iterator[Callable[[int], None]]:
-        """Lend a function that takes more of it for one request; all of that is given back at the end.
-
-        Taken as the bytes come, not as they are announced: announcing costs a client nothing.
-
-        Raises:
-            ServerBusy: from the function, when not enough is left.
-        """
-        held = 0
-
-        def take(count: int) -> None:
-            nonlocal held
-            with self._lock:
-                if count > self._left:
-                    raise ServerBusy("Too many large requests at once; try again in a moment.")
-                self._left -= count
-                held += count
-
-        try:
-            yield take
-        finally:
-            with self._lock:
-                self._left += held
 
 
 class Server(ThreadingHTTPServer):
@@ -156,7 +119,8 @@ class Server(ThreadingHTTPServer):
             request, client_address = self._handed.get()
 
     def _refuse(self, request: socket.socket) -> None:
-        answer = self.service.error(ServerBusy("Too many connections; try again in a moment."))
+        answer = self.service.error(ServerBusy("Too many connections; try again in a moment.", 1, "connections"))
+        self.service.count(None, answer, answer.status, 0)
         with contextlib.suppress(OSError):  # what does not fit into an empty send buffer is not sent
             request.setblocking(False)
             request.send(b"".join(head_and_body(self.service, answer, close=True)))
@@ -212,7 +176,7 @@ def head_and_body(service: Service, answer: Answer, close: bool, head_only: bool
         ("Date", formatdate(usegmt=True)),
         ("Connection", "close" if close else "keep-alive"),
     ]
-    if answer.status != 204:
+    if answer.status not in (204, 304):
         fields += [("Content-Type", answer.content_type), ("Content-Length", str(answer.length))]
     head = render_head(answer.status, fields + service.security_fields() + answer.fields)
     return [head] if head_only else [head] + answer.parts
@@ -363,30 +327,42 @@ def serve(config: Config) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     with Sandbox(config) as sandbox:
         service = Service(config, sandbox)
-        server = Server(config, service)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="pyexec-accept")
-        thread.start()
-        _announce(server, sandbox)
+        servers = [Server(config, service)]
+        if config.metrics_port is not None:
+            inside = dataclasses.replace(config, host="127.0.0.1", port=config.metrics_port)
+            servers.append(Server(inside, service.metrics_alone()))
+        threads = [
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="pyexec-accept")
+            for server in servers
+        ]
+        for thread in threads:
+            thread.start()
+        _announce(servers, sandbox)
         signal.sigwait(ending)
         for number in ending:
             signal.signal(number, signal.SIG_DFL)  # a second one ends us at once
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
         print("pyexec: draining", file=sys.stderr, flush=True)
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
+        for server, thread in zip(servers, threads):
+            server.shutdown()
+            thread.join()
+            server.server_close()
+        for server in servers:
+            server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
     print("pyexec: stopped", file=sys.stderr, flush=True)
     return 0
 
 
-def _announce(server: Server, sandbox: Sandbox) -> None:
+def _announce(servers: List[Server], sandbox: Sandbox) -> None:
     on = [status.name for status in sandbox.layers if status.on]
     missing = sandbox.report["missing"]
     print("pyexec: layers on: %s" % ", ".join(on), file=sys.stderr)
     if missing:
         print("pyexec: not installed, so scripts can't import: %s" % ", ".join(missing), file=sys.stderr)
-    if server.config.admin_key is None:
+    if servers[0].config.admin_key is None:
         print("pyexec: no admin key; set PYTHON_EXE_KEY to have one", file=sys.stderr)
-    host = "[%s]" % server.server_name if ":" in server.server_name else server.server_name
-    print("pyexec: serving on http://%s:%d" % (host, server.server_port), file=sys.stderr, flush=True)
+    # The public address last: who starts us knows from it that all is ready.
+    for server, path in reversed(list(zip(servers, ("", "/metrics")))):
+        host = "[%s]" % server.server_name if ":" in server.server_name else server.server_name
+        what = "metrics" if path else "serving"
+        print("pyexec: %s on http://%s:%d%s" % (what, host, server.server_port, path), file=sys.stderr, flush=True)

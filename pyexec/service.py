@@ -7,6 +7,7 @@ that the caller unwinds after writing.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import secrets
 import sys
@@ -59,6 +60,7 @@ class Answer:
     content_type: str = JSON
     fields: List[Tuple[str, str]] = field(default_factory=list)
     kind: str = "ok"
+    limit_name: str = ""
     caller: str = "-"
     fault: str = ""
     stages: List[Stage] = field(default_factory=list)  # where the time went
@@ -95,6 +97,15 @@ class Service:
         }
         for path in PAGES:
             self._routes[path] = {"GET": self._page}
+        self._metrics_route = {"/metrics": self._routes["/metrics"]}
+        if config.metrics_port is not None:
+            del self._routes["/metrics"]
+
+    def metrics_alone(self) -> Service:
+        """Return the same service with /metrics as its only path."""
+        alone = copy.copy(self)
+        alone._routes = self._metrics_route
+        return alone
 
     def security_fields(self) -> List[Tuple[str, str]]:
         """Return the header fields that every answer carries."""
@@ -193,7 +204,7 @@ class Service:
         """Count an answer that went out, or that its client did not wait for."""
         # A path of the caller's own making must not become a series of its own.
         path = head.path if head is not None and head.path in self._routes else "other"
-        self.metrics.count_request(path, answer.kind, status, received, answer.length)
+        self.metrics.count_request(path, answer.kind, status, received, answer.length, answer.limit_name)
 
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         watch = Stopwatch(time.monotonic())
@@ -289,6 +300,7 @@ class Service:
         context = context or _Context()
         body = answers.render_error(error, Now.read().utc, context.user, context.server, outcome)
         answer = Answer(error.status, [body], kind=error.type, fields=[("Cache-Control", "no-store")])
+        answer.limit_name = error.limit_name
         if isinstance(error, (RateLimitExceeded, ServerBusy)):
             answer.fields.append(("Retry-After", str(error.retry_after_s)))
         if isinstance(error, MethodNotAllowed):

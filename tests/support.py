@@ -84,7 +84,7 @@ def parse_reply(data: bytes, head_only: bool = False) -> Tuple[Reply, bytes]:
         assert field.group(1).lower() not in fields, "twice: %r" % line
         fields[field.group(1).lower()] = field.group(2)
     status = int(match.group(1))
-    length = 0 if head_only or status in (100, 204) else int(fields["content-length"])
+    length = 0 if head_only or status in (100, 204, 304) else int(fields["content-length"])
     assert len(rest) >= length, "the body is cut off: %d of %d bytes" % (len(rest), length)
     return Reply(status, fields, rest[:length]), rest[length:]
 
@@ -211,7 +211,7 @@ def check_reply(reply: Reply, origin: str = "*") -> None:
     assert reply.fields["access-control-allow-origin"] == origin
     assert reply.fields["connection"] in ("close", "keep-alive")
     assert re.match(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z", reply.fields["date"])
-    assert ("content-length" in reply.fields) == ("content-type" in reply.fields) == (reply.status != 204)
+    assert ("content-length" in reply.fields) == ("content-type" in reply.fields) == (reply.status not in (204, 304))
     assert ("allow" in reply.fields) == (reply.status in (204, 405))
     assert ("retry-after" in reply.fields) == (reply.status == 429 or reply.error_type == "ServerBusy")
     if "retry-after" in reply.fields:

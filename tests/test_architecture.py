@@ -32,6 +32,7 @@ ROWS = {
     "limits": 2,
     "static": 2,
     "connection": 2,
+    "bodies": 1,
     "kernel.layers": 2,
     "workspace": 1,
     "preload": 3,

@@ -23,6 +23,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 SAMPLES: Dict[str, Any] = {
     "host": ("::1", "::1"),
     "port": ("8080", 8080),
+    "metrics_port": ("9100", 9100),
     "rate_per_minute": ("7", 7),
     "rate_per_day": ("1000000", 1000000),
     "max_runs": ("256", 256),
@@ -120,6 +121,14 @@ def test_a_setting_as_flag_and_as_variable(name: str) -> None:
     assert type(value_of(from_sources([flag, text]), name)) is type(value)
 
 
+def test_no_port_for_the_metrics() -> None:
+    assert from_sources(["--metrics-port", "none"]).metrics_port is None
+    assert Config.of(metrics_port=None) == Config.of()
+    refuse("metrics_port", "")
+    with pytest.raises(ConfigError):
+        Config.of(port=None)
+
+
 def test_all_settings_at_once() -> None:
     environment = {"PYEXEC_" + name.upper(): SAMPLES[name][0] for name in NAMES}
     assert values_of(from_sources([], environment)) == {name: SAMPLES[name][1] for name in NAMES}
@@ -204,6 +213,7 @@ def test_an_origin_that_no_header_can_carry_is_an_error(text: str) -> None:
     "name, low, high",
     [
         ("port", "0", "65535"),
+        ("metrics_port", "0", "65535"),
         ("rate_per_minute", "1", "1000000"),
         ("max_runs", "1", "256"),
         ("wall_s", "0.1", "3600"),
