@@ -2,225 +2,173 @@
 
 from __future__ import annotations
 
-import inspect
-from typing import Any, Dict, List, Type
+from typing import Any, Dict, Iterable, List, Optional
 
-from pyexec import __version__, errors
-from pyexec.config import Config
+from pyexec import __version__
+from pyexec.config import SETTINGS, Config
 from pyexec.contract import FIELDS
-from pyexec.errors import PyexecError
+from pyexec.schemas import STRING, Schema, leaves, limits, ref, schemas
 
-Schema = Dict[str, Any]
-
-_STRING: Schema = {"type": "string"}
-_INTEGER: Schema = {"type": "integer", "minimum": 0}
-_BOOLEAN: Schema = {"type": "boolean"}
-
-
-def _object(properties: Schema, optional: str = "") -> Schema:
-    required = [name for name in properties if name not in optional.split()]
-    return {"type": "object", "properties": properties, "required": required}
-
-
-def _optional(schema: Schema) -> Schema:
-    return dict(schema, type=[schema["type"], "null"])
+_EVERYWHERE = (
+    "Access-Control-Allow-Origin Content-Security-Policy Cross-Origin-Opener-Policy Referrer-Policy".split()
+    + ["X-Content-Type-Options"]
+)
+_QUOTA = ["RateLimit", "RateLimit-Policy"]
+_NOT_ALWAYS = set(_QUOTA)  # not for admins, nor where the caller isn't known yet
+_HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
+# What may befall a request before its path or body counts.
+_ANYWHERE = {400, 405, 408, 411, 413, 431, 500, 503}
 
 
-def leaves() -> List[Type[PyexecError]]:
-    """Return every error class with a wire type, by status."""
-    found = [item for _, item in inspect.getmembers(errors, inspect.isclass)]
-    kinds = [item for item in found if issubclass(item, PyexecError) and item.type]
-    return sorted(kinds, key=lambda kind: (kind.status, kind.type))
-
-
-def _request(config: Config) -> Schema:
-    name = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[^/\\\u0000-\u001f\u007f-\u009f]+$"}
-    content = {"type": "string", "contentEncoding": "base64"}
-    attachment = dict(_object({"filename": name, "content_base_64": content}), additionalProperties=False)
-    fields = {
-        "code": {"type": "string", "minLength": 1, "maxLength": config.code_chars, "description": "the script"},
-        "api_key": _optional(dict(_STRING, description="the admin key; or send Authorization: Bearer")),
-        "stdin_data": _optional(dict(_STRING, description="standard input, at most %d bytes" % config.stdin_bytes)),
-        "attachments": _optional(
-            {
-                "type": "array",
-                "maxItems": config.attachments,
-                "items": attachment,
-                "description": "at most %d bytes each" % config.attachment_bytes,
-            }
+def _headers(config: Config) -> Schema:
+    seconds = {"type": "integer", "minimum": 1}
+    described: Dict[str, Any] = {
+        "Access-Control-Allow-Origin": ("who may read this in a browser", {"const": config.cors_origin}),
+        "Access-Control-Allow-Methods": ("methods that this path takes", STRING),
+        "Access-Control-Allow-Headers": ("header fields that a browser may send", STRING),
+        "Access-Control-Max-Age": ("seconds that this may be kept", seconds),
+        "Allow": ("methods that this path takes", STRING),
+        "Cache-Control": ("no-store, or no-cache where there is an ETag to ask again with", STRING),
+        "Content-Security-Policy": ("what a browser may load", STRING),
+        "Cross-Origin-Opener-Policy": ("no other site's window gets hold of this one", {"const": "same-origin"}),
+        "ETag": ("for If-None-Match", dict(STRING, pattern='^"[0-9a-f]+"$')),
+        "RateLimit": ("what is left of the caller's minute (r) and day, and the seconds until it is full (t)", STRING),
+        "RateLimit-Policy": (
+            "the caller's quotas, draft-ietf-httpapi-ratelimit-headers",
+            {"const": '"minute";q=%d;w=60, "day";q=%d;w=86400' % (config.rate_per_minute, config.rate_per_day)},
         ),
-        "return_files": _optional(
-            {
-                "type": "array",
-                "maxItems": config.return_files,
-                "items": {"type": "string", "minLength": 1, "maxLength": 4095, "pattern": r"^[^/\u0000][^\u0000]*$"},
-                "description": "relative paths without '..'; at most %d bytes each are returned"
-                % config.budget.returned_file_bytes,
-            }
-        ),
+        "Referrer-Policy": ("links tell nobody where they were", {"const": "no-referrer"}),
+        "Retry-After": ("seconds until it may be tried again", seconds),
+        "WWW-Authenticate": ("how to send the admin key", STRING),
+        "X-Content-Type-Options": ("the type is what it says", {"const": "nosniff"}),
     }
-    assert tuple(fields) == FIELDS
-    return {"type": "object", "properties": fields, "required": ["code"], "additionalProperties": False}
-
-
-def _schemas(config: Config) -> Schema:
-    caller = _object(
-        {
-            "ip_address": _STRING,
-            "daily_quota_limit": _INTEGER,
-            "requests_today": _INTEGER,
-            "requests_remaining_today": _INTEGER,
-        }
-    )
-    admin = _object({"role": {"const": "admin"}, "rate_limits_applied": {"const": False}})
-    file = {
-        "oneOf": [
-            _object({"content_base64": {"type": "string", "contentEncoding": "base64"}, "size_bytes": _INTEGER}),
-            _object({"error": _STRING, "size_bytes": _INTEGER}, optional="size_bytes"),
-        ]
-    }
-    details = _object(
-        {
-            "success": _BOOLEAN,
-            "stdout": _STRING,
-            "stderr": _STRING,
-            "exit_code": {"type": "integer"},
-            "execution_duration_sec": {"type": "number", "minimum": 0},
-            "stdout_truncated": _BOOLEAN,
-            "stderr_truncated": _BOOLEAN,
-            "output_files": {"type": "object", "additionalProperties": file},
-        }
-    )
-    status = _object(
-        {
-            "load": {"enum": ["normal", "high"]},
-            "active_processes_at_request": _INTEGER,
-            "max_concurrent_processes": _INTEGER,
-        }
-    )
-    context = _object(
-        {
-            "code_length": _INTEGER,
-            "attachment_count": _INTEGER,
-            "stdin_provided": _BOOLEAN,
-            "processed_attachments": {"type": "array", "items": _object({"filename": _STRING, "size_bytes": _INTEGER})},
-        }
-    )
-    moment = {"type": "string", "format": "date-time"}
-    user = {"oneOf": [caller, admin]}
-    problem = _object(
-        {
-            "type": {"enum": [kind.type for kind in leaves()]},
-            "message": _STRING,
-            "field": {"type": ["string", "null"]},
-            "modules": {"type": "array", "items": _STRING},
-            "resource": _STRING,
-            "limit": _INTEGER,
-            "id": _STRING,
-        },
-        optional="field modules resource limit id",
-    )
     return {
-        "Request": _request(config),
-        "ExecutionDetails": details,
-        "Success": _object(
-            {
-                "status": {"const": "success"},
-                "timestamp_utc": moment,
-                "user_info": user,
-                "server_status": status,
-                "request_context": context,
-                "execution_details": {"$ref": "#/components/schemas/ExecutionDetails"},
-            }
-        ),
-        "Error": _object(
-            {
-                "status": {"const": "error"},
-                "timestamp_utc": moment,
-                "error_details": problem,
-                "user_info": user,
-                "server_status": status,
-                "execution_details": {"$ref": "#/components/schemas/ExecutionDetails"},
-            },
-            optional="user_info server_status execution_details",
-        ),
+        name: {"description": text, "schema": schema, "required": name not in _NOT_ALWAYS}
+        for name, (text, schema) in described.items()
     }
 
 
-_HEADERS = {
-    "Retry-After": "seconds until it may be tried again",
-    "RateLimit": "what is left of the caller's quotas",
-    "RateLimit-Policy": "the caller's quotas",
-    "Allow": "methods that this path takes",
-    "WWW-Authenticate": "how to send the admin key",
-}
-
-
-def _answer(description: str, schema: Schema, *headers: str, media: str = "application/json") -> Schema:
-    answer: Schema = {"description": description, "content": {media: {"schema": schema}}}
-    if headers:
-        answer["headers"] = {name: {"description": _HEADERS[name], "schema": _STRING} for name in headers}
+def _answer(
+    text: str, schema: Optional[Schema], headers: Iterable[str] = (), media: str = "application/json"
+) -> Schema:
+    names = sorted(set(_EVERYWHERE) | set(headers))
+    answer: Schema = {
+        "description": text,
+        "headers": {name: {"$ref": "#/components/headers/" + name} for name in names},
+    }
+    if schema is not None:
+        answer["content"] = {media: {"schema": schema}}
     return answer
 
 
-def _errors_of(statuses: set[int]) -> Schema:
+def _errors(statuses: Iterable[int], kinds_of_400: str, quota: Iterable[str] = ()) -> Schema:
     found: Schema = {}
     for status in sorted(statuses):
-        kinds = [kind for kind in leaves() if kind.status == status]
-        headers = {429: ["Retry-After", "RateLimit", "RateLimit-Policy"], 503: ["Retry-After"], 405: ["Allow"]}
-        described = "; ".join("%s: %s" % (kind.type, (kind.__doc__ or "").splitlines()[0]) for kind in kinds)
-        names = headers.get(status, ["WWW-Authenticate"] if status == 401 else [])
-        found[str(status)] = _answer(described, {"$ref": "#/components/schemas/Error"}, *names)
+        kinds = [
+            kind for kind in leaves() if kind.status == status and (status != 400 or kind.type in kinds_of_400.split())
+        ]
+        text = "; ".join("%s: %s" % (kind.type, (kind.__doc__ or "").splitlines()[0]) for kind in kinds)
+        refs: List[Schema] = [ref(kind.type) for kind in kinds]
+        headers = _HEADERS_OF_STATUS.get(status, []) + ["Cache-Control"] + list(quota)
+        found[str(status)] = _answer(text, refs[0] if len(refs) == 1 else {"oneOf": refs}, headers)
     return found
+
+
+def _execute(config: Config) -> Schema:
+    helps = {setting.name: setting.help for setting in SETTINGS}
+    lines = ["- `%s`: %s, %s" % (name, helps[name], value) for name, value in limits(config).items()]
+    text = "A script that fails is a 200 with `success` false.\n\nLimits of this server:\n\n%s\n\n" % "\n".join(lines)
+    text += "Public scripts may import: %s." % ", ".join("`%s`" % name for name in config.modules)
+    body_bytes = "at most %d bytes; no key twice in an object" % config.body_bytes
+    kinds = " ".join(kind.type for kind in leaves() if kind.status == 400)
+    return {
+        "operationId": "execute",
+        "summary": "Run one script",
+        "description": text,
+        "security": [{}, {"adminKey": []}],
+        "requestBody": {
+            "required": True,
+            "description": body_bytes,
+            "content": {"application/json": {"schema": ref("Request")}},
+        },
+        "responses": dict(
+            {"200": _answer("The script was run", ref("Success"), _QUOTA)},
+            **_errors({kind.status for kind in leaves()}, kinds, _QUOTA),
+        ),
+    }
+
+
+def _gets(config: Config) -> Schema:
+    """Return the paths that are only read: name, summary, media type, schema, whether it can be asked for again."""
+    json = "application/json"
+    gets = {
+        "/": ("page", "The web page", "text/html", STRING, True),
+        "/about": ("about", "Limits, modules and layers of this server", json, ref("About"), True),
+        "/health": ("health", "Whether a run could be started now", json, ref("Health"), False),
+        "/metrics": ("metrics", "Counters for Prometheus", "text/plain", STRING, False),
+        "/openapi.json": (
+            "openapi",
+            "This description",
+            json,
+            {"type": "object", "properties": {"openapi": STRING}, "required": ["openapi"]},
+            True,
+        ),
+    }
+    if config.metrics_port is not None:
+        del gets["/metrics"]
+    paths: Schema = {}
+    for path, (name, summary, media, schema, tagged) in gets.items():
+        headers = ["Cache-Control", "ETag"] if tagged else ["Cache-Control"]
+        good: Schema = {"200": _answer(summary, schema, headers, media)}
+        if tagged:
+            good["304"] = _answer("It is what If-None-Match says", None, headers)
+        bad = _errors(_ANYWHERE, "ValidationError")
+        if path == "/health":
+            unready = _answer("No run can be started, or ServerBusy", None, ["Cache-Control"])
+            unready["content"] = {json: {"schema": {"oneOf": [ref("Health"), ref("ServerBusy")]}}}
+            bad["503"] = unready
+        get: Schema = {"operationId": name, "summary": summary, "responses": dict(good, **bad)}
+        if tagged:
+            get["parameters"] = [{"name": "If-None-Match", "in": "header", "schema": STRING}]
+        without_body = {
+            status: {key: value for key, value in answer.items() if key != "content"}
+            for status, answer in get["responses"].items()
+        }
+        head = dict(get, operationId=name + "Head", summary=summary + ": the head alone", responses=without_body)
+        paths[path] = {"get": get, "head": head}
+    return paths
+
+
+def _preflight(path: str) -> Schema:
+    cors = ["Access-Control-Allow-" + what for what in ("Methods", "Headers")] + ["Access-Control-Max-Age", "Allow"]
+    return {
+        "operationId": "options" + path.strip("/").split(".")[0].title(),
+        "summary": "What CORS asks first",
+        "responses": dict({"204": _answer("Yes", None, cors)}, **_errors(_ANYWHERE, "ValidationError")),
+    }
 
 
 def document(config: Config) -> Schema:
     """Return the description of a server with these settings."""
-    everywhere = _errors_of({400, 405, 408, 411, 413, 431, 500, 503})
-    execute = {
-        "operationId": "execute",
-        "summary": "Run one script",
-        "description": "A script that fails is a 200 with `success` false. At most %g seconds." % config.budget.wall_s,
-        "security": [{}, {"adminKey": []}],
-        "requestBody": {
-            "required": True,
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Request"}}},
-        },
-        "responses": dict(
-            {
-                "200": _answer(
-                    "The script was run", {"$ref": "#/components/schemas/Success"}, "RateLimit", "RateLimit-Policy"
-                )
-            },
-            **_errors_of({kind.status for kind in leaves()}),
-        ),
+    components = {
+        "schemas": schemas(config),
+        "headers": _headers(config),
+        "securitySchemes": {"adminKey": {"type": "http", "scheme": "bearer"}},
     }
-    anything: Schema = {"type": "object"}
-    gets = {
-        "/": ("page", "The web page", "text/html", _STRING),
-        "/about": ("about", "Limits, modules and layers of this server", "application/json", anything),
-        "/health": ("health", "Whether a run could be started now", "application/json", anything),
-        "/metrics": ("metrics", "Counters for Prometheus", "text/plain", _STRING),
-        "/openapi.json": ("openapi", "This description", "application/json", anything),
-    }
-    paths: Schema = {"/execute": {"post": execute}}
-    for path, (name, summary, media, schema) in gets.items():
-        responses = dict({"200": _answer(summary, schema, media=media)}, **everywhere)
-        if path == "/health":
-            responses["503"] = _answer("No run can be started", anything)
-        paths[path] = {"get": {"operationId": name, "summary": summary, "responses": responses}}
+    assert tuple(components["schemas"]["Request"]["properties"]) == FIELDS
+    paths = dict({"/execute": {"post": _execute(config)}}, **_gets(config))
+    for path, item in paths.items():
+        item["options"] = _preflight(path)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "pyexec",
             "version": __version__,
-            "description": "Runs untrusted Python, each script alone in a confined throw-away process.",
+            "description": "Runs untrusted Python, each script alone in a confined throw-away process. Every path that"
+            " isn't here is a 404 `NotFound`, in the same form as all errors.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
         "paths": paths,
-        "components": {
-            "schemas": _schemas(config),
-            "securitySchemes": {"adminKey": {"type": "http", "scheme": "bearer"}},
-        },
+        "components": components,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import re
 import secrets
 import sys
 import time
@@ -16,7 +17,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from pyexec import __version__, answers, contract, limits, metrics, openapi
+from pyexec import __version__, answers, contract, limits, metrics, openapi, schemas
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -32,13 +33,11 @@ from pyexec.http1 import Head
 from pyexec.job import Job
 from pyexec.limits import Caller, Limits, Now, Quota
 from pyexec.sandbox import Sandbox
-from pyexec.static import PAGES
+from pyexec.static import PAGES, tag_of
 from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
-_PUBLIC_LIMITS = (
-    "code_chars attachments attachment_bytes stdin_bytes return_files rate_per_minute rate_per_day max_runs".split()
-)
+_ENTITY_TAG = re.compile(r'"[^"]*"|\*')
 _SECURITY_FIELDS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -147,7 +146,16 @@ class Service:
 
     def _page(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         page = PAGES[head.path]
-        return Answer(200, [page.content], page.content_type, [("Cache-Control", "no-cache")])
+        return self._tagged(head, page.content, page.content_type, page.tag)
+
+    @staticmethod
+    def _tagged(head: Head, content: bytes, content_type: str, tag: str) -> Answer:
+        """Return what the client may keep, if it asks each time whether it is still right (RFC 9110, 13.1.2)."""
+        fields = [("Cache-Control", "no-cache"), ("ETag", tag)]
+        known = _ENTITY_TAG.findall(head.get("if-none-match"))
+        if tag in known or "*" in known:
+            return Answer(304, [], fields=fields)
+        return Answer(200, [content], content_type, fields)
 
     def _health(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         state, report = self._sandbox.state(), self._sandbox.report
@@ -171,18 +179,17 @@ class Service:
         config, report = self.config, self._sandbox.report
         document = {
             "version": __version__,
-            "limits": dict(
-                {name: getattr(config, name) for name in _PUBLIC_LIMITS}, **dataclasses.asdict(config.budget)
-            ),
+            "limits": schemas.limits(config),
             "modules": config.modules,
             "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
             "libraries": report["libraries"],
         }
-        return Answer(200, [answers.dumps(document)], fields=[("Cache-Control", "no-cache")])
+        body = answers.dumps(document)
+        return self._tagged(head, body, JSON, tag_of(body))
 
     def _openapi(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
-        document = openapi.document(self.config)
-        return Answer(200, [answers.dumps(document)], fields=[("Cache-Control", "no-cache")])
+        body = answers.dumps(openapi.document(self.config))
+        return self._tagged(head, body, JSON, tag_of(body))
 
     def _metrics(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         state = self._sandbox.state()

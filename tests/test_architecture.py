@@ -24,6 +24,7 @@ ROWS = {
     "child": 4,
     "usage": 3,
     "openapi": 4,
+    "schemas": 2,
     "metrics": 1,
     "contract": 3,
     "answers": 3,

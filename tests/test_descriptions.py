@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import urllib.request
+from datetime import datetime, timezone
+from typing import Any, Iterator, List
 
 import pytest
+from conftest import ADMIN_KEY
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator, ValidationError, validators
 from processes import await_that
 from prometheus_client.parser import text_string_to_metric_families
+from support import FUZZ, STATUS_OF, ask, execute, request
 
-from pyexec import config
+from pyexec import answers, config, contract, errors, metrics, openapi, schemas
 from pyexec.client import ServiceError
+from pyexec.job import Outcome
 
 
 def _get(server, path: str) -> tuple[str, str]:
@@ -18,34 +28,245 @@ def _get(server, path: str) -> tuple[str, str]:
         return answer.headers["Content-Type"], answer.read().decode("utf-8")
 
 
+def _openapi(server) -> Any:
+    return json.loads(_get(server, "/openapi.json")[1])
+
+
+def _validator(document: Any, schema: Any) -> Draft202012Validator:
+    """Return what checks instances of a schema in an OpenAPI document, with patterns as ECMAScript has them."""
+
+    def pattern(validator: Any, expression: str, instance: Any, schema: Any) -> Iterator[ValidationError]:
+        # Python's $ matches before a final line break as well.
+        if isinstance(instance, str) and not re.search(re.sub(r"\$(?=$|\))", r"\\Z", expression), instance):
+            yield ValidationError("%r does not match %r" % (instance, expression))
+
+    strict = validators.extend(Draft202012Validator, {"pattern": pattern})
+    return strict(dict(schema, components=document["components"]))
+
+
 def test_openapi_names_every_field_limit_and_error(server) -> None:
     from openapi_spec_validator import validate
 
-    kind, text = _get(server, "/openapi.json")
-    document = json.loads(text)
-    assert kind.startswith("application/json") and document["openapi"].startswith("3.1")
+    document = _openapi(server)
+    assert document["openapi"].startswith("3.1")
     validate(document)
     request = document["components"]["schemas"]["Request"]
     assert request["properties"]["code"]["maxLength"] == 2000 and request["additionalProperties"] is False
-    statuses = set(document["paths"]["/execute"]["post"]["responses"])
-    assert statuses == {"200", "400", "401", "404", "405", "408", "411", "413", "415", "429", "431", "500", "503"}
+    statuses = {str(status) for status in STATUS_OF.values()} | {"200"}
+    assert set(document["paths"]["/execute"]["post"]["responses"]) == statuses
+    for kind, status in STATUS_OF.items():
+        assert (
+            document["components"]["schemas"][kind]["properties"]["error_details"]["properties"]["type"]["const"]
+            == kind
+        )
+        answer = document["paths"]["/execute"]["post"]["responses"][str(status)]["content"]["application/json"][
+            "schema"
+        ]
+        assert {"$ref": "#/components/schemas/" + kind} in answer.get("oneOf", [answer])
+    about = json.loads(_get(server, "/about")[1])
+    for name, value in about["limits"].items():
+        assert "- `%s`: " % name in document["paths"]["/execute"]["post"]["description"], name
+        assert re.search(
+            r"`%s`: .*, %s$" % (name, re.escape(str(value))), document["paths"]["/execute"]["post"]["description"], re.M
+        )
 
 
-def test_answers_are_as_described(server) -> None:
-    from jsonschema import Draft202012Validator
+_FRAMING = {"server", "date", "connection", "content-type", "content-length"}
+_JSON = ("Content-Type", "application/json")
+_KEY = ("Authorization", "Bearer " + ADMIN_KEY)
+_EXCHANGES = {
+    "ok": execute({"code": "print(1)"}),
+    "admin": execute({"code": "import os"}, _KEY),
+    "returned": execute({"code": "open('a', 'w').write('x')", "return_files": ["a", "b"]}),
+    "failed": execute(
+        {"code": "1/0", "stdin_data": "x", "attachments": [{"filename": "a", "content_base_64": "eA=="}]}
+    ),
+    "forbidden": execute({"code": "import os"}),
+    "invalid": execute({"code": ""}),
+    "time": execute({"code": "print(1)\nwhile True: pass"}),
+    "wrong key": execute({"code": "1", "api_key": "x"}),
+    "no method": request("DELETE", "/execute"),
+    "no length": request("POST", "/execute", None, [_JSON]),
+    "too large": request("POST", "/execute", None, [_JSON, ("Content-Length", str(1 << 30))]),
+    "no JSON": request("POST", "/execute", b"1", [("Content-Type", "text/plain")]),
+    "long head": request("GET", "/about", None, [("X", "y" * 40000)]),
+    "bad head": b"GET /about HTTP/1.1\r\n\r\n",
+    "health": request("GET", "/health"),
+    "about": request("GET", "/about"),
+    "about, head": request("HEAD", "/about"),
+    "openapi": request("GET", "/openapi.json"),
+    "metrics": request("GET", "/metrics"),
+    "page": request("GET", "/"),
+    "page, known": request("GET", "/", None, [("If-None-Match", "*")]),
+    "preflight": request("OPTIONS", "/execute"),
+}
 
-    document = json.loads(_get(server, "/openapi.json")[1])
-    schemas = {"components": document["components"]}
 
-    def check(name: str, instance: object) -> None:
-        Draft202012Validator(dict(schemas, **{"$ref": "#/components/schemas/" + name})).validate(instance)
+@pytest.mark.parametrize("name", _EXCHANGES)
+def test_answers_are_as_described(server, name: str) -> None:
+    raw = _EXCHANGES[name]
+    document = _openapi(server)
+    method, path = raw.decode("utf-8").split(" ")[:2]
+    reply = ask(server.port, raw, method)
+    responses = document["paths"][path].get(method.lower(), document["paths"][path].get("post", {}))["responses"]
+    described = responses[str(reply.status)]
+    headers = {title.lower(): document["components"]["headers"][title] for title in described["headers"]}
+    assert set(reply.fields) - _FRAMING <= set(headers)
+    assert {title for title, header in headers.items() if header["required"]} <= set(reply.fields)
+    for title in set(reply.fields) & set(headers):
+        value: Any = reply.fields[title]
+        kind = headers[title]["schema"]
+        _validator(document, kind).validate(int(value) if kind.get("type") == "integer" else value)
+    assert bool(reply.body) == ("content" in described)
+    for media, content in described.get("content", {}).items():
+        assert reply.fields["content-type"].split(";")[0] == media
+        body = reply.document if media == "application/json" else reply.body.decode("utf-8")
+        _validator(document, content["schema"]).validate(body)
+        if media == "application/json":
+            _named(document, content["schema"], body)
 
-    check("Success", server.client.execute("open('a', 'w').write('x')", return_files=["a", "b"]).document)
-    check("Success", server.admin.execute("1/0", stdin="x", attachments={"a": b"x"}).document)
-    for body in ({"code": "import os"}, {"code": ""}, {}, {"code": "1", "api_key": "x"}, {"code": "while True: pass"}):
-        with pytest.raises(ServiceError) as caught:
-            server.client.call("POST", "/execute", body)
-        check("Error", caught.value.document)
+
+def _named(document: Any, schema: Any, instance: Any, where: str = "") -> None:
+    """Check that every field of an answer is described; the schemas themselves allow more, for later."""
+    while "$ref" in schema or "oneOf" in schema:
+        if "$ref" in schema:
+            schema = document["components"]["schemas"][schema["$ref"].split("/")[-1]]
+        else:
+            schema = next(item for item in schema["oneOf"] if _validator(document, item).is_valid(instance))
+    if isinstance(instance, dict) and "properties" in schema:
+        for key, value in instance.items():
+            if where or "openapi" not in instance:
+                assert key in schema["properties"], where + key
+                _named(document, schema["properties"][key], value, where + key + ".")
+
+
+_ERRORS = [
+    errors.ValidationError("No."),
+    errors.ValidationError("No.", "code"),
+    errors.ForbiddenImportError(("os",)),
+    errors.RunTimeoutError(10),
+    errors.ResourceLimitError("memory", 5),
+    errors.AuthenticationError("No."),
+    errors.NotFound("No."),
+    errors.MethodNotAllowed("PUT", ("GET",)),
+    errors.RequestTimeout("No."),
+    errors.LengthRequired("No."),
+    errors.PayloadTooLarge("No."),
+    errors.UnsupportedMediaType("No."),
+    errors.RateLimitExceeded("No.", 9),
+    errors.HeadersTooLarge("No."),
+    errors.ServerBusy("No."),
+    errors.InternalServerError("why", "0123"),
+]
+
+
+def test_every_error_is_as_described() -> None:
+    assert {type(error) for error in _ERRORS} == set(schemas.leaves())
+    document = openapi.document(config.Config.of())
+    outcome = Outcome("timeout", -9, 10.0, b"so far")
+    for error in _ERRORS:
+        carries = outcome if error.type in ("TimeoutError", "ResourceLimitError") else None
+        body = json.loads(answers.render_error(error, datetime.now(timezone.utc), None, None, carries))
+        for name in (error.type, "Error"):
+            _validator(document, schemas.ref(name)).validate(body)
+        _named(document, schemas.ref("Error"), body)
+        del body["error_details"]["type"]
+        assert not _validator(document, schemas.ref(error.type)).is_valid(body)
+
+
+_TEXTS = ["", "a", "é" * 3, "x" * 2000, "x" * 2001, "😀" * 2000, "a\0", "\0", "a\nb"]
+_NAMES = ["script.py", "script.pyc", "a\n", "\x85", "\x9f", "\xa0", "\x7f", "a" * 255, "a" * 256, "é" * 128, "...", " "]
+_NAMES += ["a..b", ".", "..", "/", "a/b", "a\\b", "", "a\0", "a", "\x1f"]
+_PATHS = _NAMES + ["/a", "a/../b", "../a", "a/..", "a/...", "a..", "b/", "x/..\n", "./a", "a//..", "..a"]
+_PATHS += ["p" * 4095, "p" * 4096, "é" * 2048]
+_CONTENTS = [
+    "",
+    "eA==",
+    "eHg=",
+    "eHh4",
+    "eA",
+    "e===",
+    "=eHh",
+    "eA==eA==",
+    "eHh4\n",
+    "é",
+    "eH 4",
+    "e/+4",
+    "e_-4",
+    "eA=",
+    "e",
+]
+_CONTENTS += ["eHh4" * 3, "eHh4" * 4, "eHh4eHh4eHg=", "====", "eHh4===="]
+_ODD: List[Any] = [None, True, 0, 1.5, {}, [], "x", ["x"], [[]], [None], [{}]]
+_FILE = {"filename": "a", "content_base_64": "eA=="}
+_SMALL = config.Config.of(attachment_bytes=9, stdin_bytes=20, return_files=3)
+
+
+def _file(**fields: Any) -> Any:
+    return {"attachments": [dict(_FILE, **fields)]}
+
+
+_CHANGES: List[Any] = [{name: value} for name in contract.FIELDS + ("codes", "Code") for value in _ODD]
+_CHANGES += [{name: text} for name in ("code", "api_key", "stdin_data") for text in _TEXTS]
+_CHANGES += [{"return_files": [path]} for path in _PATHS]
+_CHANGES += [{"return_files": ["a"] * count} for count in range(5)]
+_CHANGES += [_file(filename=name) for name in _NAMES + _ODD]
+_CHANGES += [_file(content_base_64=content) for content in _CONTENTS + _ODD]
+_CHANGES += [_file(more=value) for value in _ODD]
+_CHANGES += [{"attachments": [{name: "a"}]} for name in _FILE]
+_CHANGES += [{"attachments": [dict(_FILE, filename=str(place)) for place in range(count)]} for count in range(4)]
+_CHANGES += [{"attachments": [_FILE, _FILE]}, {"attachments": [_FILE, dict(_FILE, content_base_64="")]}]
+
+
+def _check_agreement(instance: Any) -> None:
+    described = _validator({"components": {}}, schemas.request(_SMALL)).is_valid(instance)
+    try:
+        contract.parse(json.dumps(instance).encode("utf-8"), _SMALL)
+    except errors.ValidationError as refusal:
+        # The two things that JSON Schema can't say.
+        assert not described or re.search("Two attachments are named| bytes in UTF-8|most 20 bytes", str(refusal)), (
+            refusal
+        )
+    else:
+        assert described
+
+
+@pytest.mark.parametrize("change", _CHANGES, ids=lambda change: repr(change)[:60])
+def test_schema_and_contract_agree(change: Any) -> None:
+    _check_agreement(dict({"code": "1"}, **change))
+
+
+def test_schema_and_contract_agree_without_code() -> None:
+    _check_agreement({})
+    _check_agreement({"stdin_data": "x"})
+
+
+_CHARACTERS = st.text(st.sampled_from("a./\\\0\n\x85é😀=+_4") | st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@settings(FUZZ, max_examples=300)
+@given(_CHARACTERS, st.sampled_from(["filename", "content_base_64", "path"]))
+def test_schema_and_contract_agree_about_any_text(text: str, place: str) -> None:
+    change = {"return_files": [text]} if place == "path" else _file(**{place: text})
+    _check_agreement(dict({"code": "1"}, **change))
+
+
+@pytest.mark.parametrize("path", ["/", "/static/app.js", "/static/style.css", "/about", "/openapi.json"])
+def test_what_is_known_is_not_sent_again(server, path: str) -> None:
+    first = ask(server.port, request("GET", path))
+    tag = first.fields["etag"]
+    assert first.status == 200 and re.match(r'"[0-9a-f]{24}"\Z', tag) and first.fields["cache-control"] == "no-cache"
+    for known in (tag, "W/" + tag, '"x", ' + tag, "*"):
+        for method in ("GET", "HEAD"):
+            again = ask(server.port, request(method, path, None, [("If-None-Match", known)]), method)
+            assert (again.status, again.body) == (304, b"")
+            assert again.fields["etag"] == tag and again.fields["cache-control"] == "no-cache"
+    for other in ('"x"', tag.strip('"'), '"' + tag[1:-2] + '"', ""):
+        assert ask(server.port, request("GET", path, None, [("If-None-Match", other)])).body == first.body
+    head = ask(server.port, request("HEAD", path), "HEAD")
+    assert {k: v for k, v in head.fields.items() if k != "date"} == {
+        k: v for k, v in first.fields.items() if k != "date"
+    }
 
 
 def test_metrics_count_and_tell_nothing_else(start_server) -> None:
@@ -69,6 +290,9 @@ def test_metrics_count_and_tell_nothing_else(start_server) -> None:
     durations = {s.name: s.value for s in families["pyexec_run_duration_seconds"].samples if "le" not in s.labels}
     assert durations["pyexec_run_duration_seconds_count"] == 5
     assert families["pyexec_slots"].samples[0].value == 5
+    assert families["pyexec_waiting_children"].samples[0].value <= 5
+    refusals = {s.labels["limit"]: s.value for s in families["pyexec_refusals"].samples}
+    assert refusals == dict(dict.fromkeys(metrics.LIMITS, 0), minute=2)
     assert "secret-script" not in text and "127.0.0.1" not in text
 
 
@@ -86,3 +310,42 @@ def test_about_says_what_is_configured(start_server) -> None:
     assert about["limits"]["wall_s"] == 3 and about["modules"] == ["math", "json"]
     assert {layer["name"] for layer in about["layers"]} >= {"seccomp", "landlock"}
     assert set(about["limits"]) <= {setting.name for setting in config.SETTINGS}
+
+
+def _refusals(running) -> Any:
+    families = {family.name: family for family in text_string_to_metric_families(_get(running, "/metrics")[1])}
+    return {sample.labels["limit"]: sample.value for sample in families["pyexec_refusals"].samples if sample.value}
+
+
+def test_metrics_say_which_limit_refused(start_server) -> None:
+    running = start_server(rate_per_day=4, rate_per_minute=100, wall_s=1, body_bytes=1000)
+    for body in (
+        {"code": "while True: pass"},
+        {"code": "x = 1"},
+        {"code": "x = 1"},
+        {"code": "x = 1"},
+        {"code": "x = 1"},
+        {"code": "x" * 2000},
+    ):
+        with contextlib.suppress(ServiceError):
+            running.client.call("POST", "/execute", body)
+    ask(running.port, request("GET", "/", None, [("X", "y" * 40000)]))
+    await_that(lambda: _refusals(running) == {"time": 1, "day": 1, "body": 1, "head": 1})
+
+
+def test_metrics_on_a_port_of_their_own(start_server) -> None:
+    running = start_server(metrics_port=0)
+    found = re.search(r"^pyexec: metrics on http://127\.0\.0\.1:(\d+)/metrics$", running.log, re.M)
+    assert found
+    inside = int(found.group(1))
+    running.client.execute("print('secret-script')")
+    outside = ask(running.port, request("GET", "/metrics"))
+    assert (outside.status, outside.error_type) == (404, "NotFound")
+    assert "/metrics" not in _openapi(running)["paths"]
+    await_that(lambda: b'path="/execute",type="ok",status="200"} 1' in ask(inside, request("GET", "/metrics")).body)
+    reply = ask(inside, request("GET", "/metrics"))
+    assert reply.status == 200 and list(text_string_to_metric_families(reply.body.decode("utf-8")))
+    for other in ("/", "/health", "/about", "/execute"):
+        assert ask(inside, request("GET", other)).status == 404
+    assert ask(inside, execute({"code": "1"}), "POST").status == 404
+    assert running.stop() == 0

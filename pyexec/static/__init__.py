@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Dict, NamedTuple
 
 
 class Page(NamedTuple):
-    """One file: its bytes and its media type."""
+    """One file: its bytes, its media type, and a tag that changes with the bytes."""
 
     content: bytes
     content_type: str
+    tag: str
 
 
 _SCRIPTS = ("app", "docs", "dom", "editor", "examples", "highlight", "result", "snippets")
@@ -21,12 +23,18 @@ _FILES = {
 _FILES.update({"/static/%s.js" % name: (name + ".js", "text/javascript; charset=utf-8") for name in _SCRIPTS})
 
 
+def tag_of(content: bytes) -> str:
+    """Return the ETag of some bytes."""
+    return '"%s"' % hashlib.sha256(content).hexdigest()[:24]
+
+
 def _read() -> Dict[str, Page]:
     here = os.path.dirname(os.path.abspath(__file__))
     table = {}
     for path, (name, content_type) in _FILES.items():
         with open(os.path.join(here, name), "rb") as file:
-            table[path] = Page(file.read(), content_type)
+            content = file.read()
+        table[path] = Page(content, content_type, tag_of(content))
     return table
 
 

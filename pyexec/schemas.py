@@ -1,0 +1,217 @@
+"""The JSON Schemas of what goes in and comes out, made from the settings; `openapi` says where each stands. Pure.
+
+Every rule of `contract` that JSON Schema can say is said here, and a test holds the two against each other. What it
+can't say (lengths in UTF-8 bytes, no name twice) stands in the descriptions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from typing import Any, Dict, List, Type
+
+from pyexec import errors
+from pyexec.config import SETTINGS, Config
+from pyexec.errors import PyexecError
+from pyexec.job import SCRIPT_NAME, Budget
+
+Schema = Dict[str, Any]
+
+# What GET /about, and so the web page, says of the settings.
+PUBLIC_LIMITS = tuple(
+    "code_chars attachments attachment_bytes stdin_bytes return_files rate_per_minute rate_per_day max_runs".split()
+) + tuple(item.name for item in dataclasses.fields(Budget))
+
+STRING: Schema = {"type": "string"}
+_INTEGER: Schema = {"type": "integer", "minimum": 0}
+_NUMBER: Schema = {"type": "number", "minimum": 0}
+_BOOLEAN: Schema = {"type": "boolean"}
+_NO_NUL = "^[^\\u0000]*$"
+_BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+_PLAIN_NAME = "^[^/\\\\\\u0000-\\u001f\\u007f-\\u009f]+$"
+_RELATIVE_PATH = "^(?!/)(?!(?:[\\s\\S]*/)?\\.\\.(?:/|$))[^\\u0000]+$"
+
+_RUN_SO_FAR = ("TimeoutError", "ResourceLimitError")
+_EXTRA_FIELDS: Dict[str, Schema] = {
+    "ValidationError": {"field": {"type": ["string", "null"], "description": "null: the body as a whole"}},
+    "ForbiddenImportError": {"modules": {"type": "array", "items": STRING, "minItems": 1}},
+    "ResourceLimitError": {"resource": STRING, "limit": _INTEGER},
+    "InternalServerError": {"id": dict(STRING, description="stands in the server's log")},
+}
+
+
+def ref(name: str) -> Schema:
+    """Return a reference to one of these schemas."""
+    return {"$ref": "#/components/schemas/" + name}
+
+
+def leaves() -> List[Type[PyexecError]]:
+    """Return every error class with a wire type, by status."""
+    found = [item for _, item in inspect.getmembers(errors, inspect.isclass)]
+    kinds = [item for item in found if issubclass(item, PyexecError) and item.type]
+    return sorted(kinds, key=lambda kind: (kind.status, kind.type))
+
+
+def limits(config: Config) -> Dict[str, Any]:
+    """Return the settings that a caller should know, as they are."""
+    return {name: getattr(config if hasattr(config, name) else config.budget, name) for name in PUBLIC_LIMITS}
+
+
+def _object(properties: Schema, optional: str = "") -> Schema:
+    required = [name for name in properties if name not in optional.split()]
+    return {"type": "object", "properties": properties, "required": required}
+
+
+def _optional(schema: Schema) -> Schema:
+    return dict(schema, type=[schema["type"], "null"])
+
+
+def _array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def request(config: Config) -> Schema:
+    """Return the schema of the body of POST /execute."""
+    attachment = _object(
+        {
+            "filename": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 255,
+                "pattern": _PLAIN_NAME,
+                "not": {"enum": [".", "..", SCRIPT_NAME]},
+                "description": "at most 255 bytes in UTF-8; no two are the same",
+            },
+            "content_base_64": {
+                "type": "string",
+                "contentEncoding": "base64",
+                "maxLength": (config.attachment_bytes + 2) // 3 * 4,
+                "pattern": _BASE64,
+                "description": "at most %d bytes after decoding" % config.attachment_bytes,
+            },
+        }
+    )
+    path = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 4095,
+        "pattern": _RELATIVE_PATH,
+        "description": "relative to the script's directory; at most 4095 bytes in UTF-8",
+    }
+    code = {"type": "string", "minLength": 1, "maxLength": config.code_chars, "pattern": _NO_NUL}
+    stdin = {"type": "string", "maxLength": config.stdin_bytes, "pattern": _NO_NUL}
+    files = dict(_array(dict(attachment, additionalProperties=False)), maxItems=config.attachments, uniqueItems=True)
+    returned = dict(_array(path), maxItems=config.return_files)
+    fields = {
+        "code": dict(code, description="the script"),
+        "api_key": _optional(dict(STRING, pattern=_NO_NUL, description="the admin key; or Authorization: Bearer KEY")),
+        "stdin_data": _optional(dict(stdin, description="at most %d bytes in UTF-8" % config.stdin_bytes)),
+        "attachments": _optional(dict(files, description="files for the script's directory")),
+        "return_files": _optional(
+            dict(returned, description="at most %d bytes each are returned" % config.budget.returned_file_bytes)
+        ),
+    }
+    return {"type": "object", "properties": fields, "required": ["code"], "additionalProperties": False}
+
+
+def _parts(config: Config) -> Dict[str, Schema]:
+    caller = {
+        "ip_address": STRING,
+        "daily_quota_limit": {"const": config.rate_per_day},
+        "requests_today": _INTEGER,
+        "requests_remaining_today": dict(_INTEGER, maximum=config.rate_per_day),
+    }
+    admin = _object({"role": {"const": "admin"}, "rate_limits_applied": {"const": False}})
+    content = dict(STRING, contentEncoding="base64", pattern=_BASE64)
+    size = dict(_INTEGER, maximum=config.budget.returned_file_bytes)
+    returned = _object({"content_base64": content, "size_bytes": size})
+    lost = _object({"error": STRING, "size_bytes": _INTEGER}, optional="size_bytes")
+    output = dict(STRING, description="at most %d bytes, then truncated" % config.budget.output_bytes)
+    details = {
+        "success": dict(_BOOLEAN, description="the exit code is 0"),
+        "stdout": output,
+        "stderr": output,
+        "exit_code": {"type": "integer", "description": "negative: the number of the signal that ended it"},
+        "execution_duration_sec": _NUMBER,
+        "stdout_truncated": _BOOLEAN,
+        "stderr_truncated": _BOOLEAN,
+        "output_files": {"type": "object", "additionalProperties": {"oneOf": [returned, lost]}},
+    }
+    status = {
+        "load": {"enum": ["normal", "high"]},
+        "active_processes_at_request": dict(_INTEGER, maximum=config.max_runs),
+        "max_concurrent_processes": {"const": config.max_runs},
+    }
+    context = {
+        "code_length": dict(_INTEGER, minimum=1, maximum=config.code_chars),
+        "attachment_count": dict(_INTEGER, maximum=config.attachments),
+        "stdin_provided": _BOOLEAN,
+        "processed_attachments": _array(_object({"filename": STRING, "size_bytes": _INTEGER})),
+    }
+    return {
+        "UserInfo": {"oneOf": [_object(caller), admin]},
+        "ServerStatus": _object(status),
+        "RequestContext": _object(context),
+        "ExecutionDetails": _object(details),
+    }
+
+
+def _answer(status: str, fields: Schema, optional: str = "") -> Schema:
+    moment = {"type": "string", "format": "date-time"}
+    return _object(dict({"status": {"const": status}, "timestamp_utc": moment}, **fields), optional)
+
+
+def _error(kind: Type[PyexecError]) -> Schema:
+    fields = dict({"type": {"const": kind.type}, "message": STRING}, **_EXTRA_FIELDS.get(kind.type, {}))
+    run: Schema = {"execution_details": ref("ExecutionDetails")} if kind.type in _RUN_SO_FAR else {}
+    answer = _answer(
+        "error",
+        dict(
+            {"error_details": _object(fields), "user_info": ref("UserInfo"), "server_status": ref("ServerStatus")},
+            **run,
+        ),
+        optional="user_info server_status",
+    )
+    return dict(answer, description=(kind.__doc__ or "").splitlines()[0])
+
+
+def _about() -> Dict[str, Schema]:
+    helps = {setting.name: setting.help for setting in SETTINGS}
+    layer = _object({"name": STRING, "on": _BOOLEAN, "detail": STRING})
+    named = {"type": "object", "additionalProperties": STRING}
+    about = {
+        "version": STRING,
+        "limits": _object({name: dict(_NUMBER, description=helps[name]) for name in PUBLIC_LIMITS}),
+        "modules": _array(STRING),
+        "layers": _array(layer),
+        "libraries": named,
+    }
+    health = {
+        "status": {"enum": ["ok", "unavailable"]},
+        "version": STRING,
+        "python": STRING,
+        "layers": _array(STRING),
+        "dangers": {"type": "object", "additionalProperties": dict(_array(STRING), minItems=1)},
+        "libraries": named,
+        "missing_libraries": _array(STRING),
+        "active_runs": _INTEGER,
+        "max_runs": _INTEGER,
+        "template_restarts": _INTEGER,
+        "uptime_sec": _NUMBER,
+    }
+    return {"About": _object(about), "Health": _object(health)}
+
+
+def schemas(config: Config) -> Dict[str, Schema]:
+    """Return all of them, by name."""
+    success = {
+        "user_info": ref("UserInfo"),
+        "server_status": ref("ServerStatus"),
+        "request_context": ref("RequestContext"),
+        "execution_details": ref("ExecutionDetails"),
+    }
+    found = {"Request": request(config), "Success": _answer("success", success)}
+    found.update(_parts(config), **_about())
+    found.update({kind.type: _error(kind) for kind in leaves()})
+    found["Error"] = {"oneOf": [ref(kind.type) for kind in leaves()]}
+    return found
