@@ -49,7 +49,7 @@ serve)
 test)
     shift
     packages curl curl
-    environment "[test]"
+    environment "[${EXTRAS:-test}]"
     exec "$venv/bin/python" -m pytest "$@"
     ;;
 check)
