@@ -14,7 +14,7 @@ _EVERYWHERE = (
     + ["X-Content-Type-Options"]
 )
 _QUOTA = ["RateLimit", "RateLimit-Policy"]
-_NOT_ALWAYS = set(_QUOTA)  # not for admins, nor where the caller isn't known yet
+_NOT_ALWAYS = {"Content-Encoding", *_QUOTA}  # no quota for admins, nor where the caller isn't known yet
 _HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
 # What may befall a request before its path or body counts.
 _ANYWHERE = {400, 405, 408, 411, 413, 431, 500, 503}
@@ -29,6 +29,7 @@ def _headers(config: Config) -> Schema:
         "Access-Control-Max-Age": ("seconds that this may be kept", seconds),
         "Allow": ("methods that this path takes", STRING),
         "Cache-Control": ("no-store, or no-cache where there is an ETag to ask again with", STRING),
+        "Content-Encoding": ("for who sends Accept-Encoding: gzip", {"const": "gzip"}),
         "Content-Security-Policy": ("what a browser may load", STRING),
         "Cross-Origin-Opener-Policy": ("no other site's window gets hold of this one", {"const": "same-origin"}),
         "ETag": ("for If-None-Match", dict(STRING, pattern='^"[0-9a-f]+"$')),
@@ -39,6 +40,7 @@ def _headers(config: Config) -> Schema:
         ),
         "Referrer-Policy": ("links tell nobody where they were", {"const": "no-referrer"}),
         "Retry-After": ("seconds until it may be tried again", seconds),
+        "Vary": ("what else the answer depends on", STRING),
         "WWW-Authenticate": ("how to send the admin key", STRING),
         "X-Content-Type-Options": ("the type is what it says", {"const": "nosniff"}),
     }
@@ -119,6 +121,7 @@ def _gets(config: Config) -> Schema:
     paths: Schema = {}
     for path, (name, summary, media, schema, tagged) in gets.items():
         headers = ["Cache-Control", "ETag"] if tagged else ["Cache-Control"]
+        headers += ["Content-Encoding", "Vary"] if path == "/" else []
         good: Schema = {"200": _answer(summary, schema, headers, media)}
         if tagged:
             good["304"] = _answer("It is what If-None-Match says", None, headers)

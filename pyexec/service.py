@@ -50,6 +50,15 @@ _SECURITY_FIELDS = (
 )
 
 
+def _takes_gzip(head: Head) -> bool:
+    """Whether the client names gzip among what it takes; "*" and weights above none are for others to go into."""
+    for element in head.get("accept-encoding").lower().split(","):
+        coding, _, weight = element.replace(" ", "").partition(";")
+        if coding in ("gzip", "x-gzip"):
+            return not re.match(r"q=0(\.0*)?$", weight)
+    return False
+
+
 @dataclass
 class Answer:
     """What goes back to the client, and what the log says of it."""
@@ -146,12 +155,17 @@ class Service:
 
     def _page(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         page = PAGES[head.path]
-        return self._tagged(head, page.content, page.content_type, page.tag)
+        vary = ("Vary", "Accept-Encoding")
+        if _takes_gzip(head):
+            return self._tagged(
+                head, page.packed, page.content_type, page.packed_tag, vary, ("Content-Encoding", "gzip")
+            )
+        return self._tagged(head, page.content, page.content_type, page.tag, vary)
 
     @staticmethod
-    def _tagged(head: Head, content: bytes, content_type: str, tag: str) -> Answer:
+    def _tagged(head: Head, content: bytes, content_type: str, tag: str, *more: Tuple[str, str]) -> Answer:
         """Return what the client may keep, if it asks each time whether it is still right (RFC 9110, 13.1.2)."""
-        fields = [("Cache-Control", "no-cache"), ("ETag", tag)]
+        fields = [("Cache-Control", "no-cache"), ("ETag", tag), *more]
         known = _ENTITY_TAG.findall(head.get("if-none-match"))
         if tag in known or "*" in known:
             return Answer(304, [], fields=fields)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import re
 import urllib.request
@@ -18,7 +19,7 @@ from processes import await_that
 from prometheus_client.parser import text_string_to_metric_families
 from support import FUZZ, STATUS_OF, ask, execute, request
 
-from pyexec import answers, config, contract, errors, metrics, openapi, schemas
+from pyexec import answers, config, contract, errors, metrics, openapi, schemas, static
 from pyexec.client import ServiceError
 from pyexec.job import Outcome
 
@@ -97,6 +98,7 @@ _EXCHANGES = {
     "openapi": request("GET", "/openapi.json"),
     "metrics": request("GET", "/metrics"),
     "page": request("GET", "/"),
+    "page, packed": request("GET", "/", None, [("Accept-Encoding", "gzip, br")]),
     "page, known": request("GET", "/", None, [("If-None-Match", "*")]),
     "preflight": request("OPTIONS", "/execute"),
 }
@@ -120,7 +122,8 @@ def test_answers_are_as_described(server, name: str) -> None:
     assert bool(reply.body) == ("content" in described)
     for media, content in described.get("content", {}).items():
         assert reply.fields["content-type"].split(";")[0] == media
-        body = reply.document if media == "application/json" else reply.body.decode("utf-8")
+        content_of = gzip.decompress if "content-encoding" in reply.fields else bytes
+        body = reply.document if media == "application/json" else content_of(reply.body).decode("utf-8")
         _validator(document, content["schema"]).validate(body)
         if media == "application/json":
             _named(document, content["schema"], body)
@@ -249,6 +252,25 @@ _CHARACTERS = st.text(st.sampled_from("a./\\\0\n\x85é😀=+_4") | st.characters
 def test_schema_and_contract_agree_about_any_text(text: str, place: str) -> None:
     change = {"return_files": [text]} if place == "path" else _file(**{place: text})
     _check_agreement(dict({"code": "1"}, **change))
+
+
+def test_the_page_is_small_and_sent_packed(server) -> None:
+    sizes = [len(page.content) for page in static.PAGES.values()]
+    assert len(sizes) == 10 and sum(sizes) < 100 * 1024
+    assert sum(len(page.packed) for page in static.PAGES.values()) < 40 * 1024
+    for path, page in static.PAGES.items():
+        plain = ask(server.port, request("GET", path))
+        assert (
+            plain.body == page.content
+            and plain.fields["vary"] == "Accept-Encoding"
+            and "content-encoding" not in plain.fields
+        )
+        for taken in ("gzip", "br, gzip;q=0.5", "deflate,X-GZIP"):
+            packed = ask(server.port, request("GET", path, None, [("Accept-Encoding", taken)]))
+            assert packed.fields["content-encoding"] == "gzip" and gzip.decompress(packed.body) == page.content
+            assert packed.fields["vary"] == "Accept-Encoding" and packed.fields["etag"] != plain.fields["etag"]
+        for not_taken in ("gzip;q=0", "gzip; q=0.000", "br", "*", "identity", ""):
+            assert ask(server.port, request("GET", path, None, [("Accept-Encoding", not_taken)])).body == page.content
 
 
 @pytest.mark.parametrize("path", ["/", "/static/app.js", "/static/style.css", "/about", "/openapi.json"])

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from typing import Dict, NamedTuple
 
 
 class Page(NamedTuple):
-    """One file: its bytes, its media type, and a tag that changes with the bytes."""
+    """One file: its media type, its bytes as they are and compressed, each with a tag that changes with the bytes."""
 
-    content: bytes
     content_type: str
+    content: bytes
     tag: str
+    packed: bytes
+    packed_tag: str
 
 
 _SCRIPTS = ("app", "docs", "dom", "editor", "examples", "highlight", "result", "snippets")
@@ -34,7 +37,8 @@ def _read() -> Dict[str, Page]:
     for path, (name, content_type) in _FILES.items():
         with open(os.path.join(here, name), "rb") as file:
             content = file.read()
-        table[path] = Page(content, content_type, tag_of(content))
+        packed = gzip.compress(content, 9, mtime=0)
+        table[path] = Page(content_type, content, tag_of(content), packed, tag_of(packed))
     return table
 
 
