@@ -42,6 +42,7 @@ function load({ code, stdin = '', returnFiles: names = [], attachments: files = 
   page.returns.value = names.join('\n');
   attachments = files;
   touched = false;
+  noExample();
   showAttachments();
   if (stdin || names.length || files.length) page.inputs.open = true;
   const undo = before && el('button', {
@@ -57,6 +58,10 @@ function load({ code, stdin = '', returnFiles: names = [], attachments: files = 
   note(message, undo);
 }
 
+function noExample() {
+  for (const button of document.querySelectorAll('.examples [aria-current]')) mark(button, 'current', false);
+}
+
 function note(text, extra = null) {
   page.note.replaceChildren(text, ...(extra ? [' ', extra] : []));
 }
@@ -67,12 +72,12 @@ function updateCounter() {
   const over = most !== undefined && used > most;
   page.counter.textContent = most === undefined ? count(used, 'character') : `${used.toLocaleString('en')} / ${most.toLocaleString('en')} characters`;
   page.counter.classList.toggle('over', over);
-  mark(page.code, over);
+  mark(page.code, 'invalid', over);
 }
 
-function mark(control, invalid) {
-  if (invalid) control.setAttribute('aria-invalid', 'true');
-  else control.removeAttribute('aria-invalid');
+function mark(control, state, on = true) {
+  if (on) control.setAttribute(`aria-${state}`, 'true');
+  else control.removeAttribute(`aria-${state}`);
 }
 
 function summarizeInputs() {
@@ -88,11 +93,11 @@ function summarizeInputs() {
 
 // The user changed something: what stood there before is no longer what an example, link or error was about.
 function touch(event) {
-  mark(event.target, false);
+  mark(event.target, 'invalid', false);
   summarizeInputs();
   if (event.target === page.key || event.target === page.picker) return;
   touched = true;
-  for (const button of document.querySelectorAll('.examples [aria-current]')) button.removeAttribute('aria-current');
+  noExample();
   if (fromFragment(location.hash)) history.replaceState(null, '', location.pathname + location.search);
   updateCounter();
 }
@@ -327,7 +332,7 @@ function controlOf(field) {
 function pointTo(field, description) {
   const control = controlOf(field);
   if (!control) return description;
-  mark(control, true);
+  mark(control, 'invalid');
   description.parts[0].append(el('button', {
     type: 'button',
     className: 'quiet',
@@ -342,7 +347,7 @@ function pointTo(field, description) {
 
 // What a screen reader says of a result right away: the advice and the beginning of the output.
 function spoken() {
-  return [...page.outcome.querySelectorAll('.advice, .stream pre')].map((part) => part.textContent.slice(0, 200)).join(' ');
+  return [...page.outcome.querySelectorAll('.advice p, .stream pre')].map((part) => part.textContent.slice(0, 200)).join(' ');
 }
 
 // ---- Ways to take a request away ----
@@ -405,8 +410,7 @@ async function loadExample(example, button) {
   const files = example.attach ? await example.attach() : [];
   if (fromFragment(location.hash)) history.replaceState(null, '', location.pathname + location.search);
   load({ ...example, attachments: files.map(attached) }, `Loaded “${example.title}”. It is ready to run.`);
-  for (const other of document.querySelectorAll('.examples button')) other.removeAttribute('aria-current');
-  button.setAttribute('aria-current', 'true');
+  mark(button, 'current');
 }
 
 function listen() {
@@ -443,7 +447,10 @@ async function start() {
   showExamples();
   listen();
   prepareDocs();
-  if (!editor.value) load(EXAMPLES[0], '');
+  if (!editor.value) {
+    load(EXAMPLES[0], '');
+    mark(document.querySelector('.examples button'), 'current');
+  }
   openLink();
   const server = await askServer();
   limits = server.limits;

@@ -19,7 +19,10 @@ export class Editor {
     this.gutter = root.querySelector('.gutter');
     this.changed = changed;
     this.leaving = false; // Esc was pressed: the next Tab is the browser's
-    this.area.addEventListener('input', () => this.render());
+    this.area.addEventListener('input', () => {
+      this.render();
+      this.reveal();
+    });
     this.area.addEventListener('keydown', (event) => this.key(event));
     this.area.addEventListener('beforeinput', (event) => this.newLine(event));
     this.area.addEventListener('blur', () => { this.leaving = false; });
@@ -47,6 +50,24 @@ export class Editor {
       this.gutter.textContent = Array.from({ length: lines }, (_, index) => index + 1).join('\n');
     }
     this.changed();
+  }
+
+  // Scroll to the caret. The browser does that as well, but before the box has its new size.
+  reveal() {
+    const texts = document.createTreeWalker(this.paper, NodeFilter.SHOW_TEXT);
+    let left = this.area.selectionEnd;
+    let text = texts.nextNode();
+    for (; left >= text.length && text !== this.paper.lastChild; text = texts.nextNode()) left -= text.length;
+    const range = document.createRange();
+    range.setStart(text, left);
+    range.setEnd(text, left + 1);
+    const caret = range.getBoundingClientRect();
+    const box = this.area.closest('.editor');
+    const { top, left: start, bottom, right } = box.getBoundingClientRect();
+    const margin = caret.height;
+    const over = (low, high, first, last) => (low < first ? low - first : Math.max(0, high - last));
+    box.scrollTop += over(caret.top, caret.bottom, top + margin, bottom - margin);
+    box.scrollLeft += over(caret.left, caret.left, start + this.gutter.offsetWidth + margin, right - margin);
   }
 
   // Select line `number` (from 1) and show it.
