@@ -62,3 +62,10 @@ def test_commands_of_setup_sh_exist() -> None:
 def test_python_example_compiles() -> None:
     for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL):
         compile(block, "README.md", "exec")
+
+
+def test_pictures_exist_and_are_small() -> None:
+    names = re.findall(r"docs/[\w.-]+\.png", README)
+    assert len(set(names)) == 4
+    sizes = [os.path.getsize(os.path.join(ROOT, name)) for name in set(names)]
+    assert sum(sizes) < 300 * 1024
