@@ -9,10 +9,8 @@ from pyexec.config import SETTINGS, Config
 from pyexec.contract import FIELDS
 from pyexec.schemas import STRING, Schema, leaves, limits, ref, schemas
 
-_EVERYWHERE = (
-    "Access-Control-Allow-Origin Content-Security-Policy Cross-Origin-Opener-Policy Referrer-Policy".split()
-    + ["X-Content-Type-Options"]
-)
+_EVERYWHERE = "Access-Control-Allow-Origin Access-Control-Expose-Headers Content-Security-Policy".split()
+_EVERYWHERE += "Cross-Origin-Opener-Policy Referrer-Policy X-Content-Type-Options".split()
 _QUOTA = ["RateLimit", "RateLimit-Policy"]
 _NOT_ALWAYS = {"Content-Encoding", *_QUOTA}  # no quota for admins, nor where the caller isn't known yet
 _HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
@@ -26,6 +24,7 @@ def _headers(config: Config) -> Schema:
         "Access-Control-Allow-Origin": ("who may read this in a browser", {"const": config.cors_origin}),
         "Access-Control-Allow-Methods": ("methods that this path takes", STRING),
         "Access-Control-Allow-Headers": ("header fields that a browser may send", STRING),
+        "Access-Control-Expose-Headers": ("header fields that a script of another origin may read", STRING),
         "Access-Control-Max-Age": ("seconds that this may be kept", seconds),
         "Allow": ("methods that this path takes", STRING),
         "Cache-Control": ("no-store, or no-cache where there is an ETag to ask again with", STRING),

@@ -38,6 +38,8 @@ from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
 _ENTITY_TAG = re.compile(r'"[^"]*"|\*')
+# What a script of another origin may read beside the body; without this it can't see how long to wait.
+_EXPOSED = ("Access-Control-Expose-Headers", "ETag, RateLimit, RateLimit-Policy, Retry-After")
 _SECURITY_FIELDS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -45,7 +47,7 @@ _SECURITY_FIELDS = (
     (
         "Content-Security-Policy",
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
-        " frame-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 )
 
@@ -117,7 +119,8 @@ class Service:
 
     def security_fields(self) -> List[Tuple[str, str]]:
         """Return the header fields that every answer carries."""
-        return [("Access-Control-Allow-Origin", self.config.cors_origin)] + list(_SECURITY_FIELDS)
+        cors = [("Access-Control-Allow-Origin", self.config.cors_origin), _EXPOSED]
+        return cors + list(_SECURITY_FIELDS)
 
     def route(self, head: Head) -> Callable[..., Answer]:
         """Return what answers a request, before its body is read.

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import re
+import threading
 import urllib.request
 from typing import Any, List
 
@@ -78,6 +81,34 @@ def test_without_scripts_there_is_the_documentation(browser, server) -> None:
         assert "POST /execute" in browser.text("#request")
     finally:
         browser.cdp("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_page_of_another_origin_may_call_and_see_how_long_to_wait(browser, start_server) -> None:
+    running = start_server(rate_per_minute=1)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="/nonexistent")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        browser.driver.get("http://127.0.0.1:%d/" % other.server_port)
+        call = """const done = arguments[1];
+          fetch(arguments[0] + '/execute', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"code": "print(1)"}' })
+            .then(async (a) => done([a.status, (await a.json()).status, a.headers.get('RateLimit'), Number(a.headers.get('Retry-After'))]),
+                  (error) => done(String(error)))"""
+        first = browser.driver.execute_async_script(call, running.url)
+        second = browser.driver.execute_async_script(call, running.url)
+        browser.driver.get("about:blank")
+        other.shutdown()
+    assert first[:2] == [200, "success"] and '"minute";r=0' in first[2]
+    assert second[:2] == [429, "error"] and 1 <= second[3] <= 60
+
+
+def test_copying_where_the_browser_has_only_the_old_way(browser, server) -> None:
+    """As over plain HTTP from another machine, where there is no navigator.clipboard."""
+    browser.open(server.url)
+    browser.driver.execute_async_script("navigator.clipboard.writeText('').then(arguments[0])")
+    browser.js("navigator.clipboard.writeText = undefined")
+    browser.button("Copy as Python", ".take-away").click()
+    browser.until(lambda: "Copied a Python program." in browser.text("#note"))
+    assert browser.clipboard().startswith("import base64")
 
 
 # ---- By keyboard ----
