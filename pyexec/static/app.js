@@ -459,9 +459,10 @@ async function start() {
   fillHints();
 }
 
-// Say beside the inputs what they take, once the server has said so.
+// Say what one may do and what the inputs take, once the server has said so.
 function fillHints() {
   if (limits.attachments && limits.attachment_bytes) byId('files-hint').textContent = `At most ${count(limits.attachments, 'file')}, ${bytes(limits.attachment_bytes)} each`;
+  if (limits.rate_per_day && !page.quota.textContent) page.quota.textContent = `${count(limits.rate_per_minute, 'run')} a minute, ${limits.rate_per_day.toLocaleString('en')} a day`;
   if (limits.return_files) byId('returns-hint').textContent = `One name a line, at most ${limits.return_files}`;
 }
 

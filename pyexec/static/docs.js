@@ -3,8 +3,7 @@
 import { bytes, copyButton, count, el, seconds } from './dom.js';
 import { highlighted } from './highlight.js';
 
-// A limit's name in GET /about → how it is called here, how it is written. In this order; what the server has beyond
-// these is listed after them under its own name.
+// A limit's name in GET /about → how it is called here, how it is written, in this order.
 const number = (value) => value.toLocaleString('en');
 const LIMITS = {
   rate_per_minute: ['Requests a minute, for a caller', number],
@@ -83,12 +82,8 @@ function showHealth({ health, version = health.version }) {
 
 function fillLimits(limits) {
   const known = Object.keys(LIMITS).filter((name) => typeof limits[name] === 'number');
-  const others = Object.keys(limits).filter((name) => !(name in LIMITS));
   if (!known.length) return;
-  const rows = [
-    ...known.map((name) => [LIMITS[name][0], LIMITS[name][1](limits[name])]),
-    ...others.map((name) => [name.replaceAll('_', ' '), String(limits[name])]),
-  ];
+  const rows = known.map((name) => [LIMITS[name][0], LIMITS[name][1](limits[name])]);
   replace('limits-list', el('table', {},
     el('thead', {}, el('tr', {}, headCell('What'), headCell('At most'))),
     el('tbody', {}, ...rows.map(([name, value]) => el('tr', {}, rowHead(name), el('td', { className: 'number', textContent: value }))))));
@@ -111,11 +106,10 @@ function moduleList(names, versions) {
     versions[name] ? el('span', { className: 'muted', textContent: ` ${versions[name]}` }) : null)));
 }
 
-function fillLayers({ layers, health }) {
-  const rows = layers || (health.layers || []).map((name) => ({ name, on: true, detail: '' }));
-  if (!rows.length) return;
-  const on = rows.filter((row) => row.on);
-  const off = rows.filter((row) => !row.on);
+function fillLayers({ layers }) {
+  if (!layers) return;
+  const on = layers.filter((row) => row.on);
+  const off = layers.filter((row) => !row.on);
   replace('layers-list',
     el('p', {}, `${count(on.length, 'layer is', 'layers are')} on at this server:`),
     el('dl', { className: 'layers' }, ...on.flatMap(layerRow)),

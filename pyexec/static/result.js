@@ -163,10 +163,8 @@ function facts(details) {
   const rows = [
     ['Exit code', details.exit_code === null ? 'none' : String(details.exit_code)],
     ['Time', seconds(details.execution_duration_sec)],
-    details.cpu_time_sec === undefined ? null : ['CPU', seconds(details.cpu_time_sec)],
-    details.peak_memory_bytes ? ['Memory', bytes(details.peak_memory_bytes)] : null,
   ];
-  return el('dl', { className: 'facts' }, ...rows.filter(Boolean).map(([name, value]) => (
+  return el('dl', { className: 'facts' }, ...rows.map(([name, value]) => (
     el('div', {}, el('dt', { textContent: name }), el('dd', { textContent: value })))));
 }
 

@@ -185,7 +185,9 @@ class Browser:
         os.unlink(path)
         return content
 
-    def drop(self, selector: str, paths: Sequence[str]) -> None:
+    def drop(
+        self, selector: str, paths: Sequence[str], kinds: Sequence[str] = ("dragEnter", "dragOver", "drop")
+    ) -> None:
         """Drag files from the desktop onto an element."""
         element = self.one(selector)
         self.js("arguments[0].scrollIntoView({block: 'center'})", element)
@@ -193,7 +195,7 @@ class Browser:
             "const b = arguments[0].getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]", element
         )
         data = {"items": [], "files": list(paths), "dragOperationsMask": 1}
-        for kind in ("dragEnter", "dragOver", "drop"):
+        for kind in kinds:
             self.cdp("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
 
     # ---- What one finds out ----

@@ -321,7 +321,10 @@ def test_axe_finds_nothing_while_it_runs_or_in_the_dialog(browser, server, schem
     browser.until(lambda: browser.one("#by-hand").is_displayed(), "the dialog")
     assert browser.one("#by-hand-text").get_property("value").startswith(server.url + "/#code=")
     assert browser.axe() == []
-    browser.press(Keys.ESCAPE)
+    if scheme == "dark":
+        browser.press(Keys.ESCAPE)
+    else:
+        browser.button("Close", "#by-hand").click()
     browser.until(lambda: not browser.one("#by-hand").is_displayed(), "the page again")
 
 

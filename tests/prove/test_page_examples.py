@@ -112,7 +112,12 @@ def test_files_go_there_and_back_byte_for_byte(browser, server, tmp_path) -> Non
     )
     browser.one("#picker").send_keys(str(tmp_path / "picked.bin"))
     browser.until(lambda: "Attached: picked.bin." in browser.text("#note"), "the picked file")
-    browser.drop("#editor", [str(tmp_path / "dropped é.bin")])
+    dragged = [str(tmp_path / "dropped é.bin")]
+    outline = "return getComputedStyle(document.querySelector('.work > .panel')).outlineStyle"
+    browser.drop("#editor", dragged, ["dragEnter", "dragOver"])
+    browser.until(lambda: browser.js(outline) == "dashed", "where it may be dropped")
+    browser.drop("#editor", dragged, ["drop"])
+    browser.until(lambda: browser.js(outline) == "none", "that it was dropped")
     browser.until(lambda: "Attached: dropped é.bin." in browser.text("#note"), "the dropped file")
     assert "2 attachments, 3 files to return" in browser.text("#inputs-summary")
     assert browser.run() == "Finished", browser.text("#result")

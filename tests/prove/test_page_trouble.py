@@ -140,6 +140,7 @@ def test_too_many_in_a_minute_counts_down(browser, start_server) -> None:
 def test_no_runs_left_today(browser, start_server) -> None:
     running = start_server(rate_per_day=2, rate_per_minute=100)
     browser.open(running.url)
+    assert browser.text("#quota") == "100 runs a minute, 2 a day"
     assert browser.run("print(1)") == "Finished"
     assert browser.text("#quota") == "1 of 2 runs left today, 99 this minute"
     assert browser.run("print(1)") == "Finished"
