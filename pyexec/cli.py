@@ -11,7 +11,7 @@ from pyexec.errors import ConfigError, PyexecError, SandboxError
 from pyexec.job import ENDED, Job
 from pyexec.kernel import libc
 from pyexec.sandbox import Sandbox
-from pyexec.server import serve
+from pyexec.serve import serve
 
 _USAGE_STATUS, _REFUSED_STATUS = 2, 1
 

@@ -34,11 +34,7 @@ class Pool:
     """The children that wait for jobs, and the templates that make them."""
 
     def __init__(self, config: Config) -> None:
-        """Start everything and wait until the waiting children are ready.
-
-        Raises:
-            SandboxError, LayerError: something could not start.
-        """
+        """Begin to start everything; `await_start` waits for it. Raises SandboxError if the server lacks a means."""
         self._config = config
         self._changed = threading.Condition()
         # Here and below by whether the child has the libraries. One waiting child a slot, shared out between the two
@@ -61,17 +57,20 @@ class Pool:
         _check_own_means(config)
         self._keeper.start()
         self._janitor.start()
+
+    def await_start(self) -> None:
+        """Return when the waiting children are ready.
+
+        Raises:
+            SandboxError, LayerError: something could not start.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._template is not None or self._failure is not None)
         if self._failure is not None:
             raise self._failure
         deadline = time.monotonic() + _READY_S
-        try:
-            for child in list(self._waiting[False]) + list(self._waiting[True]):
-                child.await_ready(deadline)
-        except BaseException:
-            self.close()
-            raise
+        for child in list(self._waiting[False]) + list(self._waiting[True]):
+            child.await_ready(deadline)
 
     @property
     def report(self) -> Dict[str, Any]:

@@ -39,17 +39,26 @@ class _End:
 class Sandbox:
     """Runs jobs in confined children. Thread-safe; close it, or use it as a context manager."""
 
-    def __init__(self, config: Optional[Config] = None) -> None:
-        """Start the templates and the waiting children.
+    def __init__(self, config: Optional[Config] = None, wait: bool = True) -> None:
+        """Start the templates and the waiting children, and wait for them unless `await_start` is to be called.
 
         Raises:
             SandboxError: this host can't confine scripts, or something could not start; says what to do.
         """
         self._config = config or Config.of()
+        self._pool = Pool(self._config)
+        if wait:
+            self.await_start()
+
+    def await_start(self) -> None:
+        """Return when everything is ready; else close. Raises SandboxError, as the constructor does."""
         try:
-            self._pool = Pool(self._config)
-        except (LayerError, OSError) as error:
-            raise SandboxError("A first run could not be confined: %s." % error) from error
+            self._pool.await_start()
+        except BaseException as error:
+            self.close()
+            if isinstance(error, (LayerError, OSError)):
+                raise SandboxError("A first run could not be confined: %s." % error) from error
+            raise
 
     def __enter__(self) -> Sandbox:
         return self

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import errno
 import json
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -27,13 +25,10 @@ from pyexec.config import Config
 from pyexec.connection import Connection, Disconnected
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError, ServerBusy
 from pyexec.http1 import Head, parse_head, render_head
-from pyexec.kernel import libc
-from pyexec.sandbox import Sandbox
 from pyexec.service import Answer, Service
 from pyexec.timing import Stopwatch, server_timing
 
 _BACKLOG = 128
-_DRAIN_GRACE_S = 5.0
 _FULL_PAUSE_S = 0.05
 _MOST_IDLE_THREADS = 16
 _CLOSED_BY_CLIENT = 499
@@ -312,57 +307,3 @@ class Handler(BaseHTTPRequestHandler):
         # One write: print would make two, and lines of two threads could run into each other.
         sys.stderr.write(json.dumps(line) + "\n")
         sys.stderr.flush()
-
-
-def serve(config: Config) -> int:
-    """Serve until SIGTERM or SIGINT, then let running scripts end; return the exit status.
-
-    Raises:
-        SandboxError: this host can't confine scripts. OSError: the address can't be had.
-    """
-    libc.keep_freed_memory()
-    ending = {signal.SIGTERM, signal.SIGINT}
-    # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
-    # since the kernel may hand the signal to any other.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-    with Sandbox(config) as sandbox:
-        service = Service(config, sandbox)
-        servers = [Server(config, service)]
-        if config.metrics_port is not None:
-            inside = dataclasses.replace(config, host="127.0.0.1", port=config.metrics_port)
-            servers.append(Server(inside, service.metrics_alone()))
-        threads = [
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="pyexec-accept")
-            for server in servers
-        ]
-        for thread in threads:
-            thread.start()
-        _announce(servers, sandbox)
-        signal.sigwait(ending)
-        for number in ending:
-            signal.signal(number, signal.SIG_DFL)  # a second one ends us at once
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
-        print("pyexec: draining", file=sys.stderr, flush=True)
-        for server, thread in zip(servers, threads):
-            server.shutdown()
-            thread.join()
-            server.server_close()
-        for server in servers:
-            server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
-    print("pyexec: stopped", file=sys.stderr, flush=True)
-    return 0
-
-
-def _announce(servers: List[Server], sandbox: Sandbox) -> None:
-    on = [status.name for status in sandbox.layers if status.on]
-    missing = sandbox.report["missing"]
-    print("pyexec: layers on: %s" % ", ".join(on), file=sys.stderr)
-    if missing:
-        print("pyexec: not installed, so scripts can't import: %s" % ", ".join(missing), file=sys.stderr)
-    if servers[0].config.admin_key is None:
-        print("pyexec: no admin key; set PYTHON_EXE_KEY to have one", file=sys.stderr)
-    # The public address last: who starts us knows from it that all is ready.
-    for server, path in reversed(list(zip(servers, ("", "/metrics")))):
-        host = "[%s]" % server.server_name if ":" in server.server_name else server.server_name
-        what = "metrics" if path else "serving"
-        print("pyexec: %s on http://%s:%d%s" % (what, host, server.server_port, path), file=sys.stderr, flush=True)

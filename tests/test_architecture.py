@@ -15,8 +15,9 @@ PACKAGE = os.path.join(ROOT, "pyexec")
 
 # Row by row, as README's map of the code has it: a module imports only from rows below its own.
 ROWS = {
-    "__main__": 8,
-    "cli": 7,
+    "__main__": 9,
+    "cli": 8,
+    "serve": 7,
     "server": 6,
     "service": 5,
     "forkserver": 5,
