@@ -149,9 +149,13 @@ class Pool:
         """Have all that `give_back` does done by another thread, when the client has had time to take its answer.
 
         The end of one process and the fork of the next take a processor for milliseconds each, and on a small machine
-        that is the one on which the client would read. While no child waits, nothing is put off.
+        that is the one on which the client would read. While no child waits, nothing is put off. What may take longer,
+        as to await the last process of many or to remove a directory, is done at once, by the caller's own thread.
         """
-        self._done.put((child, time.monotonic() + _GRACE_S))
+        if child.admin or self._base is not None:
+            self.give_back(child)
+        else:
+            self._done.put((child, time.monotonic() + _GRACE_S))
 
     def _clean_up(self) -> None:
         """Give back children until told to end; in the janitor thread."""
@@ -181,7 +185,8 @@ class Pool:
                         self._changed.notify_all()
             if self._base is not None or child.admin:
                 # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
-                child.await_death(_READY_S)
+                while not child.await_death(_READY_S):
+                    print("pyexec: a run that was killed has not ended yet", file=sys.stderr, flush=True)
             if self._base is not None:
                 self._base.remove(os.path.basename(child.workdir))
         finally:
