@@ -27,12 +27,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 
 from pyexec import child as child_module  # noqa: E402
-from pyexec import preload  # noqa: E402
+from pyexec import imports, preload  # noqa: E402
+from pyexec.config import DEFAULT_MODULES  # noqa: E402
 from pyexec.job import Budget, Host, Plan  # noqa: E402
 from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp  # noqa: E402,F401
 
 STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
-UID_BASE = 60600
 DEADLINE_S = 10
 
 with open(os.path.join(HERE, "syscalls.json"), encoding="ascii") as _file:
@@ -77,6 +77,10 @@ def _everybody_reaches(path: str) -> bool:
     return all(os.stat(parent).st_mode & 0o001 for parent in parents if os.path.isdir(parent))
 
 
+def _refused(names: Tuple[str, ...]) -> None:
+    raise ImportError("the import policy saw %s" % ", ".join(names))
+
+
 class Lab:
     """One choice of layers."""
 
@@ -84,7 +88,8 @@ class Lab:
         """Prepare what the template prepares."""
         self._steps, self._admin, self._target = steps, admin, target
         self._proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
-        self._host = chosen(layers.probe(UID_BASE, self._proc_fd), steps)
+        self._uid_base = target["uid_base"]
+        self._host = chosen(layers.probe(self._uid_base, self._proc_fd), steps)
         self._serial = 0
 
     def serve(self) -> None:
@@ -133,18 +138,22 @@ class Lab:
             os.kill(pid, signal.SIGKILL)
         status = os.waitpid(pid, 0)[1]
         os.close(pidfd)
-        word = b""
+        word = ""
         if select.select([receive], [], [], 0)[0]:
-            word = os.read(receive, 4096)
+            word = os.read(receive, 4096).decode().strip()
         os.close(receive)
         if late:
             return "other: no end within %d s" % DEADLINE_S
         if os.WIFSIGNALED(status):
             return signal.Signals(os.WTERMSIG(status)).name
-        return word.decode().strip() or "other: no word, status %d" % status
+        if word.isdigit():  # from machine code, which has no names for errors
+            return errno.errorcode[int(word)]
+        return word or "other: no word, status %d" % status
 
     def _attack(self, module: Any, send: int) -> str:
         try:
+            if getattr(module, "POLICY", False) and not self._admin:
+                imports.Policy(frozenset(DEFAULT_MODULES), forkserver.read_paths(), _refused).install()
             module.attack(dict(self._target, call=call, word_fd=send))
         except OSError as error:
             return errno.errorcode.get(error.errno or 0, "other: %r" % (error,))
@@ -154,7 +163,7 @@ class Lab:
 
     def _confine(self, parent: int, reads: Tuple[str, ...], executes: Tuple[str, ...]) -> None:
         host = self._host
-        uid = UID_BASE if host.own_uids else host.uid
+        uid = self._uid_base if host.own_uids else host.uid
         workdir = (
             namespaces.WORKDIR
             if "mount" in host.namespaces

@@ -1,0 +1,16 @@
+"""A run reads no file of the host by i386's system call entry.
+
+danger: read or write the host's files
+machine: x86_64
+control: ok
+namespaces: ENOENT
+landlock: EACCES
+seccomp: SIGSYS
+all: SIGSYS
+"""
+
+import native
+
+
+def attack(target):
+    native.i386(5, native.low_memory(b"/etc/passwd\0"), 0)

@@ -1,0 +1,24 @@
+"""A code object rebuilt under a library's name imports `os` and makes no link.
+
+danger: read or write the host's files
+public: yes
+control: ok
+namespaces: ENOENT
+landlock: EACCES
+seccomp: EPERM
+all: EPERM
+admin: ENOENT
+admin@container: EACCES
+"""
+
+import types
+
+POLICY = True
+
+
+def attack(target):
+    names = {}
+    exec("def imports():\n    import os\n    return os\n", names)
+    code = names["imports"].__code__.replace(co_filename="<frozen os>")
+    os = types.FunctionType(code, {"__builtins__": __builtins__})()
+    os.symlink("/etc", "%s/link-%d" % (target["open_directory"], os.getpid()))

@@ -1,0 +1,14 @@
+"""A run makes no system call by x32's numbers. Most kernels lack them; the filter answers before that is known.
+
+danger: attack the kernel
+machine: x86_64
+control: ENOSYS
+seccomp: EPERM
+all: EPERM
+"""
+
+import native
+
+
+def attack(target):
+    native.x32(39)
