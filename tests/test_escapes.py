@@ -20,7 +20,6 @@ The machine must have every layer that the tests name (EXPECT_LAYERS in CI): a m
 
 from __future__ import annotations
 
-import ast
 import errno
 import json
 import os
@@ -31,27 +30,13 @@ import sys
 import tempfile
 from typing import Any, Dict, Iterator, List, Tuple
 
+import claims as claims_of
 import lab
 import pytest
+from claims import ATTACKS, ESCAPES, SUCCESS, claims
 from conftest import ROOT, RunningServer
 
-ESCAPES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "escapes")
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
-# EFAULT: the kernel would have done it, had the attack named an address that is there.
-SUCCESS = {"ok", "EFAULT"}
-
-
-def claims(name: str) -> Dict[str, str]:
-    """Return the lines of an attack's head, and its first line as "claim"."""
-    with open(os.path.join(ESCAPES, name + ".py"), encoding="utf-8") as file:
-        head = ast.get_docstring(ast.parse(file.read())) or ""
-    lines = [line.partition(":") for line in head.splitlines() if ": " in line]
-    found = {key.strip(): value.strip() for key, _, value in lines}
-    found["claim"] = head.splitlines()[0]
-    return found
-
-
-ATTACKS = sorted(name[:-3] for name in os.listdir(ESCAPES) if name.endswith(".py"))
 HERE = [name for name in ATTACKS if claims(name).get("machine", platform.machine()) == platform.machine()]
 PUBLIC = [name for name in HERE if "public" in claims(name)]
 
@@ -163,12 +148,9 @@ def laboratory() -> Iterator[Laboratory]:
 
 
 def expected(head: Dict[str, str], key: str) -> str:
-    """Return what must come of an attack; a layer that is not named leaves it as it is without any."""
+    """Return what must come of an attack on the present kind of host."""
     kinds = ([os.environ["HOST_KIND"], "container"] if CONTAINER else []) + ["root" if os.geteuid() == 0 else "user"]
-    for kind in kinds:
-        if "%s@%s" % (key, kind) in head:
-            return head["%s@%s" % (key, kind)]
-    return head.get(key, expected(head, "control") if key != "control" else "ok")
+    return claims_of.expected(head, key, kinds)
 
 
 @pytest.mark.parametrize("name", HERE)

@@ -1,0 +1,65 @@
+"""The tables of claims: none out of date, none without an attack, no layer named against a danger that it never stops."""
+
+from __future__ import annotations
+
+import claims
+import pytest
+
+from pyexec.kernel import layers
+
+# The layers as `doctor` names them → the steps that the attacks try one by one.
+STEPS = {
+    "seccomp": "seccomp",
+    "landlock": "landlock",
+    "mount_namespace": "namespaces",
+    "network_namespace": "namespaces",
+    "pid_namespace": "namespaces",
+    "ipc_namespace": "namespaces",
+    "own_uid": "identity",
+    "no_capabilities": "identity",
+    "no_new_privs": "identity",
+    "rlimits": "rlimits",
+}
+# Not a step of the kernel's that could be left out: what stops it is what the template is started with.
+ELSEWHERE = {"clean_environment": "test_end_to_end.py and test_neighbours.py"}
+
+
+def test_readme_has_the_table_of_now() -> None:
+    with open(claims.README, encoding="utf-8") as file:
+        readme = file.read()
+    assert readme == claims.with_table(readme), "run: python tests/claims.py"
+
+
+def test_page_is_that_of_now() -> None:
+    with open(claims.PAGE, encoding="utf-8") as file:
+        assert file.read() == claims.page(), "run: python tests/claims.py"
+
+
+def test_every_danger_has_attacks_and_every_attack_a_danger() -> None:
+    assert set(claims.by_danger()) == {danger.name for danger in layers.DANGERS}
+    assert all(len(attacks) >= 2 for attacks in claims.by_danger().values())
+    assert len(claims.ATTACKS) >= 100
+
+
+@pytest.mark.parametrize("danger", layers.DANGERS, ids=lambda danger: danger.name)
+def test_each_layer_that_is_named_against_a_danger_stops_an_attack_of_it(danger: layers.Danger) -> None:
+    attacks = [head for _, head in claims.by_danger()[danger.name]]
+    for layer in danger.stopped_by:
+        assert layer in ELSEWHERE or any(claims.stops_alone(head, STEPS[layer]) for head in attacks), layer
+
+
+@pytest.mark.parametrize("name", claims.ATTACKS)
+def test_no_head_has_a_word_that_nobody_reads(name: str) -> None:
+    """A misspelled line would silently claim nothing."""
+    head = claims.claims(name)
+    keys = {"claim", "danger", "control", "all", "admin", "contained", "public", "machine", "why"} | set(claims.LAYERS)
+    kinds = {"root", "user", "container", "container-root", "container-user"}
+    for line in head:
+        key, _, kind = line.partition("@")
+        assert key.replace("without ", "") in keys and (not kind or kind in kinds), line
+    assert any(claims.stops_alone(head, layer) for layer in claims.LAYERS), "no layer stops it alone"
+
+
+def test_a_readme_without_the_marks_is_refused() -> None:
+    with pytest.raises(ValueError, match="marks"):
+        claims.with_table("no table here")
