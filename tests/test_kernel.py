@@ -60,6 +60,7 @@ def test_filter_allows_what_the_policy_says_and_nothing_else(machine: str, admin
         ("fcntl", [3, 4], [3, 10]),  # F_SETSIG
         ("ioctl", [0, 0x5401], [0, 0x5412]),  # TIOCSTI
         ("prlimit64", [0, 7, 0, 1], [1, 7, 0, 1]),
+        ("sched_getaffinity", [0, 128, 1], [7, 128, 1]),
         ("prlimit64", [0, 7, 0, 1], [0, 7, 1, 0]),
         ("prlimit64", [0, 7, 0, 1], [0, 7, 1 << 32, 0]),
     ],
@@ -70,6 +71,16 @@ def test_arguments_are_looked_at(machine: str, name: str, good: List[int], bad: 
     number = TABLES[machine][name]
     assert bpf.simulate(program, arch, number, good) == bpf.RET_ALLOW
     assert bpf.simulate(program, arch, number, bad) == EPERM
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("name,place", [("getpriority", 1), ("sched_getparam", 0), ("sched_getscheduler", 0)])
+def test_admins_ask_about_themselves_only(machine: str, name: str, place: int) -> None:
+    program, arch = seccomp.program(True, ALL, machine), bpf.AUDIT_ARCH[machine]
+    for pid, action in ((0, bpf.RET_ALLOW), (1, EPERM), (4711, EPERM)):
+        arguments = [0, 0]
+        arguments[place] = pid
+        assert bpf.simulate(program, arch, TABLES[machine][name], arguments) == action
 
 
 @pytest.mark.parametrize("machine", MACHINES)

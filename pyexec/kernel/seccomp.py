@@ -33,7 +33,9 @@ _FCNTL = Check(1, 32, _ALL, _FCNTL_COMMANDS)
 _FCNTL_AND_LOCKS = Check(1, 32, _ALL, (5, 6, 7, 36, 37, 38) + _FCNTL_COMMANDS)
 # ioctl: TCGETS (isatty), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX. Not TIOCSTI (CVE-2017-5226).
 _IOCTL = Check(1, 32, _ALL, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451))
-_SELF = Check(0, 32, _ALL, (0,))  # pid 0: the caller itself
+# Pid 0 is the caller itself. Whoever may ask about any other learns which processes there are.
+_SELF = Check(0, 32, _ALL, (0,))
+_OWN_PRIORITY = Check(1, 32, _ALL, (0,))
 _READ_LIMIT = Check(2, 64, _ALL64, (0,))  # no new value
 _NO_ADDRESS = Check(4, 64, _ALL64, (0,))
 _AF_UNIX = Check(0, 32, _ALL, (1,))
@@ -89,8 +91,8 @@ PUBLIC: Tuple[Group, ...] = (
     Group("random numbers", _plain("getrandom")),
     Group(
         "what the process may know of itself",
-        _plain("getpid gettid getuid geteuid uname sched_getaffinity getrusage")
-        + (("prlimit64", (_SELF, _READ_LIMIT)),),
+        _plain("getpid gettid getuid geteuid uname getrusage")
+        + (("prlimit64", (_SELF, _READ_LIMIT)), ("sched_getaffinity", (_SELF,))),
     ),
     Group("the end", _plain("exit exit_group")),
 )
@@ -124,7 +126,8 @@ ADMIN: Tuple[Group, ...] = (
     Group(
         "what programs ask about themselves",
         _plain("getgid getegid getgroups getresuid getresgid sysinfo times capget alarm setitimer getitimer time pause")
-        + _plain("rt_sigtimedwait rt_sigsuspend rt_sigpending getpriority sched_getparam sched_getscheduler getcpu"),
+        + _plain("rt_sigtimedwait rt_sigsuspend rt_sigpending getcpu")
+        + (("getpriority", (_OWN_PRIORITY,)), ("sched_getparam", (_SELF,)), ("sched_getscheduler", (_SELF,))),
     ),
 )
 
