@@ -107,6 +107,22 @@ def start_server() -> Iterator[Callable[..., RunningServer]]:
         running.stop()
 
 
+@pytest.fixture(params=["mounts", "no mounts"])
+def either_host(request: pytest.FixtureRequest, start_server: Callable[..., RunningServer]) -> Iterator[RunningServer]:
+    """A server with what this host has, and one that can't mount."""
+    with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
+        os.chmod(work_dir, 0o755)
+        wrapper = (
+            [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+            if request.param == "no mounts"
+            else []
+        )
+        running = start_server(wrapper, work_dir=work_dir, rate_per_minute=1000, rate_per_day=1000, max_runs=2)
+        yield running
+        assert running.stop() == 0
+        assert os.listdir(work_dir) == []
+
+
 def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
     """Call `work` with 0 to count−1 at once, each in a thread, and return what they returned or raised, in order."""
     results: List[Any] = [None] * count

@@ -1,0 +1,220 @@
+"""How systems like this one broke, and the tests here that each earned: published incident → test ids.
+
+A test id is FILE::FUNCTION, or the name of an attack in `escapes/`. `test_incidents.py` checks that each exists and
+holds the tests that only an incident explains. Not here: incidents of kinds of service that this is not.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Tuple
+
+# What broke there, in one line, then what proves that it doesn't here.
+INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
+    "CVE-2024-28185 Judge0": (
+        "the server wrote through a symlink that the job had planted",
+        (
+            "test_incidents.py::test_nothing_planted_is_followed",
+            "test_end_to_end.py::test_no_link_is_followed",
+            "test_end_to_end.py::test_no_pipe_can_be_planted",
+            "make_fifo",
+        ),
+    ),
+    "CVE-2024-28189 Judge0": (
+        "a privileged chown followed a symlink of the job's",
+        (
+            "test_incidents.py::test_no_call_of_the_server_names_a_path_inside_a_run",
+            "test_incidents.py::test_removing_a_tree_changes_nothing_outside",
+        ),
+    ),
+    "CVE-2024-29021 Judge0": (
+        "jobs reached the internal database over the network",
+        (
+            "test_incidents.py::test_a_run_does_not_reach_its_own_server",
+            "tcp_connect",
+            "udp_send",
+            "raw_socket",
+            "unix_socket_by_path",
+            "abstract_socket_connect",
+            "vsock_socket",
+            "netlink_socket",
+            "io_uring_setup",
+        ),
+    ),
+    "CVE-2025-3466 Dify": (
+        "user code ran before the sandbox was switched on",
+        ("test_runs.py::test_no_user_byte_counts_before_the_door_is_closed",),
+    ),
+    "dify-sandbox #225, #242": (
+        "all tenants shared one uid, and files on disk",
+        ("test_runs.py::test_two_runs_at_once_do_not_see_each_other", "test_neighbours.py::test_two_runs_at_once"),
+    ),
+    "CVE-2026-5752 Terrarium": (
+        "objects of the host led back out",
+        (
+            "test_runs.py::test_descriptors_are_bounded_and_none_is_inherited",
+            "test_neighbours.py::test_no_trace_in_all_memory_that_a_run_can_read",
+        ),
+    ),
+    "CVE-2025-68668 n8n, CVE-2026-24002 Grist": (
+        "an interpreter without a barrier below it",
+        (
+            "test_escapes.py::test_contained_as_a_public_script",
+            "policy_ctypes_of_numpy",
+            "policy_subclass_walk",
+            "numpy_memory_read_file",
+        ),
+    ),
+    "CVE-2026-25905, -25904 mcp-run-python": (
+        "a run rewrote what serves the next one; loopback was open",
+        (
+            "test_runs.py::test_hostile_run_changes_no_later_run",
+            "test_neighbours.py::test_a_hostile_run_and_then_a_clean_one_byte_for_byte",
+            "write_memory_of_victim",
+        ),
+    ),
+    "CVE-2026-0863 n8n": (
+        "formats and exception objects got around source checks",
+        (
+            "policy_format_fields",
+            "policy_exception_object",
+            "policy_frame_of_a_generator",
+            "policy_traceback_of_a_library",
+        ),
+    ),
+    "CVE-2026-49444 n8n": (
+        "the next escape of the same runner, five months later",
+        (
+            "test_incidents.py::test_every_change_replays_the_escapes",
+            "test_escapes.py::test_contained_by_all_layers",
+            "test_claims.py::test_every_danger_has_attacks_and_every_attack_a_danger",
+        ),
+    ),
+    "CVE-2025-24359 asteval; CVE-2023-41039, CVE-2024-47532 RestrictedPython": (
+        "`format`, `string` and `AttributeError.obj` gave protected objects away",
+        (
+            "test_incidents.py::test_formats_show_no_secret",
+            "test_runs.py::test_admin_key_is_nowhere_in_a_runs_memory",
+            "read_own_environ",
+        ),
+    ),
+    "CVE-2023-37271, CVE-2025-22153 RestrictedPython": (
+        "frames, and syntax newer than the checker",
+        (
+            "test_incidents.py::test_the_corpus_has_the_syntax_of_each_python",
+            "policy_frame_of_a_generator",
+            "policy_rebuilt_code",
+        ),
+    ),
+    "CVE-2025-5120, CVE-2025-9959 smolagents": (
+        "allowed modules gave the interpreter back",
+        ("test_incidents.py::test_allowed_modules_lead_to_os_and_that_is_harmless", "policy_alias_in_the_library"),
+    ),
+    "CVE-2023-44467 langchain": (
+        "the fix of a hole was itself got around",
+        ("test_incidents.py::test_attacks_come_in_families",),
+    ),
+    "CVE-2025-3248 Langflow": (
+        "the check of a source executed it",
+        (
+            "test_incidents.py::test_hostile_sources_hurt_nobody",
+            "test_contract.py::test_ten_megabytes_of_digits_cost_no_time",
+        ),
+    ),
+    "CVE-2025-66479 sandbox-runtime": (
+        "an empty list meant no restriction",
+        (
+            "test_incidents.py::test_an_empty_list_of_modules_allows_none",
+            "test_config.py::test_an_empty_list_is_empty_and_nothing_else",
+            "test_config.py::test_any_text_is_an_error_or_means_what_it_says",
+        ),
+    ),
+    "CVE-2024-21626 runc": (
+        "a leaked descriptor, and a working directory outside",
+        (
+            "test_incidents.py::test_a_run_starts_in_its_directory_with_its_streams_only",
+            "test_runs.py::test_descriptors_are_bounded_and_none_is_inherited",
+            "proc_self_cwd",
+            "parent_directory",
+        ),
+    ),
+    "CVE-2017-5226 bubblewrap": (
+        "TIOCSTI pushed keys into the parent's terminal",
+        ("push_into_terminal", "open_terminal", "test_kernel.py::test_arguments_are_looked_at"),
+    ),
+    "CVE-2022-0185 Linux": (
+        "a user namespace opened a hole of the kernel",
+        (
+            "new_user_namespace",
+            "clone_user_namespace",
+            "new_mount_namespace",
+            "mount_tmpfs",
+            "open_file_system",
+            "bpf_program",
+            "add_key",
+            "read_keyring",
+            "performance_counter",
+            "page_fault_handler",
+            "io_uring_setup",
+            "ptrace_victim",
+        ),
+    ),
+    "CVE-2023-37466 vm2": (
+        "a barrier inside the language was called a security boundary",
+        ("test_incidents.py::test_nothing_calls_the_list_of_modules_a_boundary",),
+    ),
+    "isolate 2.4 to 2.6": (
+        "/dev/shm, io_uring and 32-bit system calls as side doors",
+        ("shared_memory_file", "io_uring_setup", "i386_socket", "i386_open", "i386_getpid", "x32_socket"),
+    ),
+    "sandlock #112, #111": (
+        "the supervisor followed paths of the guest outside its own rules",
+        (
+            "test_incidents.py::test_nothing_planted_is_followed",
+            "test_incidents.py::test_no_call_of_the_server_names_a_path_inside_a_run",
+        ),
+    ),
+    "snekbox's tests": (
+        "sparse files, deep trees, odd names, unreadable modes",
+        ("test_incidents.py::test_odd_trees_are_measured_collected_and_removed", "make_huge_file"),
+    ),
+    "hydra-sandbox, OpenShell #803, DB-GPT #3082, llm-sandbox #147": (
+        "protection failed to load, and nobody was told",
+        (
+            "test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
+            "test_hosts.py::test_refuses_to_start_without_an_expected_layer",
+            "test_faults.py::test_no_script_runs_behind_a_layer_that_fails",
+            "test_review.py::test_a_restart_with_fewer_layers_is_none",
+        ),
+    ),
+    "codejail #239": (
+        "RLIMIT_NPROC counts a uid over the whole host",
+        ("test_runs.py::test_process_bombs_stay_small_and_neighbours_run_on",),
+    ),
+    "the seed: the key in /proc/self/environ": (
+        "a public request read it there",
+        ("test_incidents.py::test_the_key_is_not_in_proc", "read_own_environ"),
+    ),
+    'the seed: __import__("os") passed the check': (
+        "and ran as root",
+        (
+            "test_end_to_end.py::test_a_forbidden_import_in_every_spelling",
+            "policy_closure_of_the_guard",
+            "policy_alias_in_the_library",
+        ),
+    ),
+    "the seed: a symlink in return_files": (
+        "returned the host's password file",
+        ("test_end_to_end.py::test_no_link_is_followed",),
+    ),
+    "the seed: a fresh X-Forwarded-For": (
+        "reset both rate limits",
+        (
+            "test_incidents.py::test_a_fresh_forwarded_address_is_not_a_fresh_caller",
+            "test_limits.py::test_whose_request_it_is",
+        ),
+    ),
+    "the seed: a child that keeps stdout open": (
+        "made a finished script a timeout",
+        ("test_runs.py::test_output_held_open_by_a_grandchild_delays_no_answer",),
+    ),
+}
