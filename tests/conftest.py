@@ -12,6 +12,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
+import figures
 import pytest
 from hypothesis import settings
 
@@ -143,3 +144,13 @@ def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
 
 settings.register_profile("pyexec", database=None, deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("pyexec")
+
+
+def pytest_runtest_logreport(report: Any) -> None:
+    """Count tests for the table of figures."""
+    figures.note(report)
+
+
+def pytest_sessionfinish() -> None:
+    """Leave this session's figures where FIGURES says."""
+    figures.write()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 
 def parents() -> Dict[int, int]:
@@ -67,3 +67,50 @@ def settled(read: Callable[[], Any], still_s: float = 0.3) -> Any:
         if found != value:
             value, since = found, time.monotonic()
     return value
+
+
+class Tree(NamedTuple):
+    """What a server and all its processes hold; for root, since the server lets nobody of its own uid look into it."""
+
+    processes: int
+    threads: int
+    descriptors: int
+    mounts: int
+    directories: Tuple[str, ...]
+
+
+def tree(pid: int, *directories: str) -> Tree:
+    """Return what a process and its descendants hold, and the names in these directories."""
+    threads = descriptors = mounts = 0
+    pids = [pid] + descendants(pid)
+    for each in pids:
+        threads += len(os.listdir("/proc/%d/task" % each))
+        descriptors += len(os.listdir("/proc/%d/fd" % each))
+        with open("/proc/%d/mountinfo" % each, encoding="utf-8") as file:
+            mounts += len(file.readlines())
+    names = [os.path.join(where, name) for where in directories for name in os.listdir(where)]
+    return Tree(len(pids), threads, descriptors, mounts, tuple(sorted(names)))
+
+
+def settled_tree(pid: int, *directories: str) -> Tree:
+    """Return what a tree holds once it holds still: children come and go behind the last answers."""
+
+    def look() -> Optional[Tree]:
+        try:
+            return tree(pid, *directories)
+        except OSError:  # one of them ended while we looked
+            return None
+
+    found = settled(look, 0.5)
+    assert found is not None, "processes come and go without end"
+    return found
+
+
+def own_memory(pid: int) -> int:
+    """Return the bytes that are a process's own: shared with no other, in memory or swapped out."""
+    total = 0
+    with open("/proc/%d/smaps_rollup" % pid, encoding="ascii") as file:
+        for line in file:
+            if line.startswith(("Private_", "Swap:")):
+                total += int(line.split()[1]) * 1024
+    return total

@@ -265,7 +265,7 @@ SOURCES: Dict[str, str] = {
     "digits": "x = " + "9" * 1990,
     "hexadecimal digits": "x = 0x" + "f" * 1990,
     "a constant to fold": "x = 'a' * 999999 * 999999",
-    "a power to fold": "x = 9 ** 9 ** 9 ** 9",
+    "a power to fold": "x = (9 ** 9 ** 5) ** 9",
     "lambdas": "lambda: " * 240 + "1",
     "attributes": "x" + ".a" * 900,
     "calls": "f" + "()" * 900,

@@ -222,7 +222,7 @@ HOSTILE = (
     "import builtins, sys\nbuiltins.__dict__.clear()\nsys.modules.clear()",
     "import os\nfor fd in range(256):\n    try:\n        os.write(fd, b'X{\"code\": 0}' * 100)\n    except OSError: pass",
     "import os, signal\nfor pid in (os.getppid(), 1, -1, 0):\n    try:\n        os.kill(pid, signal.SIGKILL)\n    except OSError: pass",
-    "import sys\nsys.setrecursionlimit(10 ** 9)\ndef f(): f()\nf()",
+    "import sys\nsys.setrecursionlimit(10 ** 9)\nx = []\nfor _ in range(10 ** 6): x = [x]\nrepr(x)",
     "import resource\nresource.setrlimit(resource.RLIMIT_AS, (1 << 20, 1 << 20))\nx = bytearray(1 << 22)",
     "x = []\nwhile True: x.append(bytes(1 << 20))",
 )
