@@ -8,6 +8,7 @@ Source: credentials(7), capabilities(7), prctl(2). Setting no_new_privs needs no
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 from typing import List
@@ -83,7 +84,7 @@ def _empty_bounding_set() -> None:
     for capability in range(64):
         try:
             libc.prctl(libc.PR_CAPBSET_DROP, capability)
-        except OSError:  # EINVAL: past the kernel's last capability
-            if capability == 0:
-                raise
-            return
+        except OSError as error:
+            if error.errno == errno.EINVAL and capability > 0:  # past the kernel's last capability
+                return
+            raise
