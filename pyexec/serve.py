@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, List
 
 from pyexec.config import Config
 from pyexec.kernel import libc
+from pyexec.log import Log
 from pyexec.sandbox import Sandbox
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def serve(config: Config) -> int:
     # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
     # since the kernel may hand the signal to any other.
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    sys.stderr = Log(sys.stderr)
     with Sandbox(config, wait=False) as sandbox:
         # While the templates load, in processes of their own, this one loads the rest of itself.
         from pyexec.server import Server
@@ -40,10 +42,7 @@ def serve(config: Config) -> int:
         if config.metrics_port is not None:
             inside = dataclasses.replace(config, host="127.0.0.1", port=config.metrics_port)
             servers.append(Server(inside, service.metrics_alone()))
-        threads = [
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, name="pyexec-accept")
-            for server in servers
-        ]
+        threads = [threading.Thread(target=server.serve_forever, name="pyexec-accept") for server in servers]
         for thread in threads:
             thread.start()
         _announce(servers, sandbox)

@@ -6,6 +6,7 @@ HTML, in two writes (40 ms a reused connection), waits for ever for a slow clien
 
 from __future__ import annotations
 
+import _thread
 import collections
 import contextlib
 import errno
@@ -49,7 +50,7 @@ class Server(ThreadingHTTPServer):
         """Bind and listen. Raises OSError."""
         self.config, self.service = config, service
         self.bodies = ByteBudget(config.bodies_bytes)
-        self.draining = False
+        self.draining = self._stopping = False
         self._connections_changed = threading.Condition()
         self._open: collections.OrderedDict[socket.socket, bool] = collections.OrderedDict()  # socket → idle
         self._accepted: Dict[socket.socket, float] = {}  # when, until its first request came
@@ -74,6 +75,19 @@ class Server(ThreadingHTTPServer):
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
                 time.sleep(_FULL_PAUSE_S)
             raise
+
+    def serve_forever(self, poll_interval: float = 0.1) -> None:
+        """Accept until `shutdown`, whatever happens in between: what is short now may not be in a moment."""
+        while not self._stopping:
+            try:
+                super().serve_forever(poll_interval)
+            except Exception:  # noqa: BLE001 - MemoryError, even while another is handled: nothing here needs memory
+                time.sleep(_FULL_PAUSE_S)
+
+    def shutdown(self) -> None:
+        """Make `serve_forever` return, and wait until it has."""
+        self._stopping = True
+        super().shutdown()
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Take a connection; when all places are taken, that which has been idle longest makes room."""
@@ -101,7 +115,9 @@ class Server(ThreadingHTTPServer):
         if waits:
             self._handed.put((request, client_address))
         else:
-            threading.Thread(target=self._serve, args=(request, client_address), daemon=True).start()
+            # Not threading.Thread, whose start waits for a sign of life: for ever, and we with it, if the thread runs
+            # out of memory before it gives one. Its connection is idle then, and makes room for another.
+            _thread.start_new_thread(self._serve, (request, client_address))
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
         """Be a thread: serve a connection, then wait for another, unless enough others wait."""
@@ -111,7 +127,11 @@ class Server(ThreadingHTTPServer):
                 if self._idle_threads >= _MOST_IDLE_THREADS:
                     return
                 self._idle_threads += 1
-            request, client_address = self._handed.get()
+            handed = None
+            while handed is None:
+                with contextlib.suppress(MemoryError):  # counted as waiting, it must go on waiting
+                    handed = self._handed.get()
+            request, client_address = handed
 
     def _refuse(self, request: socket.socket) -> None:
         answer = self.service.error(ServerBusy("Too many connections; try again in a moment.", 1, "connections"))

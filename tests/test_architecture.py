@@ -27,6 +27,7 @@ ROWS = {
     "openapi": 4,
     "schemas": 2,
     "metrics": 1,
+    "log": 1,
     "contract": 3,
     "answers": 3,
     "template": 2,
