@@ -145,6 +145,17 @@ def test_refuses_to_start_with_a_danger_uncovered() -> None:
     assert unfiltered.returncode == 1 and "attack the kernel" in unfiltered.stderr
 
 
+@pytest.mark.parametrize("call", "sethostname mount_setattr pivot_root umount2 setns".split())
+def test_a_layer_of_which_a_part_is_refused_is_not_counted_on(call) -> None:
+    """As under podman's default profile, which lets an ordinary user make a namespace and not name itself in it."""
+    done = _doctor(call)
+    assert done.returncode == 0 and "No danger is uncovered." in done.stdout, done.stderr
+    command = REFUSE + [call, "--", sys.executable, "-m", "pyexec", "run", "-"]
+    environment = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}
+    ran = subprocess.run(command, input="print('ran')", capture_output=True, env=environment, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "ran\n"), ran.stderr
+
+
 def test_refuses_to_start_without_an_expected_layer() -> None:
     done = _doctor("docker", flags=["--expect-layers", "landlock mount_namespace"])
     assert done.returncode == 1 and "expected layers are missing: mount_namespace" in done.stderr

@@ -43,6 +43,7 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 _STAGE = "/proc"
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
 WORKDIR = "/work"
+_HOSTNAME = "pyexec"
 
 
 class _MountAttributes(ctypes.Structure):
@@ -94,21 +95,34 @@ def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, 
         enter(CLONE_NEWNS)
         _make_private()
         libc.mount("tmpfs", _STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "size=4096")
+        _set_attributes(_STAGE, MS_RDONLY | MS_NOSUID | MS_NODEV)
         _pivot()
 
     def pids() -> None:
         enter(CLONE_NEWPID)
+
         # The template is the first process of its namespace and makes one below for each child.
-        reason = in_a_child(lambda: PidGate(proc_fd).enter_for_next_fork())
+        def there_and_back() -> None:
+            gate = PidGate(proc_fd)
+            gate.enter_for_next_fork()
+            gate.leave()
+
+        reason = in_a_child(there_and_back)
         if reason:
             raise OSError(errno.EPERM, reason, "nested pid namespace")
+
+    def names() -> None:
+        # A profile may let the namespace be made and refuse this (podman's, with every capability dropped).
+        enter(CLONE_NEWUTS)
+        socket.sethostname(_HOSTNAME)
 
     if not privileged:
         attempt("user", lambda: enter(0))
     if privileged or "user" in on:
         attempt("pid", pids)
         attempt("mount", mounts)
-        for name in ("network", "ipc", "uts"):
+        attempt("uts", names)
+        for name in ("network", "ipc"):
             attempt(name, lambda name=name: enter(FLAGS[name]))  # type: ignore[misc]
     else:
         refusals.update({name: refusals["user"] for name in FLAGS})
@@ -150,7 +164,7 @@ def enter_template(host: Host, proc_fd: int) -> None:
     if "mount" in host.namespaces:
         _make_private()
     if "uts" in host.namespaces:
-        socket.sethostname("pyexec")
+        socket.sethostname(_HOSTNAME)
 
 
 def own_mounts() -> None:
@@ -243,7 +257,11 @@ def _bind(path: str, flags: int) -> None:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
     # Recursive: in a user namespace a mount with others below it can only be bound whole.
     libc.mount(path, target, None, MS_BIND | MS_REC)
-    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is refused.
+    _set_attributes(target, flags)
+
+
+def _set_attributes(target: str, flags: int) -> None:
+    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is not there.
     attributes = _MountAttributes(flags, 0, 0, 0)
     libc.syscall("mount_setattr", AT_FDCWD, os.fsencode(target), AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
 
