@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import socket
 import sys
 import threading
 from typing import Any, List, Optional
@@ -13,7 +14,7 @@ import pytest
 from conftest import ROOT, in_threads
 from figures import record
 from processes import await_that
-from support import MIB, check_reply, connect, execute, read_reply
+from support import MIB, check_reply, connect, execute, parse_replies, read_to_end
 
 from pyexec.client import ServiceError
 
@@ -112,9 +113,12 @@ def _status(port: int, raw: bytes) -> Optional[int]:
     """Return the status of the answer; None where there is none: a thread without any memory can't even close."""
     with contextlib.suppress(OSError), connect(port, 5) as sock:
         sock.sendall(raw)
-        reply = read_reply(sock)
-        check_reply(reply)
-        return reply.status
+        sock.shutdown(socket.SHUT_WR)
+        data = read_to_end(sock)
+        if data:
+            (reply,) = parse_replies(data, ["POST"])
+            check_reply(reply)
+            return reply.status
     return None
 
 
