@@ -35,6 +35,7 @@ import lab
 import pytest
 from claims import ATTACKS, ESCAPES, SUCCESS, claims
 from conftest import ROOT, RunningServer
+from figures import record
 
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
 HERE = [name for name in ATTACKS if claims(name).get("machine", platform.machine()) == platform.machine()]
@@ -155,7 +156,10 @@ def expected(head: Dict[str, str], key: str) -> str:
 
 @pytest.mark.parametrize("name", HERE)
 def test_succeeds_without_any_layer(laboratory: Laboratory, name: str) -> None:
-    assert laboratory.result(name, ()) == expected(claims(name), "control")
+    found = laboratory.result(name, ())
+    assert found == expected(claims(name), "control")
+    record("attacks")
+    record("of these succeed without a layer", found in SUCCESS)
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -163,6 +167,7 @@ def test_each_layer_alone(laboratory: Laboratory, name: str) -> None:
     head = claims(name)
     found = {step: laboratory.result(name, (step,)) for step in laboratory.available()}
     assert found == {step: expected(head, step) for step in found}
+    record("attack runs behind one layer", len(found))
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -174,6 +179,8 @@ def test_contained_by_all_layers(laboratory: Laboratory, name: str) -> None:
     assert head.get("admin") != head.get("control", "ok") or head["contained"], (
         "an admin attack that succeeds must say why it is harmless"
     )
+    record("attack runs behind all layers", 2)
+    record("of these contained", 2)
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -188,6 +195,7 @@ def test_all_layers_but_one(laboratory: Laboratory, name: str) -> None:
             assert found not in SUCCESS, "without %s: %s" % (left_out, found)
         else:
             assert found == expected(head, "without " + left_out)
+        record("attack runs behind all layers but one")
 
 
 _FRAME = """
@@ -219,3 +227,4 @@ def test_contained_as_a_public_script(laboratory: Laboratory, long_scripts: Runn
     result = long_scripts.client.execute(source + _FRAME % dict(target, word_fd=1))
     word = result.stdout.strip()
     assert (errno.errorcode.get(int(word), word) if word.isdigit() else word) == expected(claims(name), "all"), result
+    record("attacks as public scripts, contained")
