@@ -217,4 +217,84 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
         "made a finished script a timeout",
         ("test_runs.py::test_output_held_open_by_a_grandchild_delays_no_answer",),
     ),
+    # Complaints of their users.
+    "llm-sandbox #147": (
+        "the policy was there and never called",
+        ("test_end_to_end.py::test_a_forbidden_import_in_every_spelling",),
+    ),
+    "piston #487, pydantic-ai #2332": (
+        "a job found what an earlier one had left",
+        ("test_neighbours.py::test_two_runs_in_a_row",),
+    ),
+    "judge0 #543, sandlock #199": (
+        "starts only with cgroups or rights that containers don't give",
+        ("test_hosts.py::test_contract_holds",),
+    ),
+    "sandbox-runtime #74, typeclaw #1441": (
+        "user namespaces blocked, and nothing noticed",
+        (
+            "test_hosts.py::test_contract_holds",
+            "test_hosts.py::test_a_layer_of_which_a_part_is_refused_is_not_counted_on",
+        ),
+    ),
+    "gvisor #13439": (
+        "no Landlock there",
+        (
+            "test_hosts.py::test_contract_holds",
+            "test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
+        ),
+    ),
+    "dify-sandbox #171": (
+        "the filter kills numpy on some builds",
+        (
+            "test_end_to_end.py::test_numpy",
+            "test_end_to_end.py::test_a_pdf",
+        ),
+    ),
+    "OpenBLAS #5520": (
+        "a library loaded before the fork hangs after it",
+        (
+            "test_end_to_end.py::test_numpy",
+            "test_neighbours.py::test_a_hostile_run_and_then_a_clean_one_byte_for_byte",
+        ),
+    ),
+    "judge0 #108": (
+        "no plots and no files back",
+        (
+            "test_end_to_end.py::test_a_photo_to_grayscale",
+            "test_end_to_end.py::test_returning_a_written_file",
+        ),
+    ),
+    "piston #301": (
+        "a bare SIGKILL for much output",
+        ("test_end_to_end.py::test_output_is_cut_at_its_limit_and_flagged",),
+    ),
+    "snekbox #81, SandboxFusion #62": (
+        "the server's own memory filled with output",
+        ("test_runs.py::test_output_flood_is_cut_and_harmless",),
+    ),
+    "snekbox #100": (
+        "bytes that are no UTF-8 broke the answer",
+        ("test_end_to_end.py::test_any_bytes_may_be_printed",),
+    ),
+    "sandbox-server #21, arapuca #70": (
+        "grandchildren held the pipe open and outlived the run",
+        (
+            "test_runs.py::test_output_held_open_by_a_grandchild_delays_no_answer",
+            "test_runs.py::test_no_process_outlives_its_run",
+        ),
+    ),
+    "dify #24286, SandboxFusion #67": (
+        "fails at ten parallel calls, or wedges until restarted",
+        (
+            "test_end_to_end.py::test_many_callers_at_once_are_each_answered",
+            "prove/test_load.py::test_fifty_callers_at_five_slots_for_a_minute",
+            "test_faults_of_service.py::test_memory_short_in_the_server",
+        ),
+    ),
+    "cpython #108736": (
+        "two writes an answer: 40 ms a kept connection",
+        ("test_http_raw.py::test_a_kept_connection_is_not_slow",),
+    ),
+    "piston #180": ("output lost at the deadline", ("test_end_to_end.py::test_a_script_that_takes_too_long",)),
 }

@@ -81,7 +81,7 @@ def render(columns: Columns) -> str:
     for name in names:
         cells = ["%16s" % (columns[host][name] if name in columns[host] else "") for host in hosts]
         lines.append(name.ljust(wide) + "".join(cells))
-    lines.append("%-*s%16d" % (wide, "kinds of host", len(set(hosts) & set(HOSTS))))
+    lines.append("kinds of host".ljust(wide) + "%16d" % len(set(hosts) & set(HOSTS)))
     return "\n".join(lines)
 
 
