@@ -303,8 +303,9 @@ class Pool:
         self._keeper.join()
         self._done.put(None)
         self._janitor.join()
-        if self._base is not None:
-            self._base.close()
+        base, self._base = self._base, None
+        if base is not None:
+            base.close()
 
 
 def _check_own_means(config: Config) -> None:

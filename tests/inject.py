@@ -1,7 +1,7 @@
 """Serve with steps of the confinement made to fail: `python inject.py public|admin -- PYTHON -m pyexec FLAG...`.
 
 The first child of that kind fails at its first step, the second at its second, and so on, until one has passed them all;
-public ones after the first, with which the server starts. A step is a call of the kernel that a layer makes.
+public ones after the first two, with which the server starts. A step is a call of the kernel that a layer makes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def arm(kind: str) -> None:
         if plan.admin == (kind == "admin"):
             number = int.from_bytes(count[:], "little")
             count[:] = (number + 1).to_bytes(8, "little")
-            _left = number + (kind == "admin")  # the server doesn't start without its first public child
+            # The server doesn't start without its first two public children, one of each template.
+            _left = number + 1 if kind == "admin" else max(0, number - 1)
             for module, names in ((libc, ("syscall", "prctl", "mount")), (os, _OF_OS), (resource, ("setrlimit",))):
                 for name in names:
                     setattr(module, name, _failing(getattr(module, name)))
