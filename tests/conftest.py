@@ -108,19 +108,16 @@ def start_server() -> Iterator[Callable[..., RunningServer]]:
         running.stop()
 
 
-@pytest.fixture(params=["mounts", "no mounts"])
-def either_host(request: pytest.FixtureRequest, start_server: Callable[..., RunningServer]) -> Iterator[RunningServer]:
-    """A server with what this host has, and one that can't mount."""
+@pytest.fixture(scope="module", params=["mounts", "no mounts"])
+def either_host(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
+    """A server with what this host has, and one that can't mount; each leaves nothing on disk."""
     with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
         os.chmod(work_dir, 0o755)
-        wrapper = (
-            [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
-            if request.param == "no mounts"
-            else []
-        )
-        running = start_server(wrapper, work_dir=work_dir, rate_per_minute=1000, rate_per_day=1000, max_runs=2)
+        refuse = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+        limits = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2}
+        running = RunningServer(dict(limits, work_dir=work_dir), refuse if request.param == "no mounts" else [])
         yield running
-        assert running.stop() == 0
+        assert running.stop() == 0, running.log
         assert os.listdir(work_dir) == []
 
 
