@@ -3,7 +3,7 @@
 # sh setup.sh check             make .venv with what the tests use, then format, lint, types, all tests
 # sh setup.sh test [FLAG...]    the tests alone, with flags for pytest
 # sh setup.sh bench [FLAG...]   what a run costs, beside what it is compared with (bubblewrap only if it is installed)
-# sh setup.sh prove             what takes longer: containers, headers, other Python versions
+# sh setup.sh prove             what takes longer: a real browser, schemathesis, containers, headers, other Pythons
 #
 # PYTHON names the interpreter (default: python3, for root /usr/bin/python3). Nothing is written outside this folder, but for missing Debian
 # packages, which are installed when we are root and named when we are not.

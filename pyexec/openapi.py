@@ -10,9 +10,10 @@ from pyexec.contract import FIELDS
 from pyexec.schemas import STRING, Schema, leaves, limits, ref, schemas
 
 _EVERYWHERE = "Access-Control-Allow-Origin Access-Control-Expose-Headers Content-Security-Policy".split()
-_EVERYWHERE += "Cross-Origin-Opener-Policy Referrer-Policy X-Content-Type-Options".split()
+_EVERYWHERE += "Cross-Origin-Opener-Policy Referrer-Policy Server-Timing X-Content-Type-Options".split()
 _QUOTA = ["RateLimit", "RateLimit-Policy"]
-_NOT_ALWAYS = {"Content-Encoding", *_QUOTA}  # no quota for admins, nor where the caller isn't known yet
+# No quota for admins, nor where the caller isn't known yet.
+_NOT_ALWAYS = {"Content-Encoding", "Server-Timing", *_QUOTA}
 _HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
 # What may befall a request before its path or body counts.
 _ANYWHERE = {400, 405, 408, 411, 413, 431, 500, 503}
@@ -39,6 +40,7 @@ def _headers(config: Config) -> Schema:
         ),
         "Referrer-Policy": ("links tell nobody where they were", {"const": "no-referrer"}),
         "Retry-After": ("seconds until it may be tried again", seconds),
+        "Server-Timing": ("where the answer's time went, if this server is set to say so", STRING),
         "Vary": ("what else the answer depends on", STRING),
         "WWW-Authenticate": ("how to send the admin key", STRING),
         "X-Content-Type-Options": ("the type is what it says", {"const": "nosniff"}),

@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import os
 import re
+import urllib.error
 import urllib.request
 from datetime import datetime, timezone
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ADMIN_KEY
+from conftest import ADMIN_KEY, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError, validators
 from processes import await_that
 from prometheus_client.parser import text_string_to_metric_families
-from support import FUZZ, STATUS_OF, ask, execute, request
+from support import FUZZ, STATUS_OF, ask, connect, execute, request
 
 from pyexec import answers, config, contract, errors, metrics, openapi, schemas, static
 from pyexec.client import ServiceError
@@ -127,6 +129,15 @@ def test_answers_are_as_described(server, name: str) -> None:
         _validator(document, content["schema"]).validate(body)
         if media == "application/json":
             _named(document, content["schema"], body)
+
+
+def test_server_timing_is_described(start_server) -> None:
+    running = start_server(server_timing=1)
+    for path, raw in (("/execute", execute({"code": "1"})), ("/health", request("GET", "/health"))):
+        reply = ask(running.port, raw)
+        (method,) = set(_openapi(running)["paths"][path]) & {"get", "post"}
+        described = {name.lower() for name in _openapi(running)["paths"][path][method]["responses"]["200"]["headers"]}
+        assert "server-timing" in reply.fields and set(reply.fields) - _FRAMING <= described
 
 
 def _named(document: Any, schema: Any, instance: Any, where: str = "") -> None:
@@ -353,6 +364,40 @@ def test_metrics_say_which_limit_refused(start_server) -> None:
             running.client.call("POST", "/execute", body)
     ask(running.port, request("GET", "/", None, [("X", "y" * 40000)]))
     await_that(lambda: _refusals(running) == {"time": 1, "day": 1, "body": 1, "head": 1})
+
+
+def test_metrics_count_what_was_refused_for_want_of_room(start_server) -> None:
+    running = start_server(max_connections=2, bodies_bytes=1000)
+    assert ask(running.port, execute({"code": "1", "stdin_data": "x" * 2000}), "POST").status == 503
+    unfinished = request("POST", "/execute", None, [_JSON, ("Content-Length", "5")]) + b"{"
+    with connect(running.port) as first, connect(running.port) as second:
+        for sock in (first, second):
+            # Answered, and so known to be read, before its body is there.
+            sock.sendall(unfinished.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+            assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
+        assert ask(running.port, b"").error_type == "ServerBusy"
+
+    def counted() -> bool:
+        try:
+            found = _refusals(running)
+        except urllib.error.HTTPError:  # the two are not yet gone, and this is refused as well
+            return False
+        return set(found) == {"bodies", "connections"} and found["bodies"] == 1
+
+    await_that(counted)
+    running = start_server(max_runs=1)
+    with connect(running.port) as first:
+        first.sendall(execute({"code": "import time; time.sleep(2)"}))
+        await_that(lambda: running.client.call("GET", "/health")["active_runs"] == 1)
+        assert ask(running.port, execute({"code": "1"}), "POST").status == 503
+        assert first.recv(100).startswith(b"HTTP/1.1 200 ")
+    await_that(lambda: _refusals(running) == {"runs": 1})
+
+
+def test_every_metric_stands_in_the_readme(server) -> None:
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        named = set(re.findall(r"`(pyexec_\w+)`", file.read()))
+    assert named == set(re.findall(r"^# TYPE (\w+)", _get(server, "/metrics")[1], re.M))
 
 
 def test_metrics_on_a_port_of_their_own(start_server) -> None:
