@@ -242,7 +242,10 @@ class Limits:
             raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, _until_midnight_s(now), "day")
         if account.tokens < 1 - _ROUNDING:
             wait_s = math.ceil((1 - account.tokens) * 60 / self._rate - _ROUNDING)
-            raise RateLimitExceeded("Limit of %d requests per minute exceeded." % self._rate, max(1, wait_s))
+            raise RateLimitExceeded(
+                "Limit of %d request%s per minute exceeded." % (self._rate, "s" if self._rate > 1 else ""),
+                max(1, wait_s),
+            )
 
     def _account(self, caller: Caller, now: Now) -> _Account:
         account = self._accounts.get(caller.identity)
