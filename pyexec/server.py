@@ -12,6 +12,7 @@ import contextlib
 import errno
 import json
 import queue
+import select
 import socket
 import sys
 import threading
@@ -94,7 +95,7 @@ class Server(ThreadingHTTPServer):
         with self._connections_changed:
             full = len(self._open) >= self.config.max_connections
             if full:
-                idle = next((sock for sock, is_idle in self._open.items() if is_idle), None)
+                idle = next((sock for sock, is_idle in self._open.items() if is_idle and not _has_spoken(sock)), None)
                 if idle is not None:
                     del self._open[idle]
                     with contextlib.suppress(OSError):  # its client has just closed it
@@ -146,8 +147,9 @@ class Server(ThreadingHTTPServer):
         with self._connections_changed:
             if request not in self._open:
                 return False
-            self._open[request] = idle
-            self._open.move_to_end(request)
+            if self._open[request] is not idle:  # a new connection stands where it was accepted
+                self._open[request] = idle
+                self._open.move_to_end(request)
             self._connections_changed.notify_all()
             return True
 
@@ -182,6 +184,13 @@ class Server(ThreadingHTTPServer):
         error = sys.exc_info()[1]
         if error is not None:
             self.service.fault(error)
+
+
+def _has_spoken(sock: socket.socket) -> bool:
+    """Return whether bytes wait that its thread has not come to read: then it is not idle, only not looked at yet."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def head_and_body(service: Service, answer: Answer, close: bool, head_only: bool = False) -> List[bytes]:

@@ -27,7 +27,7 @@ EVERYWHERE = (
 # What takes longer, or needs root; counted on the bare host only.
 ONCE = (
     "runs without a leak",
-    "bytes grown by, at most",
+    "bytes grown in these",
     "connections held idle",
     "slow clients",
     "aborted connections",

@@ -100,7 +100,7 @@ def test_thousands_of_runs_leave_nothing(start_server, wrapper, runs) -> None:
             p for p in descendants(os.getpid()) if p == pid
         ]
     record("runs without a leak", runs)
-    record("bytes grown by, at most", max(0, *grown.values()))
+    record("bytes grown in these", max(0, *grown.values()))
 
 
 def _state(running: RunningServer, work_dir: str) -> Any:
