@@ -38,14 +38,14 @@ class Budget(NamedTuple):
 
 # As counted on Debian 12, Linux 6.18, CPython 3.11.
 BUDGETS = {
-    ("print", "new"): Budget(server=55, template=22, child=231, threads=0),
-    ("print", "kept"): Budget(server=50, template=22, child=231, threads=0),
-    ("numpy", "new"): Budget(server=55, template=22, child=231, threads=0),
-    ("numpy", "kept"): Budget(server=50, template=22, child=231, threads=0),
-    ("8mb-in", "new"): Budget(server=38, template=17, child=235, threads=0, copied=2.5),
-    ("8mb-in", "kept"): Budget(server=33, template=17, child=235, threads=0, copied=2.5),
-    ("8mb-out", "new"): Budget(server=38, template=17, child=231, threads=0, copied=2.5),
-    ("8mb-out", "kept"): Budget(server=33, template=17, child=231, threads=0, copied=2.5),
+    ("print", "new"): Budget(server=55, template=22, child=234, threads=0),
+    ("print", "kept"): Budget(server=50, template=22, child=234, threads=0),
+    ("numpy", "new"): Budget(server=55, template=22, child=234, threads=0),
+    ("numpy", "kept"): Budget(server=50, template=22, child=234, threads=0),
+    ("8mb-in", "new"): Budget(server=38, template=17, child=238, threads=0, copied=2.5),
+    ("8mb-in", "kept"): Budget(server=33, template=17, child=238, threads=0, copied=2.5),
+    ("8mb-out", "new"): Budget(server=38, template=17, child=234, threads=0, copied=2.5),
+    ("8mb-out", "kept"): Budget(server=33, template=17, child=234, threads=0, copied=2.5),
 }
 
 
