@@ -34,9 +34,12 @@ DEFAULT_PROXIES = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 f
 
 def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
-        value = kind(text)
+        try:
+            value = kind(text)
+        except ValueError:
+            raise ValueError("must be a %s" % ("whole number" if kind is int else "number")) from None
         if not low <= value <= high:
-            raise ValueError("must be %g to %g" % (low, high))
+            raise ValueError("must be %s to %s" % (low, high))
         return value
 
     return parse
