@@ -260,7 +260,9 @@ class Pool:
             # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
             reasons.append("layers that were on at the start can't be had now: %s" % ", ".join(lost))
         if missing:
-            reasons.append("expected layers are missing: %s" % ", ".join(missing))
+            why = {row["name"]: row["detail"] for row in template.report["layers"]}
+            said = ["%s (%s)" % (name, why.get(name, "there is no such layer; see doctor")) for name in missing]
+            reasons.append("expected layers are missing: %s" % ", ".join(said))
         if reasons:
             template.close()
             template.process.wait()
