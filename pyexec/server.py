@@ -1,7 +1,8 @@
 """Sockets only: accept, read a request with a cap and a deadline, let `service` answer it, write once, log one line.
 
-Builds on the standard library's ThreadingHTTPServer, with its reading and writing replaced: as it comes it answers in
-HTML, in two writes (40 ms a reused connection), waits for ever for a slow client, and reads a body of any size.
+Builds on the standard library's ThreadingHTTPServer, with its reading, writing and threads replaced: as it comes it
+answers in HTML, in two writes (40 ms a reused connection), waits for ever for a slow client, reads a body of any size,
+and starts a thread for each connection, however many.
 """
 
 from __future__ import annotations
@@ -42,8 +43,6 @@ class Server(ThreadingHTTPServer):
     Starting a thread takes as long as the rest of a small request's way through this module.
     """
 
-    daemon_threads = True
-    block_on_close = False
     request_queue_size = _BACKLOG
     allow_reuse_address = True
 
@@ -64,7 +63,13 @@ class Server(ThreadingHTTPServer):
     def server_bind(self) -> None:
         """Bind without asking a name server for our name, as the standard library would."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.socket.bind(self.server_address)
+        try:
+            self.socket.bind(self.server_address)
+        except OSError as error:
+            # Else the operator would read a number and no address.
+            where = "%s, port %d" % (self.config.host, self.config.port)
+            reason = "can't listen on %s: %s; set --host or --port" % (where, error.strerror)
+            raise OSError(error.errno, reason) from error
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
