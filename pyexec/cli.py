@@ -19,13 +19,18 @@ _USAGE_STATUS, _REFUSED_STATUS = 2, 1
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pyexec",
+        usage="%(prog)s [serve | run FILE | doctor] [FLAG VALUE]...; --help lists the flags",
         allow_abbrev=False,
         description="Run untrusted Python over HTTP, each script alone in a confined throw-away process.",
         epilog="The admin key comes from the variable %s, so that no process list shows it." % config.KEY_VARIABLE,
     )
     parser.add_argument("--version", action="version", version="pyexec " + __version__)
     parser.add_argument(
-        "command", nargs="?", choices=("serve", "run", "doctor"), default="serve", help="default: serve"
+        "command",
+        nargs="?",
+        choices=("serve", "run", "doctor"),
+        default="serve",
+        help="serve over HTTP (default); run one script, as the server would; show what this host offers",
     )
     parser.add_argument("file", nargs="?", help="for run: the script, or - for standard input")
     parser.add_argument("--admin", action="store_true", help="for run: as a caller with the admin key")
@@ -59,11 +64,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
 def _run(settings: config.Config, name: str, admin: bool) -> int:
     """Run one script as the server would, with our standard streams, and return its exit status."""
     if name == "-":
-        code, stdin = sys.stdin.read(), None
+        source, stdin = sys.stdin.buffer.read(), None
     else:
-        with open(name, encoding="utf-8") as file:
-            code = file.read()
+        with open(name, "rb") as file:
+            source = file.read()
         stdin = None if sys.stdin.isatty() else sys.stdin.buffer.read()
+    try:
+        code = source.decode("utf-8")
+    except UnicodeDecodeError as fault:
+        print("pyexec: the script is not valid UTF-8 at byte %d; save it as UTF-8" % fault.start, file=sys.stderr)
+        return _REFUSED_STATUS
     with Sandbox(settings) as sandbox:
         outcome = sandbox.run(Job(code, stdin, admin=admin))
     sys.stdout.buffer.write(outcome.stdout)
@@ -74,7 +84,7 @@ def _run(settings: config.Config, name: str, admin: bool) -> int:
         print("pyexec: %s" % error.message, file=sys.stderr)
     code_of_script = outcome.exit_code if outcome.verdict == ENDED else _REFUSED_STATUS
     # As a shell would put it: 128 and the signal.
-    return 128 - code_of_script if code_of_script is not None and code_of_script < 0 else code_of_script or 0
+    return 128 - code_of_script if code_of_script < 0 else code_of_script
 
 
 def _doctor(settings: config.Config) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from typing import Dict, Optional
@@ -36,6 +37,37 @@ def test_run_prints_what_the_script_prints(tmp_path) -> None:
 
 def test_run_reads_a_script_from_standard_input() -> None:
     assert _pyexec("run", "-", stdin=b"print(6 * 7)").stdout == b"42\n"
+
+
+def test_run_names_the_byte_that_is_no_utf_8(tmp_path) -> None:
+    script = tmp_path / "a.py"
+    script.write_bytes(b"print(1)\n\xff")
+    for done in (_pyexec("run", str(script)), _pyexec("run", "-", stdin=script.read_bytes())):
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr == b"pyexec: the script is not valid UTF-8 at byte 9; save it as UTF-8\n"
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = _pyexec("--port", str(port))
+    assert done.returncode == 1 and b"Traceback" not in done.stderr
+    assert b"127.0.0.1, port %d: Address already in use; set --host or --port" % port in done.stderr
+
+
+def test_a_number_that_is_none_is_told_so_in_words() -> None:
+    assert b"--port='abc' is not valid: must be a whole number." in _pyexec("--port", "abc").stderr
+    assert b"--wall-s='' is not valid: must be a number." in _pyexec("--wall-s", "").stderr
+    assert b"must be 1 to 1099511627776." in _pyexec("--memory-bytes", "0").stderr
+
+
+def test_an_expected_layer_that_does_not_exist_is_told_from_one_that_is_off() -> None:
+    done = _pyexec("doctor", "--expect-layers", "watches")
+    assert done.returncode == 1 and b"watches (there is no such layer; see doctor)" in done.stderr
+
+
+def test_wrong_usage_is_told_in_two_lines() -> None:
+    assert len(_pyexec("run").stderr.splitlines()) == 2
 
 
 def test_run_applies_the_import_rules_unless_admin() -> None:
