@@ -268,7 +268,7 @@ def from_sources(flags: argparse.Namespace, environment: Optional[Mapping[str, s
 
 
 def template_environment() -> Dict[str, str]:
-    """Return the whole environment of the template and so of every script: nothing of the server's own.
+    """Return the whole environment of the templates and so of every script: nothing of the server's own.
 
     One BLAS thread, since a process with threads can't be forked safely (OpenBLAS issue 5520).
     """

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 
 from pyexec.config import Config
-from pyexec.errors import (
-    ValidationError,
-)
+from pyexec.errors import ValidationError
 from pyexec.job import SCRIPT_NAME, Attachment, Job
 
 FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")

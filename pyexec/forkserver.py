@@ -58,7 +58,7 @@ def main() -> NoReturn:
     settings, second = message.payload, socket.socket(fileno=message.descriptors[0])
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    # The kernel's memory killer takes a run first, then the template, then the server.
+    # The kernel's memory killer takes a run first, then the templates, then the server.
     namespaces.write_own(proc_fd, "oom_score_adj", "500")
     with _failures_told(control):
         host = layers.probe(settings["uid_base"], proc_fd)
@@ -264,9 +264,8 @@ class ForkServer:
             if pidfd is None:
                 status.close()  # the server takes the end of file for a child that died
             else:
-                libc.syscall(
-                    "pidfd_send_signal", pidfd, signal.SIGKILL, None, 0
-                )  # nobody waits for this child any more
+                # Nobody waits for this child any more.
+                libc.syscall("pidfd_send_signal", pidfd, signal.SIGKILL, None, 0)
         finally:
             if self._gate is not None:
                 self._gate.leave()

@@ -1,9 +1,10 @@
-"""The waiting children, and the thread that keeps the templates to make them.
+"""The waiting children, and two threads: the keeper of the templates that make them, the janitor that clears up.
 
 A few children wait, forked and confined ahead of time; when none does, one is made on demand, as admin children
-always are. Each has a place, which is its uid where it has one of its own, and which it leaves last. The keeper thread
-starts the template, waits for its end, and starts another, a bounded number of times a minute. The kernel sends a
-parent-death signal when the *thread* that forked ends: that is why the keeper, who lives as long as the server, forks.
+always are. Each has a place, which is its uid where it has one of its own; a public child leaves it when it is killed,
+an admin child when all of it is gone. The keeper starts the templates, waits for their end, and starts others, a
+bounded number of times a minute. The kernel sends a parent-death signal when the *thread* that forked ends: that is why
+the keeper, who lives as long as the server, forks. The janitor ends public runs once their answers are out.
 """
 
 from __future__ import annotations
@@ -74,11 +75,11 @@ class Pool:
 
     @property
     def report(self) -> Dict[str, Any]:
-        """What the running template said of the host, or of the last one if none runs."""
+        """What the running templates said of the host, or the last ones if none run; there after `await_start`."""
         return self._report
 
     def ready(self) -> bool:
-        """Return whether a run could start now, or soon: the template lives."""
+        """Return whether a run could start now, or soon: the templates live."""
         return self._template is not None
 
     def waiting(self) -> int:
@@ -215,7 +216,7 @@ class Pool:
             self._changed.notify_all()
 
     def _keep(self) -> None:
-        """Keep a template running until closed; in the keeper thread."""
+        """Keep templates running until closed; in the keeper thread."""
         while True:
             try:
                 template = Template(self._config)
@@ -295,7 +296,7 @@ class Pool:
                     self._changed.wait(left)
 
     def close(self) -> None:
-        """End the template and all children, and remove what they left. Waits for the keeper."""
+        """End the templates and all children, and remove what they left. Waits for both threads."""
         with self._changed:
             self._closing = True
             template = self._template

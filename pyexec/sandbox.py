@@ -77,15 +77,15 @@ class Sandbox:
 
     @property
     def report(self) -> Dict[str, Any]:
-        """What the template said of this host: layers, dangers, libraries, missing libraries, Python's version."""
+        """What the templates said of this host: layers, dangers, namespaces, own uids, libraries, Python's version."""
         return self._pool.report
 
     def state(self) -> Dict[str, Any]:
-        """Return whether a run could start now, how many children wait, and how often the template was restarted."""
+        """Return whether a run could start now, how many children wait, and how often the templates were restarted."""
         return {"ready": self._pool.ready(), "waiting": self._pool.waiting(), "restarts": self._pool.restarts}
 
     def run(self, job: Job) -> Outcome:
-        """Run a job and return what came of it, after everything of it is gone.
+        """Run a job and return what came of it, after everything of it was killed.
 
         Raises:
             SandboxError, LayerError: the run could not be started or was lost; no fault of the script.

@@ -217,7 +217,7 @@ class Service:
             "pyexec_callers": ("gauge", "Callers remembered.", self.limits.callers),
             "pyexec_template_restarts_total": (
                 "counter",
-                "Times the template had to be started anew.",
+                "Times the templates had to be started anew.",
                 state["restarts"],
             ),
             "pyexec_uptime_seconds": ("gauge", "Seconds since the start.", time.monotonic() - self._started),

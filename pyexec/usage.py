@@ -1,6 +1,6 @@
 """The watch: what a run uses that no rlimit counts, looked at from outside while it runs.
 
-Works in the server, a few times a second and only for runs that need it: admin runs, which may have many processes,
+Works in the server, twenty times a second and only for runs that need it: admin runs, which may have many processes,
 and runs whose directory is no tmpfs of their own. Reads `/proc` of the server's own pid namespace.
 """
 

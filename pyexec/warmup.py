@@ -1,12 +1,12 @@
 """Harmless snippets that touch what scripts touch, run before there is any script.
 
 A page that a fork shares is copied when it is first written, and a Python that only reads an object writes its count of
-references: for a short script those copies cost more than its own code. So the template runs the snippets once, before
+references: for a short script those copies cost more than its own code. So each template runs the snippets once before
 it freezes its heap: what is loaded or made at first use is then there for all. And a child that finds itself idle runs
 them again, the way it will run its job: the copies are made while nobody waits. Nothing of any job is in the process at
 that time, so nothing can pass from one to another, and what a snippet prints goes nowhere.
 
-Runs in the template and in the child, confined there.
+Runs in the templates, and in the child, confined there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Messages between the server, the template and a child; both sides use it.
+"""Messages between the server, the templates and a child; both sides use it.
 
 Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so that a message arrives whole or not at all:
 no half a frame can make a reader wait.
@@ -8,12 +8,15 @@ no half a frame can make a reader wait.
     +------+------------------+
       1 B     at most 64 KiB
 
-    server → template   P plan of the service · S spawn a child (its socket, status socket, stdin, stdout, stderr)
+    server → template   P plan of the service (the second template's control socket), to the plain one only
+                        S spawn a child (its socket, status socket, stdin, stdout, stderr)
     template → server   T template is ready, or why not
     template → server   F forked (the child's pidfd) · D dead: exit status        on the child's status socket
     child → server      H hello (its directory's descriptor) · L layers on · E layer failed
     server → child      J job
-    child → server      X exit: code · I forbidden import: names        only these two can be forged by the script
+    child → server      X exit: code, moments · I forbidden import: names
+
+The script can forge what comes from its child. Of a public one only X and I are heeded, see `Sandbox._own_word`.
 """
 
 from __future__ import annotations

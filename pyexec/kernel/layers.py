@@ -2,7 +2,8 @@
 
 `probe` finds out what the host offers, by trying; `apply` puts every layer that the host has on a child, in order,
 each done or fatal; `uncovered` says which dangers would have no layer, and then the server must not start.
-Runs in the template (probe) and in the child (apply). There is no "best effort" here: a layer is on or it is an error.
+Runs in the first template (probe) and in the child (apply). There is no "best effort" here: a layer is on or it is an
+error.
 """
 
 from __future__ import annotations

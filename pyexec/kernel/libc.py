@@ -1,12 +1,13 @@
 """System calls through ``ctypes``: one `syscall()`, one `prctl()`, every failure an `OSError`.
 
-Runs in the template and in every child, before user code; the server uses it for its own process only.
+Runs in the templates and in every child, before user code; the server uses it for its own process only.
 Decides nothing. Never guesses a call number: an unknown machine or call is an error.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import platform
 import sys
@@ -85,7 +86,7 @@ def syscall(name: str, *arguments: Argument) -> int:
     """
     nr = number(name)
     if nr is None:
-        raise OSError(38, "no such system call on this machine", name)
+        raise OSError(errno.ENOSYS, "no such system call on this machine", name)
     return _checked(_libc.syscall(ctypes.c_long(nr), *(_typed(a) for a in arguments)), name)
 
 

@@ -1,6 +1,6 @@
-"""Namespaces and the minimal file tree: what of the machine exists for the template and its children.
+"""Namespaces and the minimal file tree: what of the machine exists for the templates and their children.
 
-The template enters its own user (if not root), pid, mount and UTS namespaces once and leaves the host's file tree
+The first template enters its own user (if not root), pid, mount and UTS namespaces once and leaves the host's file tree
 for a read-only one that holds the interpreter, its libraries and little else. Each child adds its own user, pid,
 mount, IPC and network namespaces, and a size-limited tmpfs as its directory; both vanish with it.
 
