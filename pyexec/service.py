@@ -130,7 +130,8 @@ class Service:
         """
         methods = self._routes.get(head.path)
         if methods is None:
-            raise NotFound("There is nothing at this path.")
+            paths = [path for path in self._routes if not path.startswith("/static/")]
+            raise NotFound("There is nothing at this path; there is %s." % ", ".join(paths))
         if head.method == "OPTIONS":
             return self._preflight
         method = "GET" if head.method == "HEAD" else head.method
