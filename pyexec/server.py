@@ -33,7 +33,7 @@ from pyexec.timing import Stopwatch, server_timing
 
 _BACKLOG = 128
 _FULL_PAUSE_S = 0.05
-_MOST_IDLE_THREADS = 16
+_IDLE_THREAD_S = 5.0
 _CLOSED_BY_CLIENT = 499
 
 
@@ -126,18 +126,30 @@ class Server(ThreadingHTTPServer):
             _thread.start_new_thread(self._serve, (request, client_address))
 
     def _serve(self, request: socket.socket, client_address: Any) -> None:
-        """Be a thread: serve a connection, then wait for another, unless enough others wait."""
+        """Be a thread: serve a connection, then wait for another, for a while or as the last one that waits."""
         while True:
             self.process_request_thread(request, client_address)
             with self._connections_changed:
-                if self._idle_threads >= _MOST_IDLE_THREADS:
-                    return
                 self._idle_threads += 1
             handed = None
             while handed is None:
                 with contextlib.suppress(MemoryError):  # counted as waiting, it must go on waiting
-                    handed = self._handed.get()
+                    handed = self._next_connection()
+                    if handed is None:
+                        return
             request, client_address = handed
+
+    def _next_connection(self) -> Optional[Tuple[socket.socket, Any]]:
+        """Return what was handed to this idle thread; None if it is to end, and is no longer counted as idle."""
+        while True:
+            try:
+                return self._handed.get(timeout=_IDLE_THREAD_S)
+            except queue.Empty:
+                with self._connections_changed:
+                    # What has been handed over meanwhile is no longer counted, and another takes it.
+                    if self._idle_threads > 1:
+                        self._idle_threads -= 1
+                        return None
 
     def _refuse(self, request: socket.socket) -> None:
         answer = self.service.error(ServerBusy("Too many connections; try again in a moment.", 1, "connections"))

@@ -78,6 +78,10 @@ class Tree(NamedTuple):
     mounts: int
     directories: Tuple[str, ...]
 
+    def within(self, before: Tree) -> bool:
+        """Return whether nothing was added; of threads that wait for connections some may have ended."""
+        return self.threads <= before.threads and self._replace(threads=0) == before._replace(threads=0)
+
 
 def tree(pid: int, *directories: str) -> Tree:
     """Return what a process and its descendants hold, and the names in these directories."""

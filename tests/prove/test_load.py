@@ -50,7 +50,7 @@ def started(start_server: Start) -> Iterator[Start]:
     for running, tree in before:
         assert running.client.execute("print('still')").stdout == "still\n"
         await_that(lambda running=running: running.client.health()["active_runs"] == 0)
-        await_that(lambda running=running, tree=tree: settled_tree(running.process.pid) == tree, 60)
+        await_that(lambda running=running, tree=tree: settled_tree(running.process.pid).within(tree), 60)
         assert running.client.health()["template_restarts"] == 0
 
 
