@@ -21,7 +21,8 @@ _ATTACHMENT_FIELDS = ("filename", "content_base_64")
 _LONGEST_FRAME = 65536
 _CONTENT = re.compile(r'"content_base_64"\s*:\s*\Z')
 _BEFORE_CONTENT = 100
-_REST_OF_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# So many at a time and no more: the matcher keeps a hundred bytes for each repetition until the whole has matched.
+_PART_OF_STRING = re.compile(r'(?:[^"\\]+|\\.){0,4096}', re.DOTALL)
 _LONGEST_NAME = 255  # NAME_MAX of Linux file systems
 _LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
 
@@ -136,8 +137,7 @@ def _check_frame(text: str) -> List[Tuple[int, int]]:
         frame += start - place + 2
         end = text.find('"', start + 1)
         if end >= 0 and text.find("\\", start + 1, end) >= 0:
-            rest = _REST_OF_STRING.match(text, start + 1)
-            end = rest.end() - 1 if rest else -1
+            end = _end_of_string(text, start + 1)
         elif end - start > _LONGEST_FRAME:
             long.append((start + 1, end))
         if end < 0:
@@ -146,6 +146,15 @@ def _check_frame(text: str) -> List[Tuple[int, int]]:
     if frame > _LONGEST_FRAME:
         _fail(None, "The body has more than %d characters outside of its strings." % _LONGEST_FRAME)
     return long
+
+
+def _end_of_string(text: str, place: int) -> int:
+    """Return where the string ends whose content begins at a place, −1 if it doesn't end."""
+    while True:
+        part = _PART_OF_STRING.match(text, place)
+        if part is None or part.end() == place:
+            return place if text.startswith('"', place) else -1
+        place = part.end()
 
 
 def _without_contents(text: str, long: List[Tuple[int, int]]) -> Tuple[str, Dict[str, str]]:

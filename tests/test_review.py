@@ -10,13 +10,14 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 
 import pytest
 from conftest import ROOT, in_threads
 from processes import anyone_left, await_that, descendants
 from test_kernel import _host
 
-from pyexec import forkserver, wire
+from pyexec import contract, forkserver, wire
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
@@ -200,3 +201,14 @@ def test_a_process_of_an_admin_does_not_outlive_a_killed_server(start_server) ->
     running.process.wait()
     caller.join()
     await_that(lambda: not anyone_left(pids))
+
+
+def test_a_body_of_escapes_takes_little_memory() -> None:
+    """The bracket check walked such a string with a pattern whose matcher keeps 60 times the string's size."""
+    body = b'{"code": "1", "stdin_data": "' + b"\\n" * (1 << 20) + b'"}'
+    tracemalloc.start()
+    try:
+        assert contract.parse(body, Config.of()).job.stdin == b"\n" * (1 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(body)
+    finally:
+        tracemalloc.stop()
