@@ -130,8 +130,10 @@ class Sandbox:
         stopwatch.mark_reported(_INSIDE, end.moments)
         if job.admin or end.verdict != ENDED:
             child.kill()
-        # Else it waits for its end, or is hostile and reads on in vain: tearing it down would take a core just when
-        # the answer is made. It is killed as soon as that is out; see `Pool.give_back`.
+        else:
+            # It waits for its end, or says so and is hostile. Tearing it down would take a core just when the answer
+            # is made; stopping it costs nothing. It is killed as soon as the answer is out; see `Pool.give_back`.
+            child.stop()
         if job.admin and not self._has("pid"):
             # Its processes are one group, which the template kills before it reaps the first of them.
             child.await_death(_TAKE_S)

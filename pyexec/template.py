@@ -75,9 +75,16 @@ class Child:
 
         Without a pid namespace the template kills the rest of the group before it reaps; see `await_death`.
         """
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Let the one process of a public run execute nothing more; it still stands, until it is killed."""
+        self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: int) -> None:
         if self.pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself
-                libc.syscall("pidfd_send_signal", self.pidfd, signal.SIGKILL, None, 0)
+                libc.syscall("pidfd_send_signal", self.pidfd, number, None, 0)
 
     def await_death(self, timeout_s: float) -> bool:
         """Return whether the child was reaped, and its group killed, within this time."""

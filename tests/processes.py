@@ -42,6 +42,15 @@ def command(pid: int) -> str:
         return ""
 
 
+def state(pid: int) -> str:
+    """Return the letter for what a process does, as R for running; "" if it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0].decode()
+    except OSError:
+        return ""
+
+
 def await_that(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Return as soon as a condition holds; fail if it doesn't in time."""
     deadline = time.monotonic() + seconds
