@@ -249,9 +249,9 @@ class ForkServer:
         status = socket.socket(fileno=status_fd)
         plan = self._plan(message.payload)
         pidfd: Optional[int] = None
-        if self._gate is not None:
-            self._gate.enter_for_next_fork()
         try:
+            if self._gate is not None:
+                self._gate.enter_for_next_fork()
             pid = os.fork()
             if pid == 0:
                 streams = (end, stdin, stdout, stderr)

@@ -61,17 +61,14 @@ def test_files_opened_for_reading_are_not_emptied() -> None:
             assert (action == bpf.RET_ALLOW) == allowed
 
 
-def test_a_fork_that_fails_ends_one_child_and_not_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+def _spawn_in_vain(gate: object = None) -> None:
+    """Have a template, not started, make a child that it can't make; check that it goes on and that the server hears."""
     control, far_control = wire.pair()
     settings = {"uid_base": 1, "modules": [], "budget": vars(Budget())}
     server = forkserver.ForkServer(control, settings, _host(), 0)
     server._reads = server._executes = ()
     server._baseline = 0
-
-    def fail() -> int:
-        raise BlockingIOError(11, "no process left")
-
-    monkeypatch.setattr(os, "fork", fail)
+    server._gate = gate  # type: ignore[assignment]
     status, far_status = wire.pair()
     spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
     message = wire.Message(
@@ -84,6 +81,14 @@ def test_a_fork_that_fails_ends_one_child_and_not_the_template(monkeypatch: pyte
             os.fstat(fd)
     for end in (control, far_control, status):
         end.close()
+
+
+def test_a_fork_that_fails_ends_one_child_and_not_the_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> int:
+        raise BlockingIOError(11, "no process left")
+
+    monkeypatch.setattr(os, "fork", fail)
+    _spawn_in_vain()
 
 
 def test_a_restart_with_fewer_layers_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,3 +230,20 @@ def test_a_script_that_only_says_that_it_has_ended_does_nothing_more() -> None:
     with Sandbox(config) as sandbox, sandbox.execution(Job(code)) as outcome:
         assert outcome.verdict == ENDED
         await_that(lambda: not [pid for pid in descendants(os.getpid()) if state(pid) == "R"])
+
+
+def test_a_pid_namespace_that_is_refused_ends_one_child_and_not_the_template() -> None:
+    """Without memory, or past user.max_pid_namespaces, it ended the template and with it every run."""
+
+    class Gate:
+        left = False
+
+        def enter_for_next_fork(self) -> None:
+            raise OSError(28, "No space left on device")
+
+        def leave(self) -> None:
+            self.left = True
+
+    gate = Gate()
+    _spawn_in_vain(gate)
+    assert gate.left
