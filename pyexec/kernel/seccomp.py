@@ -45,6 +45,13 @@ _OPEN_MASK = _O_TMPFILE | _O_ACCMODE | _O_TRUNC
 _OPEN_VALUES = (0, 1, 2, 3, _O_TRUNC | 1, _O_TRUNC | 2)
 _OPENAT = Check(2, 32, _OPEN_MASK, _OPEN_VALUES)
 _OPEN = Check(1, 32, _OPEN_MASK, _OPEN_VALUES)
+# futex: wait, wake and requeue, by which the C library locks; no inheritance of priority (CVE-2014-3153,
+# CVE-2021-3347). For public scripts, each a single process, with FUTEX_PRIVATE_FLAG only: one on a page of a file that
+# all runs can read is known by the file, and would be a sign from one run to another.
+_FUTEX_PRIVATE, _FUTEX_CLOCK_REALTIME = 128, 256
+_FUTEX_COMMANDS = (0, 1, 3, 4, 5, 9, 10)
+_FUTEX = Check(1, 32, _ALL & ~_FUTEX_CLOCK_REALTIME, tuple(_FUTEX_PRIVATE | command for command in _FUTEX_COMMANDS))
+_FUTEX_AND_SHARED = Check(1, 32, _ALL & ~(_FUTEX_CLOCK_REALTIME | _FUTEX_PRIVATE), _FUTEX_COMMANDS)
 _NO_NAMESPACE = Check(0, 64, _CLONE_FORBIDDEN, (0,))
 _NAMES = Check(0, 32, _ALL, (15, 16))  # PR_SET_NAME, PR_GET_NAME
 
@@ -87,7 +94,10 @@ PUBLIC: Tuple[Group, ...] = (
     Group("clocks and sleeping", _plain("clock_gettime clock_getres gettimeofday clock_nanosleep nanosleep")),
     Group("sleeping in Python before 3.11, waiting for input", _plain("select pselect6 poll ppoll")),
     Group("signal handlers of the process itself", _plain("rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack")),
-    Group("locks of the interpreter, waiting for another thread", _plain("futex sched_yield restart_syscall")),
+    Group(
+        "locks of the interpreter, waiting for another thread",
+        (("futex", (_FUTEX,)),) + _plain("sched_yield restart_syscall"),
+    ),
     Group("random numbers", _plain("getrandom")),
     Group(
         "what the process may know of itself",
@@ -99,6 +109,7 @@ PUBLIC: Tuple[Group, ...] = (
 
 ADMIN: Tuple[Group, ...] = (
     Group("record locks, without which databases don't work", (("fcntl", (_FCNTL_AND_LOCKS,)),)),
+    Group("locks that processes share, the end of threads", (("futex", (_FUTEX_AND_SHARED,)),)),
     Group(
         "starting and awaiting processes, at most as many as RLIMIT_NPROC or the watch allow",
         _plain(
