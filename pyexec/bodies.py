@@ -1,8 +1,10 @@
-"""The memory that the bodies of requests may take all together."""
+"""The memory that the bodies of requests may take all together, and that of answers which nobody takes."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import socket
 import threading
 from typing import Callable, Iterator
 
@@ -41,3 +43,31 @@ class ByteBudget:
         finally:
             with self._lock:
                 self._left += held
+
+
+class Untaken:
+    """Answers that clients are slow to take; past a size of all together, that which has waited longest is dropped."""
+
+    def __init__(self, most: int) -> None:
+        """Start with none; `most` is in bytes."""
+        self._most, self._held = most, 0
+        self._waiting: collections.OrderedDict[socket.socket, int] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def waiting(self, connection: socket.socket, size: int) -> Iterator[None]:
+        """Count an answer while it waits; its connection may be shut down meanwhile."""
+        with self._lock:
+            self._waiting[connection] = size
+            self._held += size
+            # Refusing the newest instead would let who takes no answer keep all others from theirs.
+            while self._held > self._most and len(self._waiting) > 1:
+                oldest, freed = self._waiting.popitem(last=False)
+                self._held -= freed
+                with contextlib.suppress(OSError):  # its client has just closed it
+                    oldest.shutdown(socket.SHUT_RDWR)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held -= self._waiting.pop(connection, 0)

@@ -131,7 +131,12 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("stdin_bytes", str(8 * MIB), _size, "size of the standard input"),
     Setting("return_files", "10", _number(int, 0, 1000), "names of files to return"),
     Setting("body_bytes", str(48 * MIB), _size, "size of a request body"),
-    Setting("bodies_bytes", str(256 * MIB), _size, "size of all request bodies in memory at once"),
+    Setting(
+        "bodies_bytes",
+        str(256 * MIB),
+        _size,
+        "size of all request bodies in memory at once; of answers not yet taken as well",
+    ),
     Setting("max_connections", "256", _count, "connections held open at once"),
     Setting("header_timeout_s", "10", _seconds, "seconds for a request's header to arrive"),
     Setting("body_timeout_s", "30", _seconds, "seconds for a request's body to arrive"),

@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Dict, List, Optional, Tuple
 
 from pyexec import __version__
-from pyexec.bodies import ByteBudget
+from pyexec.bodies import ByteBudget, Untaken
 from pyexec.config import Config
 from pyexec.connection import Connection, Disconnected
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError, ServerBusy
@@ -49,7 +49,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, config: Config, service: Service) -> None:
         """Bind and listen. Raises OSError."""
         self.config, self.service = config, service
-        self.bodies = ByteBudget(config.bodies_bytes)
+        self.bodies, self.untaken = ByteBudget(config.bodies_bytes), Untaken(config.bodies_bytes)
         self.draining = self._stopping = False
         self._connections_changed = threading.Condition()
         self._open: collections.OrderedDict[socket.socket, bool] = collections.OrderedDict()  # socket → idle
@@ -325,7 +325,9 @@ class Handler(BaseHTTPRequestHandler):
             rest = self._connection.write_at_once(parts)
             # What is left of the run goes now: a client that takes its answer slowly must not hold a child.
             after.close()
-            self._connection.write(rest, self.server.config.write_timeout_s)
+            if rest:
+                with self.server.untaken.waiting(self.request, answer.length):
+                    self._connection.write(rest, self.server.config.write_timeout_s)
         except Disconnected:
             status = _CLOSED_BY_CLIENT
             raise

@@ -247,3 +247,33 @@ def test_a_pid_namespace_that_is_refused_ends_one_child_and_not_the_template() -
     gate = Gate()
     _spawn_in_vain(gate)
     assert gate.left
+
+
+def test_answers_that_nobody_takes_hold_little_memory(start_server) -> None:
+    """Each held a hundred megabytes for a minute, from any number of connections, when ten files were returned."""
+    running = start_server(rate_per_minute=100, bodies_bytes=60 << 20)
+    code = "open('a', 'wb').write(bytes(8 << 20))"
+    body = json.dumps({"code": code, "return_files": ["a", "./a", ".//a"]}).encode()
+    head = "POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    connections = []
+    for _ in range(3):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(head.encode() + body)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connections.append(connection)
+    sizes = []
+    for connection in reversed(connections):
+        connection.settimeout(20)
+        size = 0
+        while True:
+            got = len(connection.recv(1 << 20))
+            size += got
+            if not got or size > 30 << 20:
+                break
+        sizes.append(size > 30 << 20)
+        connection.close()
+    assert sizes == [True, False, False]  # the two that waited longer made room
