@@ -67,9 +67,13 @@ class Connection:
             RequestTimeout, HeadersTooLarge. Disconnected: the client closed.
         """
         deadline = time.monotonic() + timeout_s
+        skipped = 0
         while True:
-            while self._buffer.startswith(b"\r\n"):
+            while self._buffer.startswith(b"\r\n") and skipped < LONGEST_HEAD:
                 del self._buffer[:2]
+                skipped += 2
+            if skipped >= LONGEST_HEAD:
+                break
             end = self._buffer.find(b"\r\n\r\n")
             if end >= 0:
                 head = bytes(self._buffer[: end + 4])

@@ -19,6 +19,7 @@ from typing import Any, Dict, Iterable, Optional, Tuple, Union
 from pyexec.config import Config, Network
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
 
+_MOST_PROXIES = 20  # one behind the other; each address takes longer to parse than the rest of a small request
 _ROUNDING = 1e-6  # what floating point may lose of a token or a second
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -96,7 +97,7 @@ def identify(peer: str, forwarded_for: str, trusted: Tuple[Network, ...]) -> Cal
     address = parse_address(peer)
     if address is None:  # a Unix socket, say: all its callers are one
         return Caller(peer, peer)
-    for element in reversed(forwarded_for.split(",")):
+    for element in reversed(forwarded_for.rsplit(",", _MOST_PROXIES)[-_MOST_PROXIES:]):
         if not _is_trusted(address, trusted):
             break
         named = parse_address(element)

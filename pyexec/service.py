@@ -12,6 +12,7 @@ import dataclasses
 import re
 import secrets
 import sys
+import threading
 import time
 import traceback
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from pyexec.static import PAGES, tag_of
 from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
+_LARGE = 1 << 20
 _ENTITY_TAG = re.compile(r'"[^"]*"|\*')
 # What a script of another origin may read beside the body; without this it can't see how long to wait.
 _EXPOSED = ("Access-Control-Expose-Headers", "ETag, RateLimit, RateLimit-Policy, Retry-After")
@@ -97,6 +99,8 @@ class Service:
         self.limits = Limits(config)
         self.metrics = metrics.Metrics()
         self._sandbox = sandbox
+        self._wide = threading.Lock()
+        self._description = b""
         self._started = time.monotonic()
         self._routes: Dict[str, Dict[str, Callable[..., Answer]]] = {
             "/execute": {"POST": self._execute},
@@ -206,8 +210,9 @@ class Service:
         return self._tagged(head, body, JSON, tag_of(body))
 
     def _openapi(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
-        body = answers.dumps(openapi.document(self.config))
-        return self._tagged(head, body, JSON, tag_of(body))
+        if not self._description:  # which takes longer to make than all else of a small request
+            self._description = answers.dumps(openapi.document(self.config))
+        return self._tagged(head, self._description, JSON, tag_of(self._description))
 
     def _metrics(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         state = self._sandbox.state()
@@ -239,7 +244,10 @@ class Service:
         active: Optional[int] = None
         ticket: Optional[limits.Ticket] = None
         try:
-            request = contract.parse(body, self.config)
+            # A character outside of ASCII makes text of up to four times the bytes: one such body at a time.
+            wide = len(body) >= _LARGE and not body.isascii()
+            with self._wide if wide else contextlib.nullcontext():
+                request = contract.parse(body, self.config)
             caller = self._authenticated(caller, head, request.api_key, now)
             job = Job(**dict(vars(request.job), admin=caller.admin))
             watch.mark("parse")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -20,11 +21,14 @@ from test_kernel import _host
 from pyexec import contract, forkserver, wire
 from pyexec.client import ServiceError
 from pyexec.config import Config
-from pyexec.errors import SandboxError
+from pyexec.errors import SandboxError, ValidationError
+from pyexec.http1 import Head
 from pyexec.job import ENDED, Budget, Job
 from pyexec.kernel import bpf, libc, seccomp
+from pyexec.limits import identify
 from pyexec.pool import Pool
 from pyexec.sandbox import Sandbox
+from pyexec.service import Service
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
 
@@ -277,3 +281,36 @@ def test_answers_that_nobody_takes_hold_little_memory(start_server) -> None:
         sizes.append(size > 30 << 20)
         connection.close()
     assert sizes == [True, False, False]  # the two that waited longer made room
+
+
+def test_one_wide_body_is_parsed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text with a character outside of ASCII takes up to four times its bytes, and that twice over while parsed."""
+    inside = [0, 0]
+
+    def parse(body: bytes, config: Config) -> None:
+        inside[0] += 1
+        inside[1] = max(inside)
+        time.sleep(0.05)
+        inside[0] -= 1
+        raise ValidationError("enough")
+
+    monkeypatch.setattr(contract, "parse", parse)
+    service = Service(Config.of(), None)  # type: ignore[arg-type]
+    head = Head("POST", "/execute", "HTTP/1.1", {})
+    body = b"x" * (1 << 20) + "\N{GRINNING FACE}".encode()
+    answers = in_threads(4, lambda _: service._execute(head, body, "192.0.2.1", contextlib.ExitStack()).kind)
+    assert answers == ["ValidationError"] * 4 and inside == [0, 1]
+
+
+def test_a_long_chain_of_proxies_is_not_walked_to_its_end() -> None:
+    """Each address took as long to parse as a small request: 27 kB of them held the server for 8 ms."""
+    chain = ", ".join(["198.51.100.1"] + ["10.0.0.%d" % n for n in range(250)])
+    assert identify("127.0.0.1", chain, Config.of().trusted_proxies).identity == "10.0.0.230"
+    few = ", ".join(["198.51.100.1"] + ["10.0.0.%d" % n for n in range(19)])
+    assert identify("127.0.0.1", few, Config.of().trusted_proxies).identity == "198.51.100.1"
+
+
+def test_a_stream_of_empty_lines_is_not_read_for_ever(server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"\r\n" * (1 << 16))
+        assert connection.recv(12) == b"HTTP/1.1 431"
