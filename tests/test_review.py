@@ -16,6 +16,7 @@ import tracemalloc
 import pytest
 from conftest import ROOT, in_threads
 from processes import anyone_left, await_that, descendants, state
+from test_faults import PLAIN, WITH_LIBRARIES, _template
 from test_kernel import _host
 
 from pyexec import contract, forkserver, wire
@@ -211,6 +212,28 @@ def test_a_process_of_an_admin_does_not_outlive_a_killed_server(start_server) ->
     running.process.wait()
     caller.join()
     await_that(lambda: not anyone_left(pids))
+
+
+@pytest.mark.parametrize("which", [PLAIN, WITH_LIBRARIES])
+def test_a_process_of_an_admin_does_not_outlive_a_killed_template(start_server, which) -> None:
+    running = start_server(REFUSE, max_runs=1)
+    template = _template(running.process.pid, which)
+    before = len(descendants(template))
+    code = "import os, time\nif os.fork() == 0: time.sleep(300)\ntime.sleep(60)" + which * "\nimport numpy"
+
+    def run(_: int) -> None:
+        with contextlib.suppress(ServiceError):
+            running.admin.execute(code)
+
+    caller = threading.Thread(target=in_threads, args=(1, run))
+    caller.start()
+    await_that(lambda: len(descendants(template)) == before + 3)  # the keeper, the script, what it has forked
+
+    pids = descendants(template)
+    os.kill(template, signal.SIGKILL)
+    caller.join()
+    await_that(lambda: not anyone_left(pids))
+    assert running.client.execute("print(1)").stdout == "1\n"
 
 
 def test_a_body_of_escapes_takes_little_memory() -> None:
