@@ -7,6 +7,7 @@ anything but a regular file, trusts a size, or walks without a bound. No privile
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -228,11 +229,17 @@ class Base:
         """Make the base below `parent`. Raises OSError."""
         self._parent = os.path.abspath(parent)
         self._remove_abandoned()
-        self.path = tempfile.mkdtemp(prefix=self.PREFIX, dir=self._parent)
-        # Runs under a uid of their own must pass through it to their directory, and may not list it.
-        os.chmod(self.path, 0o711)
-        self._fd = os.open(self.path, _DIRECTORY)
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        while True:
+            self.path = tempfile.mkdtemp(prefix=self.PREFIX, dir=self._parent)
+            with contextlib.suppress(FileNotFoundError):
+                # Runs under a uid of their own must pass through it to their directory, and may not list it.
+                os.chmod(self.path, 0o711)
+                self._fd = os.open(self.path, _DIRECTORY)
+                fcntl.flock(self._fd, fcntl.LOCK_EX)
+                if os.fstat(self._fd).st_nlink:
+                    return
+                os.close(self._fd)
+            # A server that was starting at the same moment took it for abandoned, since it wasn't locked yet.
 
     def path_of(self, name: str) -> str:
         """Return the path of the run directory with this name."""

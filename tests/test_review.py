@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from processes import anyone_left, await_that, descendants, state
 from test_faults import PLAIN, WITH_LIBRARIES, _template
 from test_kernel import _host
 
-from pyexec import contract, forkserver, wire
+from pyexec import contract, forkserver, wire, workspace
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ValidationError
@@ -337,3 +338,22 @@ def test_a_stream_of_empty_lines_is_not_read_for_ever(server) -> None:
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.sendall(b"\r\n" * (1 << 16))
         assert connection.recv(12) == b"HTTP/1.1 431"
+
+
+def test_servers_that_start_at_once_leave_each_other_their_directories(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that came between the making and the locking of a directory removed it; all runs of the other failed."""
+    with tempfile.TemporaryDirectory() as parent:
+        bases = []
+        lock = fcntl.flock
+
+        def start_another_first(fd: int, operation: int) -> None:
+            monkeypatch.undo()
+            bases.append(workspace.Base(parent))
+            lock(fd, operation)
+
+        monkeypatch.setattr(fcntl, "flock", start_another_first)
+        bases.append(workspace.Base(parent))
+        assert sorted(os.listdir(parent)) == sorted(os.path.basename(base.path) for base in bases)
+        for base in bases:
+            base.close()
+        assert os.listdir(parent) == []
