@@ -15,12 +15,14 @@ PACKAGE = os.path.join(ROOT, "pyexec")
 
 # Row by row, as README's map of the code has it: a module imports only from rows below its own.
 ROWS = {
-    "__main__": 9,
-    "cli": 8,
-    "serve": 7,
-    "server": 6,
+    "__main__": 10,
+    "cli": 9,
+    "serve": 8,
+    "server": 7,
+    "handler": 6,
     "service": 5,
-    "forkserver": 5,
+    "forkserver": 6,
+    "spawner": 5,
     "sandbox": 4,
     "child": 4,
     "usage": 3,
@@ -61,6 +63,7 @@ ROWS = {
     "__init__": -1,
 }
 CHILD_SIDE = {
+    "spawner",
     "forkserver",
     "child",
     "preload",
