@@ -21,6 +21,9 @@ from pyexec.service import Answer, Service
 from pyexec.timing import Stopwatch, server_timing
 
 _CLOSED_BY_CLIENT = 499
+# What a connection waits for. Where all places are taken, one that waits for its client makes room: of those between
+# two requests that which has waited longest, else of those in the middle of one.
+BUSY, MIDDLE, IDLE = 0, 1, 2
 
 
 class Listener(Protocol):
@@ -32,8 +35,8 @@ class Listener(Protocol):
     untaken: Untaken
     draining: bool
 
-    def mark(self, request: socket.socket, idle: bool) -> bool:
-        """Note whether a connection is between two requests; return False if it was told to make room."""
+    def mark(self, request: socket.socket, waits: int) -> bool:
+        """Note what a connection waits for; return False if it was told to make room."""
 
     def accepted_s(self, request: socket.socket) -> Optional[float]:
         """Return when a connection was accepted, for its first request; None for the others."""
@@ -73,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     def _one(self) -> bool:
         """Answer one request; return whether another may follow."""
         config = self.server.config
-        if not self.server.mark(self.request, True):
+        if not self.server.mark(self.request, IDLE):
             return False
         if self.server.draining or not self._connection.await_request(config.idle_timeout_s):
             return False
@@ -88,14 +91,16 @@ class Handler(BaseHTTPRequestHandler):
         with contextlib.ExitStack() as after:
             try:
                 raw = self._connection.read_head(config.header_timeout_s)
-                # Until here it may be told to make room: a client that dawdles must not keep others out.
-                if not self.server.mark(self.request, False):
+                # A client that dawdles must not keep others out.
+                if not self.server.mark(self.request, MIDDLE):
                     return False
                 head = parse_head(raw)
                 respond = self.server.service.route(head)
                 body = self._body(head, after)
                 unread, received = False, len(body)
                 watch.mark("read")
+                if not self.server.mark(self.request, BUSY):
+                    return False
                 answer = respond(head, body, self.peer, after)
             except PyexecError as error:
                 answer = self.server.service.refuse(error, head, self.peer)
@@ -154,7 +159,7 @@ class Handler(BaseHTTPRequestHandler):
             rest = self._connection.write_at_once(parts)
             # What is left of the run goes now: a client that takes its answer slowly must not hold a child.
             after.close()
-            if rest:
+            if rest and self.server.mark(self.request, MIDDLE):
                 with self.server.untaken.waiting(self.request, answer.length):
                     self._connection.write(rest, self.server.config.write_timeout_s)
         except Disconnected:

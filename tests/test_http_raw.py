@@ -605,18 +605,24 @@ def test_idle_connections_make_room_and_busy_ones_do_not(start_server: Callable[
 
 
 def test_too_many_busy_connections_are_told_so(start_server: Callable[..., RunningServer]) -> None:
-    port = start_server(max_connections=3).port
+    running = start_server(max_connections=3, max_runs=3, metrics_port=0)
+    port = running.port
+    inside = int(running.log.partition("metrics on http://127.0.0.1:")[2].partition("/")[0])
     busy = [connect(port) for _ in range(3)]
+    body = b'{"code": "import time; time.sleep(5)"}'
     with holding(*busy):
         for sock in busy:
-            become_busy(sock)
+            sock.sendall(post("Content-Length: %d" % len(body), body=body))
+        wait_for(
+            lambda: b"\npyexec_active_runs 3\n" in ask(inside, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").body,
+            "three runs",
+        )
         with connect(port) as sock:
             reply = read_reply(sock)
             check_reply(reply)
             assert (reply.error_type, reply.fields["connection"]) == ("ServerBusy", "close")
             assert sock.recv(1) == b""
         for sock in busy:
-            sock.sendall(BODY)
             assert read_reply(sock).status == 200
 
     def served() -> bool:

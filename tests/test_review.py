@@ -173,6 +173,29 @@ def test_half_a_header_keeps_nobody_out(start_server) -> None:
         connection.close()
 
 
+@pytest.mark.parametrize(
+    "dawdle",
+    [
+        b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
+        b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1500,
+    ],
+    ids=["half a body", "answers not taken"],
+)
+def test_nor_does_the_rest_of_a_request(start_server, dawdle) -> None:
+    running = start_server(max_connections=8)
+    dawdling = []
+    for _ in range(8):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(dawdle)
+        dawdling.append(connection)
+    time.sleep(1)  # until the server waits for each
+    assert running.client.execute("print(1)").stdout == "1\n"
+    for connection in dawdling:
+        connection.close()
+
+
 def test_received_bytes_are_those_that_came(start_server) -> None:
     running = start_server()
     with socket.create_connection(("127.0.0.1", running.port)) as connection:
