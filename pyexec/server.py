@@ -109,7 +109,7 @@ class Server(ThreadingHTTPServer):
             self._hand_to_thread(request, client_address)
 
     def _to_make_room(self) -> Optional[socket.socket]:
-        """Return the connection between two requests, or else in the middle of one, that has waited longest; or None."""
+        """Return the connection that has waited longest between two requests, else in the middle of one; or None."""
         for state in (IDLE, MIDDLE):
             for sock, waits in self._open.items():
                 if waits == state and not _has_spoken(sock):
@@ -205,158 +205,8 @@ class Server(ThreadingHTTPServer):
             self.service.fault(error)
 
 
-<<<<<<< HEAD
 def _has_spoken(sock: socket.socket) -> bool:
     """Return whether bytes wait that its thread has not come to read: then it is not idle, only not looked at yet."""
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
-=======
-def head_and_body(service: Service, answer: Answer, close: bool, head_only: bool = False) -> List[bytes]:
-    """Return the bytes of an answer."""
-    fields = [
-        ("Server", "pyexec/" + __version__),
-        ("Date", formatdate(usegmt=True)),
-        ("Connection", "close" if close else "keep-alive"),
-    ]
-    if answer.status not in (204, 304):
-        fields += [("Content-Type", answer.content_type), ("Content-Length", str(answer.length))]
-    head = render_head(answer.status, fields + service.security_fields() + answer.fields)
-    return [head] if head_only else [head] + answer.parts
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One connection: requests one after the other until either side has had enough."""
-
-    server: Server
-
-    def setup(self) -> None:
-        """Wrap the socket; the standard library's buffered files are not used."""
-        self._connection = Connection(self.request)
-
-    def finish(self) -> None:
-        """Do nothing: there is nothing buffered."""
-
-    def handle(self) -> None:
-        """Answer requests until the connection is to be closed."""
-        with contextlib.suppress(Disconnected):
-            while self._one():
-                pass
-
-    def _one(self) -> bool:
-        """Answer one request; return whether another may follow."""
-        config = self.server.config
-        if not self.server.mark(self.request, IDLE):
-            return False
-        if self.server.draining or not self._connection.await_request(config.idle_timeout_s):
-            return False
-        started = time.monotonic()
-        accepted_s = self.server.accepted_s(self.request)
-        watch = Stopwatch(started if accepted_s is None else accepted_s)
-        if accepted_s is not None:
-            watch.mark_at("accept", started)  # the client's first byte may be what was waited for
-        head: Optional[Head] = None
-        unread = True
-        received = 0
-        with contextlib.ExitStack() as after:
-            try:
-                raw = self._connection.read_head(config.header_timeout_s)
-                # A client that dawdles must not keep others out.
-                if not self.server.mark(self.request, MIDDLE):
-                    return False
-                head = parse_head(raw)
-                respond = self.server.service.route(head)
-                body = self._body(head, after)
-                if not self.server.mark(self.request, BUSY):
-                    return False
-                unread, received = False, len(body)
-                watch.mark("read")
-                answer = respond(head, body, self.peer, after)
-            except PyexecError as error:
-                answer = self.server.service.refuse(error, head, self.peer)
-            except Disconnected:
-                raise
-            except Exception as fault:  # noqa: BLE001
-                answer = self.server.service.error(self.server.service.fault(fault))
-            close = self._must_close(head, unread)
-            if config.server_timing:
-                answer.fields.append(("Server-Timing", server_timing(watch.stages + answer.stages)))
-            self._write(answer, head, close, started, received, after)
-        if close and unread:
-            self._connection.linger()
-        return not close
-
-    def _must_close(self, head: Optional[Head], unread: bool) -> bool:
-        if head is None or self.server.draining or not head.keep_alive:
-            return True
-        # A body that was not read would be taken for the next request.
-        return unread and (
-            head.method == "POST" or "content-length" in head.fields or "transfer-encoding" in head.fields
-        )
-
-    def _body(self, head: Head, after: contextlib.ExitStack) -> bytes:
-        config = self.server.config
-        length = head.body_length
-        if length is None:
-            if head.method == "POST":
-                raise LengthRequired("Send a Content-Length.")
-            return b""
-        if length > config.body_bytes:
-            raise PayloadTooLarge("The body has %d bytes; at most %d are taken." % (length, config.body_bytes))
-        take = after.enter_context(self.server.bodies.share())
-        if head.expects_continue:
-            self._connection.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
-        return self._connection.read_body(length, config.body_timeout_s, take)
-
-    @property
-    def peer(self) -> str:
-        """The address at the connection's other end."""
-        return str(self.client_address[0]) if self.client_address else "local"
-
-    def _write(
-        self,
-        answer: Answer,
-        head: Optional[Head],
-        close: bool,
-        started: float,
-        received: int,
-        after: contextlib.ExitStack,
-    ) -> None:
-        head_only = head is not None and head.method == "HEAD"
-        status = answer.status
-        try:
-            parts = head_and_body(self.server.service, answer, close, head_only)
-            rest = self._connection.write_at_once(parts)
-            # What is left of the run goes now: a client that takes its answer slowly must not hold a child.
-            after.close()
-            if rest and self.server.mark(self.request, MIDDLE):
-                with self.server.untaken.waiting(self.request, answer.length):
-                    self._connection.write(rest, self.server.config.write_timeout_s)
-        except Disconnected:
-            status = _CLOSED_BY_CLIENT
-            raise
-        finally:
-            self.server.service.count(head, answer, status, received)
-            self._log(answer, head, status, started)
-
-    def _log(self, answer: Answer, head: Optional[Head], status: int, started: float) -> None:
-        """Write one line: never code, files or keys, no query, and nothing that could forge a line."""
-        caller = answer.caller
-        if caller == "-" and head is not None:
-            caller = self.server.service.caller(head, self.peer).address
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "caller": caller if head is not None else self.peer,
-            "method": head.method if head is not None else "-",
-            "path": head.path[:200] if head is not None else "-",
-            "status": status,
-            "type": answer.kind,
-            "bytes": answer.length,
-            "ms": round((time.monotonic() - started) * 1000, 1),
-        }
-        if answer.fault:
-            line["fault"] = answer.fault
-        # One write: print would make two, and lines of two threads could run into each other.
-        sys.stderr.write(json.dumps(line) + "\n")
-        sys.stderr.flush()
->>>>>>> 94218d8 (Who dawdles with a body or an answer makes room as well)
