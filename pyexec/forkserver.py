@@ -19,23 +19,20 @@ too, and the server starts both anew.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import gc
 import os
 import signal
 import socket
 import sys
-import time
-from typing import Any, Dict, Iterator, NoReturn, Sequence, Tuple
+from typing import Any, Dict, NoReturn, Sequence
 
-from pyexec import preload, wire
+from pyexec import preload, warden, wire
 from pyexec.job import Host
 from pyexec.kernel import layers, libc, namespaces, seccomp
 from pyexec.spawner import ForkServer, failures_told
 
 CONTROL_FD = 0
-_DYING_POLL_MS, _DYING_S = 5, 20.0
 
 
 def main() -> NoReturn:
@@ -62,7 +59,7 @@ def main() -> NoReturn:
     if "pid" in host.namespaces:
         _fork_into_namespace((control, second), server)
     else:
-        _fork_below_warden((control, second), proc_fd)
+        warden.fork_below((control, second), proc_fd)
     known = preload.installed_code()
     sys.path[:] = [path for path in sys.path if path in known]
     gc.disable()
@@ -110,46 +107,6 @@ def _fork_into_namespace(controls: Sequence[socket.socket], server: int) -> None
         _, status = os.waitpid(pid, 0)
         os._exit(1 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def _fork_below_warden(controls: Sequence[socket.socket], proc_fd: int) -> None:
-    """Go on in a new process; the old one only waits, and then kills whatever of any run the templates have left.
-
-    A template that ends by itself ends its runs whole, but not one that is killed: what an admin run has forked has no
-    parent-death signal. It comes to us then, and would hold its uid and its memory for as long as it liked.
-    """
-    pid = os.fork()
-    if pid == 0:
-        libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
-        return
-    for control in controls:
-        control.close()
-    status, ended = 0, 0
-    while ended != pid:
-        ended, status = os.waitpid(-1, 0)
-    deadline = time.monotonic() + _DYING_S
-    with contextlib.suppress(ChildProcessError):  # nobody is left
-        while time.monotonic() < deadline:
-            for orphan, group in _children(proc_fd):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(orphan, signal.SIGKILL)
-                    if group != os.getpgrp():
-                        os.killpg(group, signal.SIGKILL)
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-            time.sleep(_DYING_POLL_MS / 1000)
-    os._exit(1 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
-
-
-def _children(proc_fd: int) -> Iterator[Tuple[int, int]]:
-    """Yield the pid and the process group of each of our children, also of those that came to us as orphans."""
-    for name in filter(str.isdigit, os.listdir(proc_fd)):
-        with contextlib.suppress(OSError):  # it has been reaped between two looks
-            fd = os.open(name + "/stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
-            with os.fdopen(fd, "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-            if int(fields[1]) == os.getpid():
-                yield int(name), int(fields[2])
 
 
 def report(host: Host) -> Dict[str, Any]:

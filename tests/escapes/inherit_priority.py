@@ -1,4 +1,4 @@
-"""No run takes a lock that inherits priorities: those have been a way into the kernel (CVE-2014-3153, CVE-2021-3347).
+"""No run takes a lock that inherits priorities, which have been a way into the kernel (CVE-2014-3153, CVE-2021-3347).
 
 danger: attack the kernel
 control: ok
