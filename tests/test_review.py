@@ -99,6 +99,7 @@ def test_a_fork_that_fails_ends_one_child_and_not_the_template(monkeypatch: pyte
 
 def test_a_restart_with_fewer_layers_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Pool(Config.of(max_runs=1, uid_base=90000 + os.getpid() % 10000))
+    pool.await_start()
     try:
         pool.await_start()
         template = pool._template
