@@ -144,7 +144,7 @@ class ForkServer:
         end, status_fd, stdin, stdout, stderr = message.descriptors
         status = socket.socket(fileno=status_fd)
         plan = self._plan(message.payload)
-        pidfd: Optional[int] = None
+        pid, pidfd = 0, None
         try:
             if self._gate is not None:
                 self._gate.enter_for_next_fork()
@@ -158,6 +158,9 @@ class ForkServer:
         except OSError as error:
             print("pyexec: the template can't make a child: %s" % error, file=sys.stderr, flush=True)
             if pidfd is None:
+                if pid:  # it was forked, but there is no descriptor left to know it by
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, 0)
                 status.close()  # the server takes the end of file for a child that died
             else:
                 # Nobody waits for this child any more.

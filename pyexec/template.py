@@ -151,10 +151,12 @@ class Template:
                     break  # it leaves a danger uncovered; then there is no second one
         except (wire.WireError, OSError) as error:
             raise SandboxError("The template did not start: %s. Its own words stand above." % error) from error
+        for control in self._controls:
+            control.setblocking(False)  # a template that reads no orders must not hold those who have one to give
         return report
 
     def spawn(self, child: Child) -> None:
-        """Have a child forked. Raises SandboxError if the template is gone."""
+        """Have a child forked. Raises SandboxError if the template is gone, or has not read some hundred orders."""
         far = [child.far_end.fileno(), child.far_status.fileno()] + child.streams
         try:
             with self._lock:

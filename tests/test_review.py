@@ -8,11 +8,13 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 import tracemalloc
+from typing import List
 
 import pytest
 from conftest import ROOT, in_threads
@@ -31,6 +33,7 @@ from pyexec.limits import identify
 from pyexec.pool import Pool
 from pyexec.sandbox import Sandbox
 from pyexec.service import Service
+from pyexec.template import Child
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
 
@@ -97,9 +100,44 @@ def test_a_fork_that_fails_ends_one_child_and_not_the_template(monkeypatch: pyte
     _spawn_in_vain()
 
 
+def test_a_child_that_no_descriptor_is_left_for_is_killed_and_reaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen(["sleep", "60"])  # stands for the child
+
+    def fork() -> int:
+        return process.pid
+
+    def fail(name: str, *_: object) -> int:
+        raise OSError(24, "no descriptor left", name)
+
+    monkeypatch.setattr(os, "fork", fork)
+    monkeypatch.setattr(libc, "syscall", fail)
+    _spawn_in_vain()
+    process.returncode = -signal.SIGKILL  # has been taken
+    with pytest.raises(ChildProcessError):
+        os.waitpid(process.pid, 0)
+
+
+def test_a_template_that_reads_no_orders_holds_nobody() -> None:
+    with Sandbox(Config.of(max_runs=1, uid_base=91000 + os.getpid() % 10000)) as sandbox:
+        template = sandbox._pool._template
+        assert template is not None
+        template._controls[False].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # room for a few
+        stopped = [template.process.pid] + descendants(template.process.pid)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        made: List[Child] = []
+        with pytest.raises(SandboxError):
+            for _ in range(50):
+                made.append(Child(0, False, False, ""))
+                template.spawn(made[-1])
+        for pid in stopped:
+            os.kill(pid, signal.SIGKILL)
+        for child in made:
+            child.close()
+
+
 def test_a_restart_with_fewer_layers_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = Pool(Config.of(max_runs=1, uid_base=90000 + os.getpid() % 10000))
-    pool.await_start()
     try:
         pool.await_start()
         template = pool._template
