@@ -38,9 +38,14 @@ environment() { # EXTRAS: make the virtual environment
         "$python" -c 'import ensurepip, venv' 2>/dev/null || add_package "$python -m venv" python3-venv
         "$python" -m venv "$venv"
     fi
-    "$venv/bin/pip" install -q --disable-pip-version-check ".$1"
-    # Only its dependencies are wanted: what runs is this checkout.
-    "$venv/bin/pip" uninstall -q -y pyexec
+    # What was installed for these extras, and from which list, is remembered: a second start needs no network.
+    wanted="$1 $(cksum <setup.cfg)"
+    if ! grep -qxsF "$wanted" "$venv/installed"; then
+        "$venv/bin/pip" install -q --disable-pip-version-check ".$1"
+        # Only its dependencies are wanted: what runs is this checkout.
+        "$venv/bin/pip" uninstall -q -y pyexec
+        echo "$wanted" >>"$venv/installed"
+    fi
 }
 
 case ${1:-} in
