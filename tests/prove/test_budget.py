@@ -40,12 +40,12 @@ class Budget(NamedTuple):
 BUDGETS = {
     ("print", "new"): Budget(server=55, template=22, child=234, threads=0),
     ("print", "kept"): Budget(server=50, template=22, child=234, threads=0),
-    ("numpy", "new"): Budget(server=55, template=22, child=234, threads=0),
-    ("numpy", "kept"): Budget(server=50, template=22, child=234, threads=0),
-    ("8mb-in", "new"): Budget(server=38, template=17, child=238, threads=0, copied=2.5),
-    ("8mb-in", "kept"): Budget(server=33, template=17, child=238, threads=0, copied=2.5),
-    ("8mb-out", "new"): Budget(server=38, template=17, child=234, threads=0, copied=2.5),
-    ("8mb-out", "kept"): Budget(server=33, template=17, child=234, threads=0, copied=2.5),
+    ("numpy", "new"): Budget(server=55, template=22, child=243, threads=0),
+    ("numpy", "kept"): Budget(server=50, template=22, child=243, threads=0),
+    ("8mb-in", "new"): Budget(server=39, template=17, child=238, threads=0, copied=2.5),
+    ("8mb-in", "kept"): Budget(server=34, template=17, child=238, threads=0, copied=2.5),
+    ("8mb-out", "new"): Budget(server=39, template=17, child=234, threads=0, copied=2.5),
+    ("8mb-out", "kept"): Budget(server=34, template=17, child=234, threads=0, copied=2.5),
 }
 
 
