@@ -376,10 +376,11 @@ def test_metrics_say_which_limit_refused(start_server) -> None:
 def test_metrics_count_what_was_refused_for_want_of_room(start_server) -> None:
     running = start_server(max_connections=2, bodies_bytes=1000, metrics_port=0)
     assert ask(running.port, execute({"code": "1", "stdin_data": "x" * 2000}), "POST").status == 503
-    with connect(running.port) as first, connect(running.port) as second:
-        for sock in (first, second):
-            sock.sendall(execute({"code": "import time; time.sleep(2)"}))
-        await_that(lambda: _families(running)["pyexec_active_runs"].samples[0].value == 2)
+    with contextlib.ExitStack() as held:
+        # One after the other: before that is done the connection above may still take a place.
+        for count in (1, 2):
+            held.enter_context(connect(running.port)).sendall(execute({"code": "import time; time.sleep(4)"}))
+            await_that(lambda n=count: _families(running)["pyexec_active_runs"].samples[0].value == n)
         assert ask(running.port, b"").error_type == "ServerBusy"
 
     await_that(lambda: _refusals(running) == {"bodies": 1, "connections": 1})
