@@ -136,7 +136,8 @@ class Sandbox:
             child.stop()
         if job.admin and not self._has("pid"):
             # Its processes are one group, which the template kills before it reaps the first of them.
-            child.await_death(_TAKE_S)
+            if not child.await_death(_TAKE_S):
+                raise SandboxError("a run that was killed has not ended")
         outcome = self._outcome(child, job, end, duration_s)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))

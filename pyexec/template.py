@@ -73,8 +73,11 @@ class Child:
     def kill(self) -> None:
         """Send SIGKILL to everything of the run: the pid namespace with its first process, or the one process.
 
-        Without a pid namespace the template kills the rest of the group before it reaps; see `await_death`.
+        Without a pid namespace the template kills the rest of the group before it reaps; see `await_death`. A child
+        whose pidfd never came, for want of a descriptor perhaps, has no job yet and ends when it finds that none comes.
         """
+        if self.pidfd < 0:
+            self.end.close()
         self._signal(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -90,7 +93,12 @@ class Child:
         """Return whether the child was reaped, and its group killed, within this time."""
         poll = select.poll()
         poll.register(self.status, select.POLLIN)
-        return bool(poll.poll(timeout_s * 1000))
+        deadline = time.monotonic() + timeout_s
+        while poll.poll(1000 * max(0.0, deadline - time.monotonic())):
+            if self.status.recv(1, socket.MSG_PEEK) != wire.FORKED.encode():
+                return True
+            self.status.recv(1)  # word of its birth that came too late; the pidfd in it is dropped
+        return False
 
     def close(self) -> None:
         """Give back every descriptor; a child that still waits for a job ends."""

@@ -7,6 +7,7 @@ anything but a regular file, trusts a size, or walks without a bound. No privile
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import errno
 import fcntl
@@ -15,7 +16,7 @@ import stat
 import sys
 import tempfile
 import time
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Deque, Iterator, List, NamedTuple, Optional, Tuple
 
 from pyexec.job import OutputFile
 
@@ -228,6 +229,7 @@ class Base:
     def __init__(self, parent: str) -> None:
         """Make the base below `parent`. Raises OSError."""
         self._parent = os.path.abspath(parent)
+        self._left: Deque[str] = collections.deque()  # runs' directories whose removal failed, to be tried again
         self._remove_abandoned()
         while True:
             self.path = tempfile.mkdtemp(prefix=self.PREFIX, dir=self._parent)
@@ -246,8 +248,24 @@ class Base:
         return os.path.join(self.path, name)
 
     def remove(self, name: str) -> None:
-        """Remove a run's directory. Raises OSError."""
-        remove_tree(self._fd, name)
+        """Remove a run's directory, else keep it in mind for later. Raises OSError."""
+        try:
+            remove_tree(self._fd, name)
+        except OSError:
+            self._left.append(name)
+            raise
+        if self._left:
+            self._remove_one_left()
+
+    def _remove_one_left(self) -> None:
+        try:
+            name = self._left.popleft()
+        except IndexError:  # another thread has it
+            return
+        try:
+            remove_tree(self._fd, name)
+        except OSError:  # told when it failed first
+            self._left.append(name)
 
     def close(self) -> None:
         """Remove the base with all that is in it. Raises OSError."""

@@ -52,12 +52,68 @@ def test_callers_who_do_not_read_hold_no_child(start_server) -> None:
         connection.connect(("127.0.0.1", running.port))
         connection.sendall(head + body)
         silent.append(connection)
+    for connection in silent:
+        assert connection.recv(12, socket.MSG_PEEK) in (b"HTTP/1.1 200", b"HTTP/1.1 503")  # answered, not taken
     started = time.monotonic()
     await_that(lambda: running.client.health()["active_runs"] == 0)
     assert in_threads(2, lambda n: running.client.execute("print(%d)" % n).stdout) == ["0\n", "1\n"]
     assert time.monotonic() - started < 15  # the answers may be taken for a minute
     for connection in silent:
         connection.close()
+
+
+@pytest.mark.parametrize("lost", ["its process", "word of its process"])
+def test_a_child_whose_process_is_not_known_is_not_waited_for(lost) -> None:
+    """With no descriptor left for the pidfd it could not be killed; its slot was lost for as long as the server ran."""
+    program = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+from pyexec import template, wire
+from pyexec.config import Config
+from pyexec.errors import SandboxError
+from pyexec.job import Job
+from pyexec.sandbox import Sandbox
+
+def fail(child, deadline):
+    if child.pidfd >= 0:
+        return await_ready(child, deadline)
+    if sys.argv[2] == "its process":  # else its birth is told when nobody listens any more
+        for fd in wire.receive(child.status).descriptors:
+            template.os.close(fd)
+    time.sleep(0.2)
+    template.Child.await_ready = await_ready
+    raise SandboxError("a message was cut off")
+
+with Sandbox(Config.of(max_runs=1, uid_base=int(sys.argv[3]))) as sandbox:
+    assert "mount" not in sandbox.report["namespaces"]
+    for admin in (False, False, True):
+        await_ready, template.Child.await_ready = template.Child.await_ready, fail
+        sandbox.run(Job("1", admin=admin))
+        print(sandbox.run(Job("print(6 * 7)", admin=admin)).stdout, template.Child.await_ready is await_ready)
+"""
+    uids = str(30000000 + 10 * os.getpid())
+    command = [*REFUSE, sys.executable, "-c", program, ROOT, lost, uids]
+    done = subprocess.run(command, capture_output=True, timeout=60, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "b'42\\n' True\n" * 3, "")
+
+
+def test_a_directory_that_could_not_be_removed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    with tempfile.TemporaryDirectory() as parent:
+        base = workspace.Base(parent)
+        for name in ("a", "b", "c"):
+            os.mkdir(base.path_of(name))
+        with monkeypatch.context() as patch:
+            patch.setattr(workspace, "remove_tree", fail)
+            for name in ("a", "b"):
+                with pytest.raises(OSError, match="Too many"):
+                    base.remove(name)
+        base.remove("c")
+        base.remove("none")
+        assert os.listdir(base.path) == []
+        base.close()
 
 
 def test_files_opened_for_reading_are_not_emptied() -> None:
