@@ -31,6 +31,7 @@ ROWS = {
     "metrics": 1,
     "log": 1,
     "contract": 3,
+    "document": 1,
     "answers": 3,
     "template": 2,
     "pool": 3,

@@ -204,7 +204,7 @@ def test_the_message_says_what_came_instead_of_an_object(value: bytes, words: st
 )
 def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
     started = time.process_time()
-    assert refusal(body).message == "The body has more than 65536 characters outside of its strings."
+    assert refusal(body).message == "The body has more than 65536 bytes outside of its strings."
     assert time.process_time() - started < 2
 
 
@@ -212,7 +212,7 @@ def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
 def test_millions_of_small_things_are_refused_before_they_are_parsed(unit: bytes) -> None:
     started = time.process_time()
     body = b'{"code": [' + unit * (20_000_000 // len(unit)) + b"0]}"
-    assert refusal(body).message == "The body has more than 65536 characters outside of its strings."
+    assert refusal(body).message == "The body has more than 65536 bytes outside of its strings."
     assert time.process_time() - started < 3
 
 
@@ -504,7 +504,23 @@ def test_a_flaw_in_a_large_content_is_found(flaw: str) -> None:
     content = LARGE[:70000] + flaw + LARGE[70000 + 1 :]
     body = '{"code": "1", "attachments": [{"filename": "a", "content_base_64": "%s"}]}' % content
     error = refusal(body.encode("utf-8", "surrogatepass"))
-    assert error.field in (None, "attachments[0].content_base_64")
+    assert error.field == "attachments[0].content_base_64"
+    assert ("padding in the wrong place" if flaw == "=" else "a character outside the alphabet") in error.message
+
+
+def test_the_byte_that_is_no_utf8_is_named_behind_a_large_content_too() -> None:
+    body = b'{"attachments": [{"filename": "a", "content_base_64": "%s"}], "\xff": 1}' % LARGE.encode()
+    assert refusal(body).message == "The body is not valid UTF-8: byte %d." % body.index(b"\xff")
+
+
+@pytest.mark.parametrize("quotes", [0, 1, 999, 1000, 1001, 5000])
+@pytest.mark.parametrize("before", [1, 2, 3, 4])
+def test_a_string_with_escaped_quotes_ends_where_it_ends(quotes: int, before: int) -> None:
+    text = ("\\" * before + '"') * quotes + "\\" * before
+    body = json.dumps({"stdin_data": text, "code": "x" + text[:100]})
+    body += " " * (65536 - len('{"": "", "": ""}'))  # as much outside of strings as there may be
+    assert parse(body.encode()).job.stdin == text.encode()
+    assert "outside of its strings" in refusal(body.encode() + b" ").message
 
 
 @pytest.mark.parametrize(
