@@ -13,6 +13,7 @@ from benchmarks.processes import Holdings
 
 IMPORTS = "import numpy, PIL, reportlab, fpdf"
 _CALLERS = 2
+_REST_S = 8.0  # threads that wait for a connection end after five seconds
 
 
 def start_times(job: Job, count: int, roots: Sequence[Tuple[str, str]]) -> Dict[str, List[float]]:
@@ -70,15 +71,16 @@ def memory(target: targets.Target, jobs: Sequence[Job], runs: int) -> Memory:
 
 
 def soak(name: str, root: str, jobs: Sequence[Job], first: int, runs: int) -> Tuple[Holdings, Holdings]:
-    """Return what a pyexec holds after the first runs, and after all. With 5 callers, so that everything is in use."""
+    """Return what a pyexec at rest holds after the first runs, and after all; 5 callers, so that everything is in use."""
+
+    def asked(count: int) -> Holdings:
+        for job in jobs:
+            load.repeat(target, job, 5, count // len(jobs))
+        time.sleep(_REST_S)
+        return processes.holdings(target.process.pid)
+
     target = targets.start_pyexec(name, root)
     try:
-        pid = target.process.pid
-        for job in jobs:
-            load.repeat(target, job, 5, first // len(jobs))
-        before = processes.holdings(pid)
-        for job in jobs:
-            load.repeat(target, job, 5, (runs - first) // len(jobs))
-        return before, processes.holdings(pid)
+        return asked(first), asked(runs - first)
     finally:
         target.stop()

@@ -46,6 +46,7 @@ class Pool:
         self._free_admin_places = list(range(2 * config.max_runs, 3 * config.max_runs))
         self._template: Optional[Template] = None
         self._failure: Optional[BaseException] = None
+        self._report: Dict[str, Any] = {}
         self.layers_on: Set[str] = set()
         self._closing = False
         self._base: Optional[workspace.Base] = None

@@ -103,7 +103,8 @@ def prctl(option: int, *arguments: int) -> int:
 def keep_freed_memory() -> None:
     """Have the C library keep up to 64 MiB of freed memory instead of handing it back at once; no-op where it can't.
 
-    A body of 10 MB goes through four buffers, each of which would be mapped, filled page by page and unmapped.
+    A body of 10 MB goes through four buffers, each of which would be mapped, filled page by page and unmapped. One
+    arena, or each thread would keep as much.
     """
     if hasattr(_libc, "mallopt"):  # glibc; musl has none
         for option, value in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20), (_M_ARENA_MAX, 1)):
