@@ -20,6 +20,7 @@ from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces
 
 _DYING_POLL_MS = 5
+_OTHER_ENDS_MS = 2000
 
 
 class Running(NamedTuple):
@@ -57,6 +58,7 @@ class ForkServer:
         self._running: Dict[int, Running] = {}
         self._dying: Dict[Running, int] = {}  # killed and reaped themselves, their groups perhaps not; exit codes
         self._gate: Optional[namespaces.PidGate] = None
+        self._other_fd = -1
 
     def run(self, report: Dict[str, Any]) -> NoReturn:
         """Settle, report, serve until the server closes the control socket."""
@@ -112,12 +114,12 @@ class ForkServer:
     def _loop(self) -> NoReturn:
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
-        other_fd = libc.syscall("pidfd_open", self._other, 0) if self._other else -1
         if self._other:
-            poll.register(other_fd, select.POLLIN)
+            self._other_fd = libc.syscall("pidfd_open", self._other, 0)
+            poll.register(self._other_fd, select.POLLIN)
         while True:
             for fd, _ in poll.poll(_DYING_POLL_MS if self._dying else None):
-                if fd == other_fd:
+                if fd == self._other_fd:
                     self._end()
                 if fd != self._control.fileno():
                     poll.unregister(fd)
@@ -125,6 +127,10 @@ class ForkServer:
                     continue
                 try:
                     message = wire.receive(self._control)
+                except wire.CutOff as error:
+                    # What came of the order is closed, which the server takes for a child that died. Others run.
+                    _say("no descriptor is left for a child: %s" % error)
+                    continue
                 except (wire.WireError, OSError):
                     self._end()
                 pidfd = self._spawn(message)
@@ -136,7 +142,13 @@ class ForkServer:
         for running in self._running.values():
             _kill_group(running)
         if self._other:
-            os.waitpid(self._other, 0)  # the server has closed its socket too, or it is that which ended
+            # The server has closed its socket too, or it is that which ended. If neither, it must not go on alone:
+            # the server starts both anew once both have ended, and would wait for ever.
+            poll = select.poll()
+            poll.register(self._other_fd, select.POLLIN)
+            if not poll.poll(_OTHER_ENDS_MS):
+                os.kill(self._other, signal.SIGKILL)
+            os.waitpid(self._other, 0)
         os._exit(0)
 
     def _spawn(self, message: wire.Message) -> Optional[int]:
@@ -156,7 +168,7 @@ class ForkServer:
             self._running[pidfd] = Running(pid, pidfd, status)
             wire.send(status, wire.FORKED, {}, [pidfd])
         except OSError as error:
-            print("pyexec: the template can't make a child: %s" % error, file=sys.stderr, flush=True)
+            _say("the template can't make a child: %s" % error)
             if pidfd is None:
                 if pid:  # it was forked, but there is no descriptor left to know it by
                     os.kill(pid, signal.SIGKILL)
@@ -208,6 +220,12 @@ class ForkServer:
                 wire.send(running.status, wire.DEAD, {"code": code})
             running.status.close()
             os.close(running.pidfd)
+
+
+def _say(text: str) -> None:
+    """Write a line to the log, if that can be done: a full disk must not cost the runs that go on."""
+    with contextlib.suppress(OSError):
+        print("pyexec: " + text, file=sys.stderr, flush=True)
 
 
 def _group_is_gone(group: int) -> bool:

@@ -42,6 +42,10 @@ class WireError(Exception):
     """The other side closed, or sent something that is no message."""
 
 
+class CutOff(WireError):
+    """A message came without all of its descriptors, or its end: this side has no descriptor left to take them."""
+
+
 class Message(NamedTuple):
     """One message; `descriptors` belong to whoever received it and close on exec."""
 
@@ -93,7 +97,7 @@ def receive(end: socket.socket) -> Message:
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
     try:
         if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise WireError("a message was cut off")
+            raise CutOff("a message was cut off")
         return decode(packet, descriptors)
     except WireError:
         for fd in descriptors:
