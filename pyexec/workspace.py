@@ -11,6 +11,7 @@ import collections
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import stat
 import sys
@@ -23,6 +24,7 @@ from pyexec.job import OutputFile
 NOT_FOUND = "File not found after execution."
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DYING_S = 5.0
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
 # Non-blocking: a FIFO planted at a returned name must not make the server wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -53,10 +55,15 @@ def collect(directory_fd: int, name: str, longest: int) -> OutputFile:
     Args:
         name: a relative path without "..", as checked by the contract.
         longest: bytes; a larger file is reported with its size only.
+
+    Raises:
+        OSError: the server has no descriptor or memory left.
     """
     try:
         return _collect(directory_fd, name, longest)
     except OSError as error:
+        if error.errno in _OURS:
+            raise
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             return OutputFile(name, error=NOT_FOUND)
         if error.errno in (errno.ELOOP, errno.ENXIO):
@@ -110,6 +117,9 @@ def _walk(directory_fd: int, most: int) -> Iterator[os.stat_result]:
     """Yield the status of the entries of a tree, at most `most`, however deep; what vanishes is passed over.
 
     A directory that the server can't look into counts as all the entries that are left: it hides them.
+
+    Raises:
+        OSError: the server has no descriptor or memory left to look with; then nothing is known.
     """
     waiting: List[Tuple[str, ...]] = [()]
     while waiting:
@@ -117,16 +127,20 @@ def _walk(directory_fd: int, most: int) -> Iterator[os.stat_result]:
         try:
             here = _descend(directory_fd, path)
         except PermissionError:
-            status = os.fstat(directory_fd)
-            yield from (status for _ in range(most))
+            yield from itertools.repeat(os.fstat(directory_fd), most)
             return
-        except OSError:
+        except OSError as error:
+            if error.errno in _OURS:
+                raise
             continue  # gone, or replaced, between two looks
         try:
             with os.scandir(here) as entries:
                 for entry in entries:
                     try:
                         status = entry.stat(follow_symlinks=False)
+                    except PermissionError:  # it may be listed, and no more
+                        yield from itertools.repeat(os.fstat(directory_fd), most)
+                        return
                     except OSError:
                         continue
                     if stat.S_ISDIR(status.st_mode):

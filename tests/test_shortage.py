@@ -5,10 +5,11 @@ Each test is named after what was lost, or said wrongly, until the server ended.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
 import resource
 import sys
+import tempfile
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from conftest import ROOT
 from processes import anyone_left, await_that, descendants
 from test_faults import PLAIN, _template, _works
 
-from pyexec.client import ServiceError
+from pyexec import workspace
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
 
@@ -41,3 +42,45 @@ def test_an_order_that_a_template_has_no_descriptors_for(running) -> None:
     await_that(lambda: _works(running))
     assert running.client.health()["template_restarts"] == 0 and anyone_left([template])
     await_that(lambda: len(descendants(running.process.pid)) == len(before))
+
+
+def _fails(error: BaseException) -> Any:
+    def fail(*_: object, **__: object) -> Any:
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_server_without_descriptors_does_not_say_what_a_run_left(monkeypatch: pytest.MonkeyPatch, number) -> None:
+    """A 200 said that the file could not be read, and a directory too large counted as empty."""
+    with tempfile.TemporaryDirectory() as path:
+        fd = os.open(path, os.O_RDONLY)
+        with open(path + "/a", "w") as file:
+            file.write("x")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "dup", _fails(OSError(number, os.strerror(number))))
+            with pytest.raises(OSError, match=os.strerror(number)):
+                workspace.collect(fd, "a", 10)
+            with pytest.raises(OSError, match=os.strerror(number)):
+                workspace.usage(fd, 10)
+        assert workspace.collect(fd, "a", 10).content == b"x" and workspace.usage(fd, 10).files == 1
+        os.close(fd)
+
+
+def test_files_in_a_directory_that_may_only_be_listed_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a server that is not root they counted as nothing: a run could fill the disk with them."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        os.mkdir(path + "/d")
+        for name in "abc":
+            open(path + "/d/" + name, "w").close()
+        os.chmod(path + "/d", 0o444)
+        fd = os.open(path, os.O_RDONLY)
+        pid = os.fork()
+        if pid == 0:
+            if os.getuid() == 0:
+                os.setresuid(65534, 65534, 65534)
+            os._exit(workspace.usage(fd, 10).files)
+        os.close(fd)
+        assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 11  # more than are allowed
