@@ -168,9 +168,7 @@ class Sandbox:
         poll.register(child.end, select.POLLIN)
         poll.register(child.status, select.POLLIN)
         while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return _End(TIMEOUT, _SIGKILL)
+            left = max(0.0, deadline - time.monotonic())
             ready = [fd for fd, _ in poll.poll(1000 * min(left, _WATCH_S if watch.needed else left))]
             end = None
             if child.end.fileno() in ready:
@@ -185,11 +183,17 @@ class Sandbox:
                 return _End(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1])
             if end is not None:
                 return end
+            # Only now: what ended in time is no timeout because the server itself was stopped, or came to it late.
+            if not left:
+                return _End(TIMEOUT, _SIGKILL)
 
     def _own_word(self, child: Child, job: Job) -> Optional[_End]:
         """Return the end that the run reports, None if it is none; written by hostile code perhaps."""
         try:
             message = wire.receive(child.end)
+        except ConnectionResetError as error:
+            # Its job lies there unread, so it was killed or failed before: no script had anything to do with it.
+            raise SandboxError("a child ended before it read its job") from error
         except (wire.WireError, OSError):
             return None
         for fd in message.descriptors:

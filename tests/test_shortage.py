@@ -10,14 +10,20 @@ import os
 import resource
 import sys
 import tempfile
+import threading
+import time
 from typing import Any
 
 import pytest
 from conftest import ROOT
-from processes import anyone_left, await_that, descendants
+from processes import anyone_left, await_that, descendants, state
 from test_faults import PLAIN, _template, _works
 
-from pyexec import workspace
+from pyexec import template, usage, workspace
+from pyexec.config import Config
+from pyexec.errors import SandboxError
+from pyexec.job import ENDED, TIMEOUT, Job
+from pyexec.sandbox import Sandbox
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
 
@@ -42,6 +48,10 @@ def test_an_order_that_a_template_has_no_descriptors_for(running) -> None:
     await_that(lambda: _works(running))
     assert running.client.health()["template_restarts"] == 0 and anyone_left([template])
     await_that(lambda: len(descendants(running.process.pid)) == len(before))
+
+
+def _config(**settings: Any) -> Config:
+    return Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid(), **settings)
 
 
 def _fails(error: BaseException) -> Any:
@@ -84,3 +94,32 @@ def test_files_in_a_directory_that_may_only_be_listed_count(monkeypatch: pytest.
             os._exit(workspace.usage(fd, 10).files)
         os.close(fd)
         assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 11  # more than are allowed
+
+
+@pytest.mark.parametrize("code", ["time.sleep(0.1)", "time.sleep(5)"])
+def test_a_server_that_looks_late_does_not_call_it_a_timeout(monkeypatch: pytest.MonkeyPatch, code) -> None:
+    """A run that had ended in time was one if the server was stopped meanwhile, or had too large a directory to count."""
+
+    def look(watch: usage.Watch) -> None:
+        monkeypatch.undo()
+        time.sleep(1.2)
+
+    monkeypatch.setattr(usage.Watch, "exceeded", look)
+    with Sandbox(_config(wall_s=1)) as sandbox:
+        outcome = sandbox.run(Job("import time\n" + code, admin=True))
+        assert outcome.verdict == (TIMEOUT if "5" in code else ENDED)
+
+
+def test_a_child_killed_before_it_reads_its_job_is_no_fault_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller was told that the script, which never began, had used too much memory, and paid for it."""
+    hand_over = Sandbox._hand_over
+
+    def stop(sandbox: Sandbox, child: template.Child, job: Job) -> None:
+        hand_over(sandbox, child, job)
+        child.stop()
+        await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
+        threading.Timer(0.2, child.kill).start()
+
+    monkeypatch.setattr(Sandbox, "_hand_over", stop)
+    with Sandbox(_config()) as sandbox, pytest.raises(SandboxError, match="before it read its job"):
+        sandbox.run(Job("print(1)"))
