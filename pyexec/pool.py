@@ -50,6 +50,7 @@ class Pool:
         self.layers_on: Set[str] = set()
         self._closing = False
         self._base: Optional[workspace.Base] = None
+        self._orphans: Deque[Child] = collections.deque(maxlen=1000)  # since the last templates started
         self._serial = 0
         self.restarts = 0
         self._starts: Deque[float] = collections.deque()
@@ -172,7 +173,7 @@ class Pool:
             try:
                 self.give_back(child)
             except Exception as error:  # noqa: BLE001 - or nobody would clean up after the next
-                print("pyexec: what a run left could not be removed: %r" % error, file=sys.stderr, flush=True)
+                print("pyexec: a run could not be cleaned up: %r" % error, file=sys.stderr, flush=True)
 
     def give_back(self, child: Child) -> None:
         """Kill what is left of a run, order the next child for its place, remove its directory."""
@@ -189,14 +190,23 @@ class Pool:
                 # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
                 while not child.await_death(_READY_S):
                     print("pyexec: a run that was killed has not ended yet", file=sys.stderr, flush=True)
-            if self._base is not None:
-                self._base.remove(os.path.basename(child.workdir))
+            if child.orphaned:
+                self._orphans.append(child)  # and may be making its directory just now; see `_keep`
+            self._remove_directory(child)
         finally:
             if child.admin:
                 with self._changed:
                     self._free_admin_places.append(child.place)
                     self._changed.notify_all()
             child.close()
+
+    def _remove_directory(self, child: Child) -> None:
+        """Remove what a dead child had on disk, else keep it for later; not raised, an answer may be on its way out."""
+        if self._base is not None:
+            try:
+                self._base.remove(os.path.basename(child.workdir))
+            except OSError as error:
+                print("pyexec: what a run left could not be removed: %r" % error, file=sys.stderr, flush=True)
 
     def _refill(self, libraries: bool, wanted: int) -> None:
         """Order children until so many wait; holds the lock. What fails now is tried again by whoever needs one."""
@@ -242,6 +252,8 @@ class Pool:
                     held.clear()
                 closing = self._closing
             template.close()
+            for child in left + list(self._orphans):
+                self._remove_directory(child)
             for child in left:
                 child.close()
             if closing:
@@ -280,6 +292,7 @@ class Pool:
                 template.close()
                 return
             self._template = template
+            self._orphans.clear()
             for libraries in (False, True):
                 first = libraries * self._config.max_runs
                 self._free_places[libraries].extend(range(first, first + self._config.max_runs))

@@ -36,6 +36,7 @@ class Child:
         self.directory_fd = -1
         self.pidfd = -1
         self.template: Optional[Template] = None  # which made it
+        self.orphaned = False  # nobody tells of its end any more; see `await_death`
         try:
             for name in ("stdin", "stdout", "stderr"):
                 self.streams.append(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
@@ -90,12 +91,17 @@ class Child:
                 libc.syscall("pidfd_send_signal", self.pidfd, number, None, 0)
 
     def await_death(self, timeout_s: float) -> bool:
-        """Return whether the child was reaped, and its group killed, within this time."""
+        """Return whether the child was reaped, and its group killed, within this time; or else orphaned.
+
+        Then its template ended, and it may take a moment more until all that this one left is dead.
+        """
         poll = select.poll()
         poll.register(self.status, select.POLLIN)
         deadline = time.monotonic() + timeout_s
         while poll.poll(1000 * max(0.0, deadline - time.monotonic())):
-            if self.status.recv(1, socket.MSG_PEEK) != wire.FORKED.encode():
+            word = self.status.recv(1, socket.MSG_PEEK)
+            if word != wire.FORKED.encode():
+                self.orphaned = not word
                 return True
             self.status.recv(1)  # word of its birth that came too late; the pidfd in it is dropped
         return False

@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import signal
 import sys
 import tempfile
 import threading
 import time
-from typing import Any
+from typing import Any, List
 
 import pytest
 from conftest import ROOT
@@ -54,11 +55,62 @@ def _config(**settings: Any) -> Config:
     return Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid(), **settings)
 
 
+class _UnremovableBase:
+    """Stands for a base whose directories can't be removed; keeps which were tried."""
+
+    def __init__(self) -> None:
+        self.tried: List[str] = []
+
+    def path_of(self, name: str) -> str:
+        return "/" + name
+
+    def remove(self, name: str) -> None:
+        self.tried.append(name)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    def close(self) -> None:
+        return None
+
+
 def _fails(error: BaseException) -> Any:
     def fail(*_: object, **__: object) -> Any:
         raise error
 
     return fail
+
+
+def test_directories_of_children_that_waited_for_a_killed_template(start_server) -> None:
+    """They stayed until the server ended, as many as had waited, for each template."""
+    with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
+        os.chmod(work_dir, 0o755)
+        running = start_server(REFUSE, work_dir=work_dir, max_runs=3, rate_per_minute=1000)
+        (base,) = (os.path.join(work_dir, name) for name in os.listdir(work_dir))
+        first = set(os.listdir(base))
+        os.kill(_template(running.process.pid, PLAIN), signal.SIGKILL)
+        await_that(lambda: "starting another" in running.log and _works(running))
+        await_that(lambda: not first & set(os.listdir(base)) and len(os.listdir(base)) == len(first))
+
+
+def test_an_answer_is_whole_though_the_directory_can_not_be_removed() -> None:
+    """The connection was closed before the rest of it was sent, where that didn't fit into the first write."""
+
+    with Sandbox(_config()) as sandbox:
+        base = sandbox._pool._base = _UnremovableBase()  # type: ignore[assignment]
+        with sandbox.execution(Job("print(1)")) as outcome:
+            assert outcome.stdout == b"1\n"
+        assert len(base.tried) == 1
+
+
+def test_a_directory_that_is_made_while_its_template_ends() -> None:
+    """Now and then a killed template left one: removed before it was there, and made by a child that just still lived."""
+    with Sandbox(_config()) as sandbox:
+        base = sandbox._pool._base = _UnremovableBase()  # type: ignore[assignment]
+        child = sandbox._pool.take(True, False, time.monotonic() + 20)
+        assert child.template is not None
+        with sandbox._pool._changed:  # the keeper waits for this
+            os.kill(_template(child.template.process.pid, PLAIN), signal.SIGKILL)
+            sandbox._pool.give_back(child)
+        await_that(lambda: base.tried.count(os.path.basename(child.workdir)) == 2)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
