@@ -19,7 +19,7 @@ from pyexec.config import Config, template_environment
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 
-_START_S = 60.0
+_START_S, _END_S = 60.0, 5.0
 # First on the path, so that the template is of this very copy of the package, whatever else is installed.
 _BOOT = "import sys; sys.path.insert(0, %r); from pyexec import forkserver; forkserver.main()"
 
@@ -142,8 +142,16 @@ class Template:
             self.report = self._introduce(config, far_controls[True])
         except BaseException:
             self.close()
-            self.process.wait()
+            self._await_end()
             raise
+
+    def _await_end(self) -> None:
+        """Return when a template that failed to start has ended; one that hangs does not see its sockets close."""
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)  # both templates, and the process above
+            self.process.wait()
 
     def _introduce(self, config: Config, second: socket.socket) -> Dict[str, Any]:
         settings = {

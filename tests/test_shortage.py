@@ -175,3 +175,21 @@ def test_a_child_killed_before_it_reads_its_job_is_no_fault_of_the_script(monkey
     monkeypatch.setattr(Sandbox, "_hand_over", stop)
     with Sandbox(_config()) as sandbox, pytest.raises(SandboxError, match="before it read its job"):
         sandbox.run(Job("print(1)"))
+
+
+def test_a_template_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server waited without end for it to notice that nobody wanted it any more, and started no other."""
+    monkeypatch.setattr(template, "_BOOT", "import time; time.sleep(30)  # %r")
+    monkeypatch.setattr(template, "_START_S", 0.2)
+    monkeypatch.setattr(template, "_END_S", 0.2)
+    started: List[Any] = []
+    start = template.subprocess.Popen
+
+    def noted(*arguments: Any, **named: Any) -> Any:
+        started.append(start(*arguments, **named))
+        return started[0]
+
+    monkeypatch.setattr(template.subprocess, "Popen", noted)
+    with pytest.raises(SandboxError, match="did not start"):
+        template.Template(_config())
+    assert started[0].returncode == -signal.SIGKILL
