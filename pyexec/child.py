@@ -53,7 +53,10 @@ def main(
         snippets: for the warm-up, see `warmup`.
     """
     try:
-        _take_descriptors(descriptors, plan.proc_fd)
+        try:
+            _take_descriptors(descriptors, plan.proc_fd)
+        except OSError:  # SOCKET_FD may be anything of the template's still; that this child ends says enough
+            os._exit(_FAULT_STATUS)
         _confine(dataclasses.replace(plan, proc_fd=_PROC_FD))
         check = None if plan.admin else _install_policy(frozenset(allowed), trusted)
         wire.send_locked(SOCKET_FD, wire.LAYERS, {})

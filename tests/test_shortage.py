@@ -19,11 +19,13 @@ import pytest
 from conftest import ROOT
 from processes import anyone_left, await_that, descendants, state
 from test_faults import PLAIN, _template, _works
+from test_kernel import _host
 
-from pyexec import template, usage, workspace
+from pyexec import child as child_module
+from pyexec import template, usage, wire, workspace
 from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.job import ENDED, TIMEOUT, Job
+from pyexec.job import ENDED, TIMEOUT, Budget, Job, Plan
 from pyexec.sandbox import Sandbox
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
@@ -77,6 +79,20 @@ def _fails(error: BaseException) -> Any:
         raise error
 
     return fail
+
+
+def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
+    """Its descriptor 3 is still one of the template's: the control socket, or another child's status socket."""
+    near, far = wire.pair()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(far.fileno(), child_module.SOCKET_FD)
+        os.dup = _fails(OSError(errno.EMFILE, "Too many open files"))
+        child_module.main(Plan(_host(), False, 0, 0, "", (), (), 0, 0, 0, Budget()), (0, 1, 2, 3), (), (), ())
+    far.close()
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) != 0
+    assert near.recv(1000) == b""
+    near.close()
 
 
 def test_directories_of_children_that_waited_for_a_killed_template(start_server) -> None:
