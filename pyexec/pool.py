@@ -29,6 +29,7 @@ _READY_S = 20.0
 _RETRY_S = 0.2
 _GRACE_S = 0.003
 _RESTARTS_A_MINUTE = 10
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0  # so that a second's shortage doesn't use up the starts of a minute
 
 
 class Pool:
@@ -94,6 +95,7 @@ class Pool:
         Raises:
             LayerError: a child could not be confined. SandboxError: none came in time.
         """
+        tries = 0
         while True:
             child = self._make_admin(libraries, deadline) if admin else self._next(libraries, deadline)
             try:
@@ -104,6 +106,9 @@ class Pool:
                 self.give_back(child)
                 if time.monotonic() >= deadline:
                     raise
+                tries += 1
+                if tries > self._config.max_runs:  # not those that waited, but new ones die
+                    time.sleep(_RETRY_S)
             except BaseException:
                 self.give_back(child)
                 raise
@@ -128,7 +133,7 @@ class Pool:
         assert template is not None
         try:
             template.spawn(child)
-        except SandboxError:  # it has just ended; `await_ready` finds that out, and `take` tries again
+        except (SandboxError, MemoryError):  # it has just ended; `await_ready` finds that out, and `take` tries again
             child.far_end.close()
             child.far_status.close()
         return child
@@ -214,12 +219,12 @@ class Pool:
         while len(waiting) < wanted and places and self._template is not None and not self._closing:
             try:
                 child = self._new_child(places[0], False, libraries)
-            except OSError as error:
-                print("pyexec: no child can be made for now: %s" % error, file=sys.stderr, flush=True)
+            except (OSError, MemoryError) as error:
+                print("pyexec: no child can be made for now: %r" % error, file=sys.stderr, flush=True)
                 return
             try:
                 self._template.spawn(child)
-            except SandboxError:  # the template has just ended: the keeper will fill the pool anew
+            except (SandboxError, MemoryError):  # the template has just ended: the keeper will fill the pool anew
                 child.close()
                 return
             waiting.append(child)
@@ -228,6 +233,7 @@ class Pool:
 
     def _keep(self) -> None:
         """Keep templates running until closed; in the keeper thread."""
+        pause_s = 0.0
         while True:
             try:
                 template = Template(self._config)
@@ -241,10 +247,12 @@ class Pool:
                     if first or self._closing:
                         return
                 print("pyexec: the template did not restart: %s" % error, file=sys.stderr, flush=True)
-                self._pause()
+                pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * pause_s))
+                self._pause(pause_s)
                 continue
             self._fill(template)
             template.process.wait()
+            pause_s = 0.0
             with self._changed:
                 self._template = None
                 left = [child for waiting in self._waiting for child in waiting]
@@ -299,15 +307,14 @@ class Pool:
                 self._refill(libraries, self._most_waiting[libraries])
             self._changed.notify_all()
 
-    def _pause(self) -> None:
-        """Wait until another start keeps within the bound a minute."""
+    def _pause(self, least_s: float = 0.0) -> None:
+        """Wait, for so long at least, until another start keeps within the bound a minute."""
+        until = time.monotonic() + least_s
         with self._changed:
-            while len(self._starts) >= _RESTARTS_A_MINUTE and not self._closing:
-                left = self._starts[0] + 60 - time.monotonic()
-                if left <= 0:
-                    self._starts.popleft()
-                else:
-                    self._changed.wait(left)
+            if len(self._starts) >= _RESTARTS_A_MINUTE:
+                until = max(until, self._starts.popleft() + 60)
+            while not self._closing and time.monotonic() < until:
+                self._changed.wait(max(0.0, until - time.monotonic()))
 
     def close(self) -> None:
         """End the templates and all children, and remove what they left. Waits for both threads."""

@@ -22,7 +22,7 @@ from test_faults import PLAIN, _template, _works
 from test_kernel import _host
 
 from pyexec import child as child_module
-from pyexec import template, usage, wire, workspace
+from pyexec import pool, template, usage, wire, workspace
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, TIMEOUT, Budget, Job, Plan
@@ -209,3 +209,60 @@ def test_a_template_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyP
     with pytest.raises(SandboxError, match="did not start"):
         template.Template(_config())
     assert started[0].returncode == -signal.SIGKILL
+
+
+def test_a_second_without_descriptors_costs_no_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten starts failed within milliseconds, and the next was a minute later."""
+    with Sandbox(_config()) as sandbox:
+        short = threading.Event()
+        short.set()
+        threading.Timer(0.6, short.clear).start()
+
+        def start(config: Config) -> template.Template:
+            if short.is_set():
+                raise OSError(errno.EMFILE, "Too many open files")
+            return template.Template(config)
+
+        monkeypatch.setattr(pool, "Template", start)
+        current = sandbox._pool._template
+        assert current is not None
+        os.kill(current.process.pid, signal.SIGKILL)
+        current.process.wait()
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"
+
+
+def test_children_that_die_one_after_the_other_are_not_made_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no process could be made a caller had thousands tried in its twenty seconds, each with a line in the log."""
+    tried: List[Any] = []
+
+    def fail(child: template.Child, deadline: float) -> None:
+        tried.append(child)
+        raise SandboxError("a child ended before it was ready")
+
+    with Sandbox(_config()) as sandbox:
+        monkeypatch.setattr(template.Child, "await_ready", fail)
+        for admin in (False, True):
+            tried.clear()
+            with pytest.raises(SandboxError):
+                sandbox._pool.take(admin, False, time.monotonic() + 0.5)
+            assert 2 <= len(tried) <= 6
+        monkeypatch.undo()
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_child_that_there_is_no_memory_for(monkeypatch: pytest.MonkeyPatch, admin) -> None:
+    """Its place was lost; when the keeper made it, with the keeper's thread: there was never another template."""
+    with Sandbox(_config()) as sandbox:
+        for name in ("spawn", "__init__"):
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    *{"spawn": (template.Template,), "__init__": (template.Child,)}[name], name, _fails(MemoryError())
+                )
+                if not admin:
+                    assert (
+                        sandbox.run(Job("1")).exit_code == 0
+                    )  # in the one that waited; no other can be made behind it
+                with pytest.raises((SandboxError, MemoryError)):
+                    sandbox._pool.take(admin, False, time.monotonic() + 0.5)
+            assert sandbox.run(Job("print(1)", admin=admin)).stdout == b"1\n"
