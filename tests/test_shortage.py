@@ -20,6 +20,7 @@ from conftest import ROOT
 from processes import anyone_left, await_that, descendants, state
 from test_faults import PLAIN, _template, _works
 from test_kernel import _host
+from test_review import _spawn_in_vain
 
 from pyexec import child as child_module
 from pyexec import pool, template, usage, wire, workspace
@@ -79,6 +80,17 @@ def _fails(error: BaseException) -> Any:
         raise error
 
     return fail
+
+
+def test_a_full_log_does_not_end_a_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor, with it, every run: for one child that could not be made."""
+
+    class Full:
+        write = flush = staticmethod(_fails(OSError(errno.ENOSPC, "No space left on device")))
+
+    monkeypatch.setattr(sys, "stderr", Full())
+    monkeypatch.setattr(os, "fork", _fails(BlockingIOError(errno.EAGAIN, "no process left")))
+    _spawn_in_vain()
 
 
 def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
