@@ -136,8 +136,8 @@ class Sandbox:
             child.stop()
         if job.admin and not self._has("pid"):
             # Its processes are one group, which the template kills before it reaps the first of them.
-            if not child.await_death(_TAKE_S):
-                raise SandboxError("a run that was killed has not ended")
+            if not child.await_death(_TAKE_S) or child.orphaned:
+                raise SandboxError("a run that was killed has not ended, or nobody can tell")
         outcome = self._outcome(child, job, end, duration_s)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))

@@ -205,6 +205,23 @@ def test_a_child_killed_before_it_reads_its_job_is_no_fault_of_the_script(monkey
         sandbox.run(Job("print(1)"))
 
 
+def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a pid namespace its processes went on for a moment, while its files were read and it was said to be over."""
+    kill = template.Child.kill
+
+    def kill_both(child: template.Child) -> None:
+        monkeypatch.setattr(template.Child, "kill", kill)
+        assert child.template is not None
+        os.kill(_template(child.template.process.pid, PLAIN), signal.SIGKILL)
+        kill(child)
+
+    with Sandbox(_config()) as sandbox:
+        monkeypatch.setattr(Sandbox, "_has", lambda sandbox, name: name == "mount")
+        monkeypatch.setattr(template.Child, "kill", kill_both)
+        with pytest.raises(SandboxError, match="nobody can tell"):
+            sandbox.run(Job("print(1)", admin=True))
+
+
 def test_a_template_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server waited without end for it to notice that nobody wanted it any more, and started no other."""
     monkeypatch.setattr(template, "_BOOT", "import time; time.sleep(30)  # %r")
