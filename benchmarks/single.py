@@ -71,7 +71,7 @@ def memory(target: targets.Target, jobs: Sequence[Job], runs: int) -> Memory:
 
 
 def soak(name: str, root: str, jobs: Sequence[Job], first: int, runs: int) -> Tuple[Holdings, Holdings]:
-    """Return what a pyexec at rest holds after the first runs, and after all; 5 callers, so that everything is in use."""
+    """Return what a pyexec at rest holds after the first runs, and after all; with 5 callers, who use all of it."""
 
     def asked(count: int) -> Holdings:
         for job in jobs:

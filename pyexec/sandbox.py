@@ -216,7 +216,7 @@ class Sandbox:
 
     def _death(self, child: Child) -> _End:
         try:
-            code = int(wire.receive(child.status).payload["code"])
+            code = child.receive_death()
         except (wire.WireError, OSError) as error:
             raise SandboxError("the template was lost during a run: %s" % error) from error
         if code == _SIGKILL:

@@ -37,6 +37,7 @@ class Child:
         self.pidfd = -1
         self.template: Optional[Template] = None  # which made it
         self.orphaned = False  # nobody tells of its end any more; see `await_death`
+        self._reaped = False
         try:
             for name in ("stdin", "stdout", "stderr"):
                 self.streams.append(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
@@ -90,11 +91,23 @@ class Child:
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                 libc.syscall("pidfd_send_signal", self.pidfd, number, None, 0)
 
+    def receive_death(self) -> int:
+        """Return the child's exit status, negative for a signal, which waits to be read.
+
+        Raises:
+            WireError, OSError: the template ended instead.
+        """
+        code = int(wire.receive(self.status).payload["code"])
+        self._reaped = True
+        return code
+
     def await_death(self, timeout_s: float) -> bool:
         """Return whether the child was reaped, and its group killed, within this time; or else orphaned.
 
         Then its template ended, and it may take a moment more until all that this one left is dead.
         """
+        if self._reaped:
+            return True
         poll = select.poll()
         poll.register(self.status, select.POLLIN)
         deadline = time.monotonic() + timeout_s

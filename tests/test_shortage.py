@@ -24,6 +24,7 @@ from test_review import _spawn_in_vain
 
 from pyexec import child as child_module
 from pyexec import pool, template, usage, wire, workspace
+from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, TIMEOUT, Budget, Job, Plan
@@ -52,6 +53,26 @@ def test_an_order_that_a_template_has_no_descriptors_for(running) -> None:
     await_that(lambda: _works(running))
     assert running.client.health()["template_restarts"] == 0 and anyone_left([template])
     await_that(lambda: len(descendants(running.process.pid)) == len(before))
+
+
+def test_an_admin_run_that_the_memory_killer_takes_is_told_so(running) -> None:
+    """Also where no pid namespace is: that its end has been told already is no want of a word."""
+    before = descendants(running.process.pid)
+    found: List[ServiceError] = []
+
+    def run() -> None:
+        try:
+            running.admin.execute("import time\ntime.sleep(60)")
+        except ServiceError as error:
+            found.append(error)
+
+    caller = threading.Thread(target=run)
+    caller.start()
+    await_that(lambda: len(set(descendants(running.process.pid)) - set(before)) == 2)  # the keeper, the script
+    (keeper,) = (pid for pid in set(descendants(running.process.pid)) - set(before) if descendants(pid))
+    os.kill(keeper, signal.SIGKILL)
+    caller.join()
+    assert [(error.status, error.document["error_details"]["resource"]) for error in found] == [(400, "memory")]
 
 
 def _config(**settings: Any) -> Config:
