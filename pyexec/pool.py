@@ -10,19 +10,17 @@ the keeper, who lives as long as the server, forks. The janitor ends public runs
 from __future__ import annotations
 
 import collections
-import contextlib
 import os
-import pwd
 import queue
 import sys
 import threading
 import time
 from typing import Any, Callable, Deque, Dict, Optional, Set, Tuple
 
-from pyexec import workspace
+from pyexec import floor
+from pyexec.base import Base
 from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.kernel import libc
 from pyexec.template import Child, Template
 
 _READY_S = 20.0
@@ -50,7 +48,7 @@ class Pool:
         self._report: Dict[str, Any] = {}
         self.layers_on: Set[str] = set()
         self._closing = False
-        self._base: Optional[workspace.Base] = None
+        self._base: Optional[Base] = None
         self._orphans: Deque[Child] = collections.deque(maxlen=1000)  # since the last templates started
         self._serial = 0
         self.restarts = 0
@@ -58,7 +56,7 @@ class Pool:
         self._keeper = threading.Thread(target=self._keep, name="pyexec-keeper", daemon=True)
         self._done: queue.SimpleQueue[Optional[Tuple[Child, float]]] = queue.SimpleQueue()
         self._janitor = threading.Thread(target=self._clean_up, name="pyexec-janitor", daemon=True)
-        _check_own_means(config)
+        floor.check_own_means(config)
         self._keeper.start()
         self._janitor.start()
 
@@ -271,27 +269,15 @@ class Pool:
             self._pause()
 
     def _check_floor(self, template: Template) -> None:
-        bare = [row for row in template.report["dangers"] if not row["layers"]]
-        on = {row["name"] for row in template.report["layers"] if row["on"]}
-        missing = sorted(set(self._config.expect_layers) - on)
-        reasons = [
-            "nothing here would stop a script that tries to %s: %s" % (row["danger"], row["remedy"]) for row in bare
-        ]
-        lost = sorted(self.layers_on - on)
-        if lost:
-            # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
-            reasons.append("layers that were on at the start can't be had now: %s" % ", ".join(lost))
-        if missing:
-            why = {row["name"]: row["detail"] for row in template.report["layers"]}
-            said = ["%s (%s)" % (name, why.get(name, "there is no such layer; see doctor")) for name in missing]
-            reasons.append("expected layers are missing: %s" % ", ".join(said))
-        if reasons:
+        try:
+            on = floor.layers_on(template.report, self._config, self.layers_on)
+        except SandboxError:
             template.close()
             template.process.wait()
-            raise SandboxError("pyexec does not start on this host. " + "; ".join(reasons) + ".")
+            raise
         self._report, self.layers_on = template.report, on
         if "mount" not in template.report["namespaces"] and self._base is None:
-            self._base = workspace.Base(self._config.work_dir)
+            self._base = Base(self._config.work_dir)
 
     def _fill(self, template: Template) -> None:
         with self._changed:
@@ -330,21 +316,3 @@ class Pool:
         base, self._base = self._base, None
         if base is not None:
             base.close()
-
-
-def _check_own_means(config: Config) -> None:
-    """Check what the server itself needs. Raises SandboxError."""
-    try:
-        pidfd = libc.syscall("pidfd_open", os.getpid(), 0)
-        try:
-            libc.syscall("pidfd_send_signal", pidfd, 0, None, 0)
-        finally:
-            os.close(pidfd)
-    except OSError as error:
-        reason = "runs could not be ended: %s: %s; use Linux 5.3 or newer" % (error.filename, error.strerror)
-        raise SandboxError("pyexec does not start on this host. %s." % reason) from error
-    if os.geteuid() == 0:
-        for uid in range(config.uid_base, config.uid_base + 3 * config.max_runs):
-            with contextlib.suppress(KeyError):
-                name = pwd.getpwuid(uid).pw_name
-                raise SandboxError("Runs would have the uid %d of the user %s; set --uid-base." % (uid, name))

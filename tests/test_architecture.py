@@ -41,6 +41,8 @@ ROWS = {
     "bodies": 1,
     "kernel.layers": 2,
     "workspace": 1,
+    "base": 1,
+    "floor": 2,
     "preload": 3,
     "warmup": 2,
     "warden": 2,

@@ -7,7 +7,7 @@ import os
 import re
 import stat
 import time
-from typing import Dict, List, Set
+from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 from claims import ATTACKS
@@ -97,13 +97,19 @@ def test_removing_a_tree_changes_nothing_outside(either_host, tmp_path) -> None:
     assert stat.S_IMODE(shut.stat().st_mode) == 0o711 and (shut / "kept").read_text() == "kept"
 
 
+def _nodes(*modules: str) -> Iterator[Tuple[str, ast.AST]]:
+    for module in modules:
+        text = _text("pyexec", module)
+        yield from ((text, node) for node in ast.walk(ast.parse(text)))
+
+
 def test_no_call_of_the_server_names_a_path_inside_a_run() -> None:
     """What the server does in a run's directory it does below a descriptor, entry by entry, never following a link."""
     by_name = {"open", "unlink", "rmdir", "rename", "mkdir", "stat", "chown", "chmod", "link", "symlink", "readlink"}
     # The base's own directory and the parent of it, which no run may write to.
     of_the_base = {"os.path.join(self._parent, name)", "self.path", "self._parent"}
     calls = 0
-    for node in ast.walk(ast.parse(_text("pyexec", "workspace.py"))):
+    for text, node in _nodes("workspace.py", "base.py"):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in by_name):
             continue
         if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "os"):
@@ -111,11 +117,11 @@ def test_no_call_of_the_server_names_a_path_inside_a_run() -> None:
             continue
         calls += 1
         words = {keyword.arg for keyword in node.keywords}
-        path = ast.get_source_segment(_text("pyexec", "workspace.py"), node.args[0])
+        path = ast.get_source_segment(text, node.args[0])
         proc = isinstance(node.args[0], ast.BinOp) and "/proc/self/fd/" in str(path)
         assert words & {"dir_fd", "src_dir_fd"} or path in of_the_base or proc, path
         if node.func.attr == "open" and path not in of_the_base:
-            flags = ast.get_source_segment(_text("pyexec", "workspace.py"), node.args[1]) or ""
+            flags = ast.get_source_segment(text, node.args[1]) or ""
             assert "O_NOFOLLOW" in flags or flags in ("_FILE", "_DIRECTORY"), flags
     assert calls >= 12
     for module in ("sandbox", "pool", "service", "server"):

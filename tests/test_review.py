@@ -22,7 +22,9 @@ from processes import anyone_left, await_that, descendants, state
 from test_faults import PLAIN, WITH_LIBRARIES, _template
 from test_kernel import _host
 
-from pyexec import contract, forkserver, wire, workspace
+from pyexec import base as base_module
+from pyexec import contract, forkserver, wire
+from pyexec.base import Base
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ValidationError
@@ -102,11 +104,11 @@ def test_a_directory_that_could_not_be_removed_is_tried_again(monkeypatch: pytes
         raise OSError(24, "Too many open files")
 
     with tempfile.TemporaryDirectory() as parent:
-        base = workspace.Base(parent)
+        base = Base(parent)
         for name in ("a", "b", "c"):
             os.mkdir(base.path_of(name))
         with monkeypatch.context() as patch:
-            patch.setattr(workspace, "remove_tree", fail)
+            patch.setattr(base_module, "remove_tree", fail)
             for name in ("a", "b"):
                 with pytest.raises(OSError, match="Too many"):
                     base.remove(name)
@@ -468,11 +470,11 @@ def test_servers_that_start_at_once_leave_each_other_their_directories(monkeypat
 
         def start_another_first(fd: int, operation: int) -> None:
             monkeypatch.undo()
-            bases.append(workspace.Base(parent))
+            bases.append(Base(parent))
             lock(fd, operation)
 
         monkeypatch.setattr(fcntl, "flock", start_another_first)
-        bases.append(workspace.Base(parent))
+        bases.append(Base(parent))
         assert sorted(os.listdir(parent)) == sorted(os.path.basename(base.path) for base in bases)
         for base in bases:
             base.close()

@@ -1,0 +1,56 @@
+"""Whether this host may run scripts at all: what the server itself needs, and the layers that must not be missing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+from typing import Any, Collection, Dict, Set
+
+from pyexec.config import Config
+from pyexec.errors import SandboxError
+from pyexec.kernel import libc
+
+
+def layers_on(report: Dict[str, Any], config: Config, before: Collection[str]) -> Set[str]:
+    """Return the layers that a template can put on, if they are enough.
+
+    Args:
+        report: the template's. before: the layers that were on at the server's start, if this is not the start.
+
+    Raises:
+        SandboxError: a danger is left uncovered, or a layer that was promised or expected is missing; says what to do.
+    """
+    bare = [row for row in report["dangers"] if not row["layers"]]
+    on = {row["name"] for row in report["layers"] if row["on"]}
+    missing = sorted(set(config.expect_layers) - on)
+    reasons = ["nothing here would stop a script that tries to %s: %s" % (row["danger"], row["remedy"]) for row in bare]
+    lost = sorted(set(before) - on)
+    if lost:
+        # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
+        reasons.append("layers that were on at the start can't be had now: %s" % ", ".join(lost))
+    if missing:
+        why = {row["name"]: row["detail"] for row in report["layers"]}
+        said = ["%s (%s)" % (name, why.get(name, "there is no such layer; see doctor")) for name in missing]
+        reasons.append("expected layers are missing: %s" % ", ".join(said))
+    if reasons:
+        raise SandboxError("pyexec does not start on this host. " + "; ".join(reasons) + ".")
+    return on
+
+
+def check_own_means(config: Config) -> None:
+    """Check what the server itself needs. Raises SandboxError."""
+    try:
+        pidfd = libc.syscall("pidfd_open", os.getpid(), 0)
+        try:
+            libc.syscall("pidfd_send_signal", pidfd, 0, None, 0)
+        finally:
+            os.close(pidfd)
+    except OSError as error:
+        reason = "runs could not be ended: %s: %s; use Linux 5.3 or newer" % (error.filename, error.strerror)
+        raise SandboxError("pyexec does not start on this host. %s." % reason) from error
+    if os.geteuid() == 0:
+        for uid in range(config.uid_base, config.uid_base + 3 * config.max_runs):
+            with contextlib.suppress(KeyError):
+                name = pwd.getpwuid(uid).pw_name
+                raise SandboxError("Runs would have the uid %d of the user %s; set --uid-base." % (uid, name))
