@@ -22,6 +22,7 @@ _VERSION = re.compile(r"HTTP/1\.[01]\Z")
 _DIGITS = re.compile(r"[0-9]+\Z")
 _MOST_DIGITS = 18
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+_ENTITY_TAG = re.compile(r'"[^"]*"|\*')
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -50,6 +51,20 @@ class Head:
     def expects_continue(self) -> bool:
         """Whether the client waits for a word before it sends the body."""
         return self.version != "HTTP/1.0" and self.get("expect").lower() == "100-continue"
+
+    @property
+    def takes_gzip(self) -> bool:
+        """Whether the client names gzip among what it takes; "*" and weights above none are for others to go into."""
+        for element in self.get("accept-encoding").lower().split(","):
+            coding, _, weight = element.replace(" ", "").partition(";")
+            if coding in ("gzip", "x-gzip"):
+                return not re.match(r"q=0(\.0*)?$", weight)
+        return False
+
+    def has(self, tag: str) -> bool:
+        """Whether the client has what bears this entity tag and wants no other copy (RFC 9110, 13.1.2)."""
+        known = _ENTITY_TAG.findall(self.get("if-none-match"))
+        return tag in known or "*" in known
 
     @property
     def body_length(self) -> Optional[int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import re
 import secrets
 import sys
 import threading
@@ -39,7 +38,6 @@ from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
 _LARGE = 1 << 20
-_ENTITY_TAG = re.compile(r'"[^"]*"|\*')
 # What a script of another origin may read beside the body; without this it can't see how long to wait.
 _EXPOSED = ("Access-Control-Expose-Headers", "ETag, RateLimit, RateLimit-Policy, Retry-After")
 _SECURITY_FIELDS = (
@@ -52,15 +50,6 @@ _SECURITY_FIELDS = (
         " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     ),
 )
-
-
-def _takes_gzip(head: Head) -> bool:
-    """Whether the client names gzip among what it takes; "*" and weights above none are for others to go into."""
-    for element in head.get("accept-encoding").lower().split(","):
-        coding, _, weight = element.replace(" ", "").partition(";")
-        if coding in ("gzip", "x-gzip"):
-            return not re.match(r"q=0(\.0*)?$", weight)
-    return False
 
 
 @dataclass
@@ -164,7 +153,7 @@ class Service:
     def _page(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         page = PAGES[head.path]
         vary = ("Vary", "Accept-Encoding")
-        if _takes_gzip(head):
+        if head.takes_gzip:
             return self._tagged(
                 head, page.packed, page.content_type, page.packed_tag, vary, ("Content-Encoding", "gzip")
             )
@@ -174,8 +163,7 @@ class Service:
     def _tagged(head: Head, content: bytes, content_type: str, tag: str, *more: Tuple[str, str]) -> Answer:
         """Return what the client may keep, if it asks each time whether it is still right (RFC 9110, 13.1.2)."""
         fields = [("Cache-Control", "no-cache"), ("ETag", tag), *more]
-        known = _ENTITY_TAG.findall(head.get("if-none-match"))
-        if tag in known or "*" in known:
+        if head.has(tag):
             return Answer(304, [], fields=fields)
         return Answer(200, [content], content_type, fields)
 
