@@ -23,10 +23,16 @@ from pyexec.template import Child
 from pyexec.timing import Stopwatch
 
 _TAKE_S = 20.0
+_LOST_S = 1.0
+_TRIES = 3
 _WATCH_S = 0.05
 _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
+
+
+class _Unbegun(SandboxError):
+    """A child ended before it read its job, so that another may have it."""
 
 
 class _End:
@@ -90,11 +96,9 @@ class Sandbox:
         Raises:
             SandboxError, LayerError: the run could not be started or was lost; no fault of the script.
         """
-        child, stopwatch = self._take(job)
-        try:
-            return self._run(child, job, stopwatch)
-        finally:
-            self._pool.give_back(child)
+        child, outcome = self._perform(job)
+        self._pool.give_back(child)
+        return outcome
 
     @contextlib.contextmanager
     def execution(self, job: Job) -> Iterator[Outcome]:
@@ -103,17 +107,27 @@ class Sandbox:
         Raises:
             SandboxError, LayerError: as for `run`.
         """
-        child, stopwatch = self._take(job)
+        child, outcome = self._perform(job)
         try:
-            yield self._run(child, job, stopwatch)
+            yield outcome
         finally:
             self._pool.give_back_later(child)
 
-    def _take(self, job: Job) -> Tuple[Child, Stopwatch]:
+    def _perform(self, job: Job) -> Tuple[Child, Outcome]:
+        """Run a job; return the child, which is to be given back, and what came of it."""
         stopwatch = Stopwatch(time.monotonic())
-        child = self._pool.take(job.admin, _names_library(job.code), time.monotonic() + _TAKE_S)
-        stopwatch.mark("take")
-        return child, stopwatch
+        libraries = _names_library(job.code)
+        tries = 0
+        while True:
+            child = self._pool.take(job.admin, libraries, time.monotonic() + _TAKE_S)
+            stopwatch.mark("take")
+            try:
+                return child, self._run(child, job, stopwatch)
+            except BaseException as error:
+                self._pool.give_back(child)
+                tries += 1
+                if not isinstance(error, _Unbegun) or tries == _TRIES:
+                    raise
 
     def _run(self, child: Child, job: Job, stopwatch: Stopwatch) -> Outcome:
         try:
@@ -122,6 +136,8 @@ class Sandbox:
             started = time.monotonic()
             child.end.setblocking(False)
             wire.send(child.end, wire.JOB, {})
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _Unbegun("a child ended before it had its job: %s" % error) from error
         except OSError as error:
             raise SandboxError("a child was lost before its job began: %s" % error) from error
         watch = usage.Watch(child, self._config.budget, processes=job.admin, directory=not self._has("mount"))
@@ -176,7 +192,7 @@ class Sandbox:
                 if end is None:
                     poll.unregister(child.end)  # closed, or nonsense: only its death counts from here on
             elif child.status.fileno() in ready:
-                end = self._death(child)
+                end = self._death(child, job)
             # Looked at once more at the end: a run shorter than the interval is no way around a limit.
             exceeded = watch.exceeded() if watch.needed else None
             if exceeded is not None:
@@ -193,7 +209,7 @@ class Sandbox:
             message = wire.receive(child.end)
         except ConnectionResetError as error:
             # Its job lies there unread, so it was killed or failed before: no script had anything to do with it.
-            raise SandboxError("a child ended before it read its job") from error
+            raise _Unbegun("a child ended before it read its job") from error
         except (wire.WireError, OSError):
             return None
         for fd in message.descriptors:
@@ -214,11 +230,18 @@ class Sandbox:
                 return _End(FORBIDDEN, _SIGKILL, modules=clean)
         return None
 
-    def _death(self, child: Child) -> _End:
+    def _death(self, child: Child, job: Job) -> _End:
         try:
             code = child.receive_death()
         except (wire.WireError, OSError) as error:
-            raise SandboxError("the template was lost during a run: %s" % error) from error
+            # The template has ended, and the child with it, or in a moment. It may have had a last word, or no job yet.
+            child.kill()
+            poll = select.poll()
+            poll.register(child.end, select.POLLIN)
+            end = self._own_word(child, job) if poll.poll(_LOST_S * 1000) else None
+            if end is None:
+                raise SandboxError("the template was lost during a run: %s" % error) from error
+            return end
         if code == _SIGKILL:
             # Not by us, and the run can't do that to its first process: the kernel's memory killer.
             budget = self._config.budget

@@ -18,12 +18,13 @@ from typing import Any, List
 import pytest
 from conftest import ROOT
 from processes import anyone_left, await_that, descendants, state
-from test_faults import PLAIN, _template, _works
+from test_faults import PLAIN, _restarts, _template, _works
 from test_kernel import _host
 from test_review import _spawn_in_vain
 
 from pyexec import child as child_module
 from pyexec import pool, template, usage, wire, workspace
+from pyexec.base import Base
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
@@ -79,21 +80,17 @@ def _config(**settings: Any) -> Config:
     return Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid(), **settings)
 
 
-class _UnremovableBase:
-    """Stands for a base whose directories can't be removed; keeps which were tried."""
+def _make_unremovable(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> List[str]:
+    """Give a sandbox directories, if it has none, and have their removal fail until it is closed; return what was tried."""
+    tried: List[str] = []
 
-    def __init__(self) -> None:
-        self.tried: List[str] = []
-
-    def path_of(self, name: str) -> str:
-        return "/" + name
-
-    def remove(self, name: str) -> None:
-        self.tried.append(name)
+    def fail(base: Base, name: str) -> None:
+        tried.append(name)
         raise OSError(errno.EMFILE, "Too many open files")
 
-    def close(self) -> None:
-        return None
+    sandbox._pool._base = sandbox._pool._base or Base(tempfile.gettempdir())
+    monkeypatch.setattr(Base, "remove", fail)
+    return tried
 
 
 def _fails(error: BaseException) -> Any:
@@ -140,26 +137,26 @@ def test_directories_of_children_that_waited_for_a_killed_template(start_server)
         await_that(lambda: not first & set(os.listdir(base)) and len(os.listdir(base)) == len(first))
 
 
-def test_an_answer_is_whole_though_the_directory_can_not_be_removed() -> None:
+def test_an_answer_is_whole_though_the_directory_can_not_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection was closed before the rest of it was sent, where that didn't fit into the first write."""
 
     with Sandbox(_config()) as sandbox:
-        base = sandbox._pool._base = _UnremovableBase()  # type: ignore[assignment]
+        tried = _make_unremovable(sandbox, monkeypatch)
         with sandbox.execution(Job("print(1)")) as outcome:
             assert outcome.stdout == b"1\n"
-        assert len(base.tried) == 1
+        assert len(tried) == 1
 
 
-def test_a_directory_that_is_made_while_its_template_ends() -> None:
+def test_a_directory_that_is_made_while_its_template_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Now and then a killed template left one: removed before it was there, and made by a child that just still lived."""
     with Sandbox(_config()) as sandbox:
-        base = sandbox._pool._base = _UnremovableBase()  # type: ignore[assignment]
+        tried = _make_unremovable(sandbox, monkeypatch)
         child = sandbox._pool.take(True, False, time.monotonic() + 20)
         assert child.template is not None
         with sandbox._pool._changed:  # the keeper waits for this
             os.kill(_template(child.template.process.pid, PLAIN), signal.SIGKILL)
             sandbox._pool.give_back(child)
-        await_that(lambda: base.tried.count(os.path.basename(child.workdir)) == 2)
+        await_that(lambda: tried.count(os.path.basename(child.workdir)) == 2)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
@@ -211,19 +208,51 @@ def test_a_server_that_looks_late_does_not_call_it_a_timeout(monkeypatch: pytest
         assert outcome.verdict == (TIMEOUT if "5" in code else ENDED)
 
 
-def test_a_child_killed_before_it_reads_its_job_is_no_fault_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The caller was told that the script, which never began, had used too much memory, and paid for it."""
+def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) -> List[str]:
+    """Have the next children stopped before their job comes, and killed with it unread; return what these were."""
     hand_over = Sandbox._hand_over
+    killed: List[str] = []
 
     def stop(sandbox: Sandbox, child: template.Child, job: Job) -> None:
         hand_over(sandbox, child, job)
-        child.stop()
-        await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
-        threading.Timer(0.2, child.kill).start()
+        if len(killed) < times:
+            killed.append(job.code)
+            child.stop()
+            await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
+            threading.Timer(0.2, child.kill).start()
 
     monkeypatch.setattr(Sandbox, "_hand_over", stop)
-    with Sandbox(_config()) as sandbox, pytest.raises(SandboxError, match="before it read its job"):
-        sandbox.run(Job("print(1)"))
+    return killed
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_child_killed_before_it_reads_its_job_is_no_fault_of_the_script(monkeypatch, admin) -> None:
+    """The caller was told that the script, which never began, had used too much memory, and paid for it."""
+    with Sandbox(_config()) as sandbox:
+        killed = _kill_before_the_job_is_read(monkeypatch, 1)
+        assert sandbox.run(Job("print(1)", admin=admin)).stdout == b"1\n"  # in another child
+        assert len(killed) == 1
+
+
+def test_children_killed_before_they_read_their_job_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(_config()) as sandbox:
+        killed = _kill_before_the_job_is_read(monkeypatch, 10)
+        with pytest.raises(SandboxError, match="before it read its job"):
+            sandbox.run(Job("print(1)"))
+        assert len(killed) == 3
+        monkeypatch.undo()
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"
+
+
+def test_a_child_that_missed_the_end_of_its_template_is_no_failed_layer(running) -> None:
+    """Without a pid namespace one that was just being made said that a layer had failed: a 500 for the next caller."""
+    for number in range(5):
+        await_that(lambda expected=number: _restarts(running) == expected)
+        assert running.client.execute("print(1)").stdout == "1\n"  # so that another child is just being made
+        template = _template(running.process.pid, PLAIN)
+        os.kill(template, signal.SIGKILL)
+        await_that(lambda pid=template: not anyone_left([pid]))
+        assert running.client.execute("print(%d)" % number).stdout == "%d\n" % number
 
 
 def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
