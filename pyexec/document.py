@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, Mapping, NoReturn, Tuple
 
 from pyexec.errors import ValidationError
 
@@ -36,10 +36,6 @@ _TYPE_NAMES = {
     _Number: "a number",
     type(None): "null",
 }
-
-
-def _fail(message: str, field: Optional[str] = None) -> NoReturn:
-    raise ValidationError(message, field)
 
 
 def shown(text: str) -> str:
@@ -69,13 +65,13 @@ def load(body: bytes) -> Dict[str, Any]:
     try:
         document = (_decoder(contents) if contents else _PLAIN_DECODER).decode(text)
     except RecursionError:
-        _fail("The body is not valid JSON for us: it is nested too deeply.")
+        raise ValidationError("The body is not valid JSON for us: it is nested too deeply.")
     except ValueError as error:
-        _fail(invalid or "The body is not valid JSON: %s." % error)
+        raise ValidationError(invalid or "The body is not valid JSON: %s." % error)
     if not isinstance(document, dict):
-        _fail("The body must be a JSON object, not %s." % type_name(document))
+        raise ValidationError("The body must be a JSON object, not %s." % type_name(document))
     if invalid and any(shown(key) != key[:100] for key in document):
-        _fail(invalid)
+        raise ValidationError(invalid)
     return document
 
 
@@ -110,7 +106,7 @@ def _check_frame(body: bytes) -> List[Tuple[int, int]]:
             return []  # a string without an end: the parser says where
         place = end + 1
     if frame > _LONGEST_FRAME:
-        _fail("The body has more than %d bytes outside of its strings." % _LONGEST_FRAME)
+        raise ValidationError("The body has more than %d bytes outside of its strings." % _LONGEST_FRAME)
     return long
 
 
@@ -153,13 +149,13 @@ def _object(pairs: List[Tuple[str, Any]], contents: Mapping[str, memoryview]) ->
     found: Dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            _fail("The field '%s' is there twice." % shown(key), shown(key))
+            raise ValidationError("The field '%s' is there twice." % shown(key), shown(key))
         found[key] = contents.get(value, value) if isinstance(value, str) else value
     return found
 
 
 def _constant(name: str) -> NoReturn:
-    _fail("The body is not valid JSON: %s is no JSON value." % name)
+    raise ValidationError("The body is not valid JSON: %s is no JSON value." % name)
 
 
 def _decoder(contents: Mapping[str, memoryview]) -> json.JSONDecoder:

@@ -194,7 +194,8 @@ class Pool:
                 while not child.await_death(_READY_S):
                     print("pyexec: a run that was killed has not ended yet", file=sys.stderr, flush=True)
             if child.orphaned:
-                self._orphans.append(child)  # and may be making its directory just now; see `_keep`
+                with self._changed:
+                    self._orphans.append(child)  # and may be making its directory just now; see `_keep`
             self._remove_directory(child)
         finally:
             if child.admin:
@@ -258,7 +259,9 @@ class Pool:
                     held.clear()
                 closing = self._closing
             template.close()
-            for child in left + list(self._orphans):
+            with self._changed:
+                dead = left + list(self._orphans)
+            for child in dead:
                 self._remove_directory(child)
             for child in left:
                 child.close()
@@ -272,8 +275,7 @@ class Pool:
         try:
             on = floor.layers_on(template.report, self._config, self.layers_on)
         except SandboxError:
-            template.close()
-            template.process.wait()
+            template.end()
             raise
         self._report, self.layers_on = template.report, on
         if "mount" not in template.report["namespaces"] and self._base is None:

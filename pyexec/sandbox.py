@@ -116,10 +116,10 @@ class Sandbox:
     def _perform(self, job: Job) -> Tuple[Child, Outcome]:
         """Run a job; return the child, which is to be given back, and what came of it."""
         stopwatch = Stopwatch(time.monotonic())
-        libraries = _names_library(job.code)
+        libraries, deadline = _names_library(job.code), time.monotonic() + _TAKE_S
         tries = 0
         while True:
-            child = self._pool.take(job.admin, libraries, time.monotonic() + _TAKE_S)
+            child = self._pool.take(job.admin, libraries, deadline)
             stopwatch.mark("take")
             try:
                 return child, self._run(child, job, stopwatch)

@@ -154,12 +154,15 @@ class Template:
         try:
             self.report = self._introduce(config, far_controls[True])
         except BaseException:
-            self.close()
-            self._await_end()
+            self.end()
             raise
 
-    def _await_end(self) -> None:
-        """Return when a template that failed to start has ended; one that hangs does not see its sockets close."""
+    def end(self) -> None:
+        """End a template that is not to serve, and return when it has ended.
+
+        One that hangs does not see its sockets close; it has no run that would have to be ended before it.
+        """
+        self.close()
         try:
             self.process.wait(_END_S)
         except subprocess.TimeoutExpired:
