@@ -163,15 +163,47 @@ def test_assembler_refuses_nonsense() -> None:
         bpf.simulate([bpf.Instruction(0xFF, 0, 0, 0)], 0, 0)
 
 
-def test_landlock_handles_all_rights_of_each_abi() -> None:
-    """Source: the table of ABI versions in Documentation/userspace-api/landlock.rst."""
-    bits = [bin(landlock.handled(abi)[0]).count("1") for abi in range(1, 8)]
-    assert bits == [13, 14, 15, 15, 16, 16, 16]
-    assert [landlock.handled(abi)[1] for abi in (3, 4)] == [0, 3]
-    assert [landlock.handled(abi)[2] for abi in (5, 6)] == [0, 3]
-    assert [landlock.handled(abi)[3] for abi in (1, 4, 6)] == [8, 16, 24]
-    with pytest.raises(ValueError):
-        landlock.handled(0)
+# What each ABI has for the first time, as (field, bit), and the size of the attributes. Source: linux/landlock.h and the
+# section "Previous limitations" of Documentation/userspace-api/landlock.rst. ABI 7 is about the audit log only.
+LANDLOCK = [
+    ({("files", bit) for bit in range(13)}, 8),  # execute to make_sym
+    ({("files", 13)}, 8),  # refer
+    ({("files", 14)}, 8),  # truncate
+    ({("network", 0), ("network", 1)}, 16),  # bind and connect, TCP
+    ({("files", 15)}, 16),  # ioctl_dev
+    ({("scopes", 0), ("scopes", 1)}, 24),  # abstract sockets, signals
+    (set(), 24),
+    (set(), 24),  # one that is not known here
+]
+
+
+@pytest.mark.parametrize("abi", range(1, len(LANDLOCK) + 1))
+def test_landlock_handles_all_rights_of_each_abi_and_no_other(abi: int) -> None:
+    """One too few is left unrestricted; one too many, or a larger size, is refused by the kernel of that ABI."""
+    *fields, size = landlock.handled(abi)
+    found = {
+        (name, bit)
+        for name, value in zip(("files", "network", "scopes"), fields)
+        for bit in range(64)
+        if value & 1 << bit
+    }
+    assert found == set().union(*(new for new, _ in LANDLOCK[:abi]))
+    assert size == LANDLOCK[abi - 1][1]
+
+
+@pytest.mark.parametrize("abi", [0, -1])
+def test_landlock_of_no_abi_is_refused(abi: int) -> None:
+    with pytest.raises(ValueError, match="no Landlock ABI"):
+        landlock.handled(abi)
+
+
+def test_landlock_is_said_to_restrict_what_its_abi_does() -> None:
+    said = [landlock.restricted(abi) for abi in range(1, 8)]
+    assert (
+        said == ["files, but not their truncation"] * 2 + ["files"] + ["files, TCP"] * 2 + ["files, TCP, signals"] * 2
+    )
+    (row,) = [row for row in layers.report(_host(landlock_abi=4)) if row.name == "landlock"]
+    assert row.detail == "files, TCP: only what is named (ABI 4)"
 
 
 def _host(**given: object) -> Host:

@@ -93,6 +93,13 @@ def handled(abi: int) -> tuple[int, int, int, int]:
     return files, network, scopes, size
 
 
+def restricted(abi: int) -> str:
+    """Return in words what a ruleset of this ABI restricts."""
+    if abi < 3:
+        return "files, but not their truncation"
+    return "files" if abi < 4 else "files, TCP" if abi < 6 else "files, TCP, signals"
+
+
 def _allow(ruleset_fd: int, paths: Sequence[str], access: int, files: int, needed: bool = False) -> None:
     for path in paths:
         try:

@@ -49,7 +49,7 @@ def _namespace(name: str) -> Callable[[Host], bool]:
 
 LAYERS: Tuple[Layer, ...] = (
     Layer("seccomp", lambda host: host.seccomp, "system calls: an allowlist"),
-    Layer("landlock", lambda host: host.landlock_abi > 0, "files, TCP, signals: only what is named"),
+    Layer("landlock", lambda host: host.landlock_abi > 0, "only what is named"),
     Layer("mount_namespace", _namespace("mount"), "a minimal read-only file tree, a tmpfs as directory"),
     Layer("pid_namespace", _namespace("pid"), "no other process exists; all end together"),
     Layer("network_namespace", _namespace("network"), "no network device but a loopback that is down"),
@@ -138,7 +138,9 @@ def report(host: Host) -> List[LayerStatus]:
 def _detail(layer: Layer, host: Host) -> str:
     if not layer.on(host):
         return host.refusals.get(layer.name, "not there")
-    return layer.does + (" (ABI %d)" % host.landlock_abi if layer.name == "landlock" else "")
+    if layer.name == "landlock":
+        return "%s: %s (ABI %d)" % (landlock.restricted(host.landlock_abi), layer.does, host.landlock_abi)
+    return layer.does
 
 
 def covered(host: Host) -> List[Tuple[Danger, Tuple[str, ...]]]:
