@@ -21,7 +21,11 @@ START, END = "<!-- written by tests/claims.py: start -->\n", "<!-- written by te
 
 # EFAULT: the kernel would have done it, had the attack named an address that is there.
 SUCCESS = {"ok", "EFAULT"}
+# What a kernel answers to a call, an address family, a protocol or an option that it was built without.
+NOT_OFFERED = {"ENOSYS", "EAFNOSUPPORT", "EPROTONOSUPPORT", "ESOCKTNOSUPPORT", "ENOPROTOOPT"}
 KINDS = ("root", "user")
+FROM = " from ABI "
+NEWEST = 1 << 16  # a Landlock that has all that any head asks for
 LAYERS = {
     "seccomp": "system call filter",
     "landlock": "Landlock",
@@ -42,28 +46,42 @@ def claims(name: str) -> Dict[str, str]:
     return found
 
 
-def expected(head: Dict[str, str], key: str, kinds: Sequence[str]) -> str:
+def steps(head: Dict[str, str], key: str) -> List[int]:
+    """Return the Landlock ABIs from which on a head says something new about a key: 1, and each `KEY from ABI N`."""
+    return sorted({1} | {_line(name)[1] for name in head if _line(name)[0].partition("@")[0] == key})
+
+
+def _line(name: str) -> Tuple[str, int]:
+    """Return the key of a line, with its kind of host, and the ABI from which on it holds."""
+    key, _, abi = name.partition(FROM)
+    return key, int(abi) if abi else 1
+
+
+def expected(head: Dict[str, str], key: str, kinds: Sequence[str], abi: int = NEWEST) -> str:
     """Return what must come of an attack; a layer that is not named leaves it as it is without any.
 
     Args:
         head: of the attack. key: "control", a layer, "all", "admin" or "without LAYER".
         kinds: of host, the nearest first: a line `KEY@KIND` goes before the plain one.
+        abi: Landlock's, as the kernel has it: of several lines `KEY from ABI N` the last that it has reached holds.
     """
-    for kind in kinds:
-        if "%s@%s" % (key, kind) in head:
-            return head["%s@%s" % (key, kind)]
-    return head.get(key, expected(head, "control", kinds) if key != "control" else "ok")
+    for wanted in ["%s@%s" % (key, kind) for kind in kinds] + [key]:
+        lines = [(_line(name)[1], word) for name, word in head.items() if _line(name)[0] == wanted]
+        reached = [line for line in lines if line[0] <= abi]
+        if reached:
+            return max(reached)[1]
+    return expected(head, "control", kinds, abi) if key != "control" else "ok"
 
 
-def stops_alone(head: Dict[str, str], layer: str) -> bool:
-    """Return whether a layer by itself stops an attack, for root and for an ordinary user alike.
+def not_offered(head: Dict[str, str], control: str) -> bool:
+    """Return whether an attack failed without any layer because this kernel lacks what it calls for."""
+    return control in NOT_OFFERED or control in head.get("absent", "").split()
 
-    Where none succeeds even without a layer (a kernel without x32), the layer must give an answer of its own.
-    """
-    able = [kind for kind in KINDS if expected(head, "control", (kind,)) in SUCCESS]
-    if not able:
-        return expected(head, layer, KINDS[:1]) != expected(head, "control", KINDS[:1])
-    return all(expected(head, layer, (kind,)) not in SUCCESS for kind in able)
+
+def stops_alone(head: Dict[str, str], layer: str, abi: int = NEWEST) -> bool:
+    """Return whether a layer by itself stops an attack, for root and for an ordinary user alike."""
+    able = [kind for kind in KINDS if expected(head, "control", (kind,), abi) in SUCCESS]
+    return bool(able) and all(expected(head, layer, (kind,), abi) not in SUCCESS for kind in able)
 
 
 def by_danger() -> Dict[str, List[Tuple[str, Dict[str, str]]]]:
@@ -75,23 +93,46 @@ def by_danger() -> Dict[str, List[Tuple[str, Dict[str, str]]]]:
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
+def _counts(attacks: List[Tuple[str, Dict[str, str]]], layer: str) -> List[Tuple[int, int]]:
+    """Return how many attacks a layer stops alone, as (count, Landlock ABI from which on), where the count changes."""
+    counts: List[Tuple[int, int]] = []
+    for abi in sorted({abi for _, head in attacks for abi in steps(head, layer)}):
+        count = sum(stops_alone(head, layer, abi) for _, head in attacks)
+        if count != (counts[-1][0] if counts else 0):
+            counts.append((count, abi))
+    return counts
+
+
 def readme_table() -> str:
     """Return the README's table."""
     rows = ["| danger | attacks tried | of these each layer stops alone |", "|---|---|---|"]
     for danger, attacks in by_danger().items():
-        counts = {layer: sum(stops_alone(head, layer) for _, head in attacks) for layer in LAYERS}
-        best = sorted((layer for layer in LAYERS if counts[layer]), key=lambda layer: -counts[layer])
-        words = " · ".join("%s %d" % (LAYERS[layer], counts[layer]) for layer in best)
-        rows.append("| %s | %d | %s |" % (danger, len(attacks), words))
+        counts = {layer: _counts(attacks, layer) for layer in LAYERS}
+        best = sorted((layer for layer in LAYERS if counts[layer]), key=lambda layer: -counts[layer][-1][0])
+        words = [
+            "%s %s" % (LAYERS[layer], ", ".join(_since("%d" % count, abi) for count, abi in counts[layer]))
+            for layer in best
+        ]
+        rows.append("| %s | %d | %s |" % (danger, len(attacks), " · ".join(words)))
     rows.append("| together | %d | |" % len(ATTACKS))
     return "\n".join(rows) + "\n"
 
 
+def _since(word: str, abi: int) -> str:
+    return word + (FROM + str(abi) if abi > 1 else "")
+
+
 def _cell(head: Dict[str, str], key: str) -> str:
-    said = [expected(head, key, (kind,)) for kind in KINDS]
-    if key in LAYERS and not any(name == key or name.startswith(key + "@") for name in head):
+    if key in LAYERS and not any(_line(name)[0].partition("@")[0] == key for name in head):
         return ""
-    return said[0] if said[0] == said[1] else "%s, user: %s" % tuple(said)
+    since = {_line(name)[1] for name in head if _line(name)[0].partition("@")[0] == key}
+    words: List[str] = []
+    for abi in sorted(since or {1}):
+        said = [expected(head, key, (kind,), abi) for kind in KINDS]
+        words.append(_since(said[0] if said[0] == said[1] else "%s, user: %s" % tuple(said), abi))
+    if key == "control" and "absent" in head:
+        words.append("%s: not offered" % ", ".join(head["absent"].split()))
+    return "; ".join(words)
 
 
 def page() -> str:
@@ -101,8 +142,10 @@ def page() -> str:
         "Written by `python tests/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each attack"
         " runs with no\nlayer, behind each layer alone, behind all, and behind all but one; the tests hold every cell to"
         " the exact errno or signal.\nAn empty cell: that layer alone leaves the attack as it is. `EFAULT`: the kernel"
-        " would have done it, had the attack named\nmemory that is there. Shown are hosts without a container; the heads"
-        " say where containers differ.\n",
+        " would have done it, had the attack named\nmemory that is there. `from ABI N`: a kernel with an older Landlock"
+        " leaves the attack as it is, if nothing else is said.\n`not offered`: so answers a kernel without what the attack needs,"
+        " which then shows nothing. Shown are hosts without a container; the heads say where"
+        " containers differ.\n",
     ]
     columns = ["control"] + list(LAYERS) + ["all"]
     names = ["claim", "no layer"] + list(LAYERS.values()) + ["all", "all, admin"]

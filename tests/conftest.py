@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 import figures
 import pytest
 from hypothesis import settings
+from laboratory import Laboratory, opened
 
 from pyexec.client import Client
 
@@ -108,6 +109,13 @@ def start_server() -> Iterator[Callable[..., RunningServer]]:
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def laboratory() -> Iterator[Laboratory]:
+    """Targets on the host outside the sandbox, and the labs that attack them."""
+    with opened() as running:
+        yield running
+
+
 @pytest.fixture(scope="module", params=["mounts", "no mounts"])
 def either_host(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     """A server with what this host has, and one that can't mount; each leaves nothing on disk."""
@@ -146,6 +154,15 @@ settings.load_profile("pyexec")
 def pytest_runtest_logreport(report: Any) -> None:
     """Count tests for the table of figures."""
     figures.note(report)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say what this host could not show: a kernel without a call proves nothing about who stops it."""
+    lines = figures.all_not_shown()
+    if lines:
+        terminalreporter.section("not shown here")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 def pytest_sessionfinish() -> None:

@@ -10,16 +10,28 @@ import collections
 import json
 import os
 import platform
-from typing import Any, Counter, Dict
+from typing import Any, Counter, Dict, List, Tuple
 
 _counts: Counter[str] = collections.Counter()
 _passed: Counter[str] = collections.Counter()
 _failed: Counter[str] = collections.Counter()
+_not_shown: List[Tuple[str, str, str]] = []
 
 
 def record(name: str, count: int = 1) -> None:
     """Add to one of this session's counts."""
     _counts[name] += count
+
+
+def not_shown(attack: str, claim: str, why: str) -> None:
+    """Note a claim that this host can't show, which is neither a failure nor a success."""
+    _not_shown.append((attack, claim, why))
+    record("claims not shown here")
+
+
+def all_not_shown() -> List[str]:
+    """Return what was noted, a line each."""
+    return ["%s, %s: %s" % noted for noted in _not_shown]
 
 
 def host_kind() -> str:
@@ -47,6 +59,7 @@ def write() -> None:
         "passed": _passed,
         "failed": _failed,
         "counts": _counts,
+        "not shown": all_not_shown(),
     }
     path = os.path.join(directory, "%s-%s-%d.json" % (host_kind().replace(" ", "-"), document["python"], os.getpid()))
     with open(path, "x", encoding="utf-8") as file:

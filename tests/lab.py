@@ -1,6 +1,8 @@
 """The laboratory: run attacks behind chosen layers. A program of its own, driven by `test_escapes.py` over its streams.
 
-    python -I lab.py '{"steps": ["landlock"], "admin": false, "target": {...}}'
+    python -I lab.py '{"steps": ["landlock"], "admin": false, "abi": 2, "target": {...}}'
+
+`abi` is the Landlock to make do with, as on an older kernel; null stands for all that this one has.
 
 It probes the host as the template does, keeps only the chosen steps, takes the template's namespaces if they are among
 them, and then forks one child for each attack named on its standard input. A child confines itself with the real
@@ -21,7 +23,7 @@ import os
 import select
 import signal
 import sys
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
@@ -34,6 +36,7 @@ from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits,
 
 STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
 DEADLINE_S = 10
+KEYCTL_JOIN_SESSION_KEYRING = 1
 
 with open(os.path.join(HERE, "syscalls.json"), encoding="ascii") as _file:
     NUMBERS: Dict[str, int] = json.load(_file)[libc.machine()]
@@ -59,15 +62,26 @@ def load(name: str) -> Any:
     return module
 
 
-def chosen(host: Host, steps: Sequence[str]) -> Host:
-    """Return the host as if it offered these steps only."""
+def chosen(host: Host, steps: Sequence[str], abi: Optional[int] = None) -> Host:
+    """Return the host as if it offered these steps only, and of Landlock no more than this ABI."""
+    if abi is not None and not 1 <= abi <= host.landlock_abi:
+        raise ValueError("a kernel with Landlock ABI %d can't stand for one with %d" % (host.landlock_abi, abi))
     return dataclasses.replace(
         host,
         namespaces=host.namespaces if "namespaces" in steps else (),
         own_uids=host.own_uids and "identity" in steps,
-        landlock_abi=host.landlock_abi if "landlock" in steps else 0,
+        landlock_abi=(abi or host.landlock_abi) if "landlock" in steps else 0,
         seccomp=host.seccomp and "seccomp" in steps,
     )
+
+
+def _join_new_session_keyring() -> None:
+    """Leave the keyring that we were started with: that of a login which has ended is revoked, and no key can be had."""
+    try:
+        call("keyctl", KEYCTL_JOIN_SESSION_KEYRING, None)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):  # a container's profile refuses it, as it does the attacks
+            raise
 
 
 def _everybody_reaches(path: str) -> bool:
@@ -84,16 +98,18 @@ def _refused(names: Tuple[str, ...]) -> None:
 class Lab:
     """One choice of layers."""
 
-    def __init__(self, steps: Sequence[str], admin: bool, target: Dict[str, Any]) -> None:
+    def __init__(self, steps: Sequence[str], admin: bool, abi: Optional[int], target: Dict[str, Any]) -> None:
         """Prepare what the template prepares."""
         self._steps, self._admin, self._target = steps, admin, target
         self._proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         self._uid_base = target["uid_base"]
-        self._host = chosen(layers.probe(self._uid_base, self._proc_fd), steps)
+        self._host = chosen(layers.probe(self._uid_base, self._proc_fd), steps, abi)
+        self._lab_pid = os.getpid()  # in the namespaces that all labs share
         self._serial = 0
 
     def serve(self) -> None:
         """Enter the namespaces if chosen, then carry out attack after attack."""
+        _join_new_session_keyring()
         namespaces.enter_template(self._host, self._proc_fd)
         if "pid" in self._host.namespaces:
             pid = os.fork()
@@ -167,7 +183,7 @@ class Lab:
         workdir = (
             namespaces.WORKDIR
             if "mount" in host.namespaces
-            else "%s/run-%s-%d-%d" % (self._target["base"], "-".join(self._steps), self._admin, self._serial)
+            else "%s/run-%d-%d" % (self._target["base"], self._lab_pid, self._serial)
         )
         budget = Budget(**self._target["budget"])
         if host.own_uids and "mount" not in host.namespaces:
@@ -197,4 +213,4 @@ class Lab:
 
 if __name__ == "__main__":
     _order = json.loads(sys.argv[1])
-    Lab(_order["steps"], _order["admin"], _order["target"]).serve()
+    Lab(_order["steps"], _order["admin"], _order["abi"], _order["target"]).serve()

@@ -43,21 +43,68 @@ def test_every_danger_has_attacks_and_every_attack_a_danger() -> None:
 
 @pytest.mark.parametrize("danger", layers.DANGERS, ids=lambda danger: danger.name)
 def test_each_layer_that_is_named_against_a_danger_stops_an_attack_of_it(danger: layers.Danger) -> None:
+    """From Landlock's first ABI on: that a host has it at all is what the floor asks for."""
     attacks = [head for _, head in claims.by_danger()[danger.name]]
     for layer in danger.stopped_by:
-        assert layer in ELSEWHERE or any(claims.stops_alone(head, STEPS[layer]) for head in attacks), layer
+        assert layer in ELSEWHERE or any(claims.stops_alone(head, STEPS[layer], abi=1) for head in attacks), layer
 
 
 @pytest.mark.parametrize("name", claims.ATTACKS)
 def test_no_head_has_a_word_that_nobody_reads(name: str) -> None:
     """A misspelled line would silently claim nothing."""
     head = claims.claims(name)
-    keys = {"claim", "danger", "control", "all", "admin", "contained", "public", "machine", "why"} | set(claims.LAYERS)
+    keys = {"claim", "danger", "control", "all", "admin", "contained", "public", "machine", "why", "absent"} | set(
+        claims.LAYERS
+    )
     kinds = {"root", "user", "container", "container-root", "container-user"}
     for line in head:
-        key, _, kind = line.partition("@")
+        plain, _, abi = line.partition(claims.FROM)
+        key, _, kind = plain.partition("@")
+        assert not abi or 2 <= int(abi) <= 7, line
         assert key.replace("without ", "") in keys and (not kind or kind in kinds), line
     assert any(claims.stops_alone(head, layer) for layer in claims.LAYERS), "no layer stops it alone"
+
+
+HEAD = {
+    "claim": "…",
+    "landlock": "EXDEV",
+    "landlock from ABI 3": "EACCES",
+    "landlock@user from ABI 6": "EPERM",
+    "seccomp": "EPERM",
+    "absent": "EACCES EINVAL",
+}
+
+
+@pytest.mark.parametrize(
+    "key,kinds,abi,word",
+    [
+        ("landlock", ["root"], 1, "EXDEV"),
+        ("landlock", ["root"], 2, "EXDEV"),
+        ("landlock", ["root"], 3, "EACCES"),
+        ("landlock", ["root"], 9, "EACCES"),
+        ("landlock", ["user"], 5, "EACCES"),  # a line for this kind that isn't reached says nothing
+        ("landlock", ["user"], 6, "EPERM"),
+        ("seccomp", ["root"], 1, "EPERM"),
+        ("rlimits", ["root"], 1, "ok"),
+    ],
+)
+def test_of_lines_for_several_abis_the_last_that_is_reached_holds(key, kinds, abi, word) -> None:
+    assert claims.expected(HEAD, key, kinds, abi) == word
+
+
+@pytest.mark.parametrize("word", ["ENOSYS", "EAFNOSUPPORT", "ENOPROTOOPT", "EACCES", "EINVAL"])
+def test_a_control_that_the_kernel_does_not_offer(word: str) -> None:
+    assert claims.not_offered(HEAD, word)
+
+
+@pytest.mark.parametrize("word", ["ok", "EPERM", "EFAULT", "other: it broke", "SIGSYS"])
+def test_a_control_that_failed_for_another_reason(word: str) -> None:
+    assert not claims.not_offered(HEAD, word)
+
+
+def test_a_layer_counts_from_the_abi_on_from_which_it_stops() -> None:
+    assert not claims.stops_alone({"landlock from ABI 6": "EPERM"}, "landlock", 5)
+    assert claims.stops_alone({"landlock from ABI 6": "EPERM"}, "landlock", 6)
 
 
 def test_a_readme_without_the_marks_is_refused() -> None:

@@ -5,6 +5,8 @@ The head of an attack's file states what must happen; a line left out means that
     danger: a row of the table of dangers
     control: ok                     with no layer: a probe that could not succeed would prove nothing
     landlock: EACCES                that layer alone, and the exact errno or signal
+    landlock from ABI 6: EPERM      the same, where Landlock has this ABI; below it holds the line with a lower one, or
+                                    the layer alone does not stop it. Any line can be told apart so
     identity@root: EACCES           only where the server is root; `@user` where it is not; `@container` in a container
                                     without namespaces, whose own profile refuses some calls already
     all: EPERM                      all layers, public rules
@@ -13,188 +15,162 @@ The head of an attack's file states what must happen; a line left out means that
     contained: by what              for an admin attack that may succeed: why it is harmless
     public: yes                     it needs nothing but what public scripts may import: run as one by a real server, too
     machine: x86_64                 it has machine code, for this machine alone
+    absent: EACCES                  what the control gives on a kernel that does not offer what it needs, beside
+                                    `claims.NOT_OFFERED`
 
 Attacks named `policy_…` get around the import policy, which is on for them; they must reach what they want in Python.
-The machine must have every layer that the tests name (EXPECT_LAYERS in CI): a missing one is red.
+
+What this kernel can't show, because it lacks the call or has an older Landlock, is counted as such and named at the end
+of the session. A machine that declares its kernel (EXPECT_LANDLOCK_ABI in CI) must have that ABI at least, and show
+everything but the attacks named in EXPECT_ABSENT: there a claim that is not shown is red.
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import platform
-import socket
-import subprocess
-import sys
-import tempfile
-from typing import Any, Dict, Iterator, List, Tuple
+from typing import Iterator, Optional
 
 import claims as claims_of
 import lab
 import pytest
 from claims import ATTACKS, ESCAPES, SUCCESS, claims
 from conftest import ROOT, RunningServer
-from figures import record
+from figures import not_shown, record
+from laboratory import Laboratory, expected
+from refuse import refuse
 
-CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
+DECLARED = os.environ.get("EXPECT_LANDLOCK_ABI")
+ABSENT = os.environ.get("EXPECT_ABSENT", "").split()
 HERE = [name for name in ATTACKS if claims(name).get("machine", platform.machine()) == platform.machine()]
 PUBLIC = [name for name in HERE if "public" in claims(name)]
 
 
-class Laboratory:
-    """The lab processes of a test session, one for each choice of layers, started when first asked."""
-
-    def __init__(self, target: Dict[str, Any]) -> None:
-        self.target = target
-        self._running: Dict[Tuple[Tuple[str, ...], bool], subprocess.Popen[str]] = {}
-        self._hosts: Dict[Tuple[Tuple[str, ...], bool], Dict[str, Any]] = {}
-
-    def result(self, name: str, steps: Tuple[str, ...], admin: bool = False) -> str:
-        """Return what came of one attack behind these steps."""
-        process = self._process(steps, admin)
-        assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(name + "\n")
-        process.stdin.flush()
-        return process.stdout.readline().strip()
-
-    def _process(self, steps: Tuple[str, ...], admin: bool) -> subprocess.Popen[str]:
-        key = (steps, admin)
-        if key not in self._running:
-            order = json.dumps({"steps": steps, "admin": admin, "target": self.target})
-            command = [sys.executable, "-I", lab.__file__, order]
-            # One thread: attacks with numpy load it before the fork.
-            environment = dict(os.environ, OPENBLAS_NUM_THREADS="1")
-            process = subprocess.Popen(
-                command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True
-            )
-            assert process.stdout is not None
-            self._hosts[key] = json.loads(process.stdout.readline())
-            self._running[key] = process
-        return self._running[key]
-
-    def available(self) -> List[str]:
-        """Return the steps that this host has."""
-        self._process(lab.STEPS, False)
-        host = self._hosts[lab.STEPS, False]
-        missing = {
-            "namespaces": not host["namespaces"],
-            "landlock": not host["landlock_abi"],
-            "seccomp": not host["seccomp"],
-        }
-        return [step for step in lab.STEPS if not missing.get(step, False)]
-
-    def close(self) -> None:
-        for process in self._running.values():
-            process.stdin.close()  # type: ignore[union-attr]
-            process.wait(20)
-            process.stdout.close()  # type: ignore[union-attr]
+def _is_not_offered(laboratory: Laboratory, name: str) -> bool:
+    """Return whether this kernel can't show that an attack succeeds without layers, because it lacks what that needs."""
+    head, control = claims(name), laboratory.control(name)
+    return control != expected(head, "control") and claims_of.not_offered(head, control)
 
 
-@pytest.fixture(scope="session")
-def laboratory() -> Iterator[Laboratory]:
-    """Targets on the host outside the sandbox, and the labs that attack them."""
-    with tempfile.TemporaryDirectory(prefix="escape-target-") as directory, socket.socket() as tcp, socket.socket(
-        socket.AF_INET, socket.SOCK_DGRAM
-    ) as udp, socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as named:
-        os.chmod(directory, 0o755)
-        secret = os.path.join(directory, "secret.txt")
-        with open(secret, "w", encoding="ascii") as file:
-            file.write("the server's secret")
-        os.chmod(secret, 0o666)
-        base = os.path.join(directory, "base")
-        os.mkdir(base)
-        os.chmod(base, 0o711)
-        open_directory = os.path.join(directory, "open")
-        os.mkdir(open_directory)
-        os.chmod(open_directory, 0o777)
-        removable = os.path.join(directory, "removable")
-        os.mkdir(removable)
-        os.chmod(removable, 0o777)
-        for place in range(200):
-            with open(os.path.join(removable, str(place)), "w", encoding="ascii"):
-                continue
-        tcp.bind(("127.0.0.1", 0))
-        tcp.listen(128)
-        udp.bind(("127.0.0.1", 0))
-        abstract.bind("\0pyexec-escape-%d" % os.getpid())
-        abstract.listen(128)
-        named.bind(os.path.join(directory, "socket"))
-        os.chmod(os.path.join(directory, "socket"), 0o777)
-        named.listen(128)
-        victim = subprocess.Popen(["sleep", "1000"])
-        target = {
-            "secret": secret,
-            "directory": directory,
-            "open_directory": open_directory,
-            "removable": removable,
-            "base": base,
-            "tcp_port": tcp.getsockname()[1],
-            "udp_port": udp.getsockname()[1],
-            "abstract": "pyexec-escape-%d" % os.getpid(),
-            "socket_path": os.path.join(directory, "socket"),
-            "victim": victim.pid,
-            # Processes are counted by uid over the whole machine: not one that another test or checkout uses.
-            "uid_base": 100000 + 1000 * (os.getpid() % 10000) + 960,
-            "budget": {"memory_bytes": 256 * 1024 * 1024},
-        }
-        running = Laboratory(target)
-        try:
-            yield running
-        finally:
-            running.close()
-            assert victim.poll() is None, "an attack ended the victim"
-            victim.kill()
-            victim.wait()
+def _as_expected(laboratory: Laboratory, name: str, key: str, abi: int, found: str) -> str:
+    """Return what must come of an attack: `found`, if that is as right as what the head says.
 
-
-def expected(head: Dict[str, str], key: str) -> str:
-    """Return what must come of an attack on the present kind of host."""
-    kinds = ([os.environ["HOST_KIND"], "container"] if CONTAINER else []) + ["root" if os.geteuid() == 0 else "user"]
-    return claims_of.expected(head, key, kinds)
+    What the kernel does not offer ends behind a layer as it ends without one, unless the layer is asked first.
+    """
+    if _is_not_offered(laboratory, name) and found == laboratory.control(name):
+        return found
+    return expected(claims(name), key, abi)
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_succeeds_without_any_layer(laboratory: Laboratory, name: str) -> None:
-    found = laboratory.result(name, ())
-    assert found == expected(claims(name), "control")
+    found, absent = laboratory.control(name), _is_not_offered(laboratory, name)
     record("attacks")
-    record("of these succeed without a layer", found in SUCCESS)
+    record("claims not shown here", 0)
+    if absent:
+        not_shown(name, "without layers", "the kernel answers %s" % found)
+        assert name in ABSENT or not DECLARED, found
+    else:
+        assert found == expected(claims(name), "control")
+        record("of these succeed without a layer", found in SUCCESS)
+    assert absent or name not in ABSENT, "EXPECT_ABSENT names what is there"
+
+
+def _as_after_a_login() -> None:
+    """Be started with a revoked session keyring, as what outlives its login is."""
+    try:
+        lab.call("keyctl", lab.KEYCTL_JOIN_SESSION_KEYRING, None)
+        lab.call("keyctl", 3, -3)  # KEYCTL_REVOKE, KEY_SPEC_SESSION_KEYRING
+    except OSError as error:
+        if error.errno in (errno.ENOSYS, errno.EPERM):  # a container's profile: no keyring is to be had at all
+            return
+        raise
+    with pytest.raises(OSError) as caught:
+        lab.call("add_key", b"user", b"x", b"y", 1, -3)
+    assert caught.value.errno == errno.EKEYREVOKED
+
+
+@pytest.mark.parametrize("name", [name for name in HERE if "key" in name])
+def test_keys_succeed_without_any_layer_after_the_login_has_ended(laboratory: Laboratory, name: str) -> None:
+    apart = Laboratory(laboratory.target, _as_after_a_login)
+    try:
+        assert apart.control(name) == laboratory.control(name)
+    finally:
+        apart.close()
+
+
+def test_what_the_kernel_lacks_is_neither_red_nor_green(laboratory: Laboratory) -> None:
+    """Behind every layer it is refused even so, since the filter is asked before the kernel."""
+    apart = Laboratory(laboratory.target, lambda: refuse(["memfd_secret"], errno.ENOSYS))
+    try:
+        assert apart.control("secret_memory") == "ENOSYS" and _is_not_offered(apart, "secret_memory")
+        assert apart.control("session_keyring") == laboratory.control("session_keyring")
+        for step in apart.available():
+            found = apart.result("secret_memory", (step,))
+            assert found == _as_expected(apart, "secret_memory", step, apart.landlock_abi(), found)
+            assert found == ("EPERM" if step == "seccomp" else "ENOSYS")
+        assert not _is_not_offered(laboratory, "session_keyring")
+    finally:
+        apart.close()
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_each_layer_alone(laboratory: Laboratory, name: str) -> None:
-    head = claims(name)
+    head, abi = claims(name), laboratory.landlock_abi()
     found = {step: laboratory.result(name, (step,)) for step in laboratory.available()}
-    assert found == {step: expected(head, step) for step in found}
+    assert found == {step: _as_expected(laboratory, name, step, abi, found[step]) for step in found}
     record("attack runs behind one layer", len(found))
+    for needed in claims_of.steps(head, "landlock"):
+        if 0 < abi < needed:
+            not_shown(name, "landlock alone", "it needs Landlock ABI %d" % needed)
+            assert not DECLARED
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_older_landlock_alone(laboratory: Laboratory, name: str) -> None:
+    found = {abi: laboratory.result(name, ("landlock",), abi=abi) for abi in laboratory.older_abis()}
+    assert found == {abi: _as_expected(laboratory, name, "landlock", abi, found[abi]) for abi in found}
+    record("attack runs behind an older Landlock", len(found))
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_contained_by_all_layers(laboratory: Laboratory, name: str) -> None:
+    """Whether or not the kernel offers what is attacked: the layers answer before that is known."""
     head = claims(name)
-    assert laboratory.result(name, lab.STEPS) == expected(head, "all")
-    assert expected(head, "all") != "ok" and head["all"] != head.get("control", "ok")
-    assert laboratory.result(name, lab.STEPS, admin=True) == expected(head, "admin" if "admin" in head else "all")
+    for abi in [None] + laboratory.older_abis():  # type: ignore[operator]
+        reached = abi or laboratory.landlock_abi()
+        word, admin_word = (
+            expected(head, "all", reached),
+            expected(head, "admin" if "admin" in head else "all", reached),
+        )
+        assert (abi, laboratory.result(name, lab.STEPS, abi=abi)) == (abi, word)
+        assert (abi, laboratory.result(name, lab.STEPS, admin=True, abi=abi)) == (abi, admin_word)
+        assert word != "ok" and head["all"] != head.get("control", "ok")
+        record("attack runs behind all layers", 2)
+        record("of these contained", 2)
     assert head.get("admin") != head.get("control", "ok") or head["contained"], (
         "an admin attack that succeeds must say why it is harmless"
     )
-    record("attack runs behind all layers", 2)
-    record("of these contained", 2)
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_all_layers_but_one(laboratory: Laboratory, name: str) -> None:
-    head = claims(name)
+    all_but_one(laboratory, name, None)
+
+
+def all_but_one(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
+    """Leave each layer out in turn, with this ABI of Landlock or all that the kernel has."""
+    head, reached = claims(name), abi or laboratory.landlock_abi()
     available = laboratory.available()
-    stoppers = {step for step in available if expected(head, step) != expected(head, "control")}
+    stoppers = {step for step in available if expected(head, step, reached) != expected(head, "control")}
     for left_out in available:
-        found = laboratory.result(name, tuple(step for step in lab.STEPS if step != left_out))
+        found = laboratory.result(name, tuple(step for step in lab.STEPS if step != left_out), abi=abi)
         assert not found.startswith("other"), found
         if stoppers - {left_out}:
             assert found not in SUCCESS, "without %s: %s" % (left_out, found)
         else:
-            assert found == expected(head, "without " + left_out)
+            assert found == _as_expected(laboratory, name, "without " + left_out, reached, found), left_out
         record("attack runs behind all layers but one")
 
 

@@ -3,7 +3,7 @@
 danger: reach a network
 control: ok
 namespaces: ECONNREFUSED
-landlock: EPERM
+landlock from ABI 6: EPERM
 seccomp: EPERM
 all: EPERM
 """

@@ -2,7 +2,7 @@
 
 danger: reach a network
 control: ok
-landlock: EACCES
+landlock from ABI 4: EACCES
 seccomp: EPERM
 all: EPERM
 """

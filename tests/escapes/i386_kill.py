@@ -3,9 +3,10 @@
 danger: see, signal, trace or debug other processes
 machine: x86_64
 control: ok
+absent: SIGSEGV
 namespaces: ESRCH
 identity@root: EPERM
-landlock: EPERM
+landlock from ABI 6: EPERM
 seccomp: SIGSYS
 all: SIGSYS
 """

@@ -3,6 +3,7 @@
 danger: read or write the host's files
 machine: x86_64
 control: ok
+absent: SIGSEGV
 namespaces: ENOENT
 landlock: EACCES
 seccomp: SIGSYS

@@ -3,6 +3,7 @@
 danger: reach a network
 machine: x86_64
 control: ok
+absent: SIGSEGV
 seccomp: SIGSYS
 all: SIGSYS
 """

@@ -2,6 +2,7 @@
 
 danger: attack the kernel
 control: ok
+absent: EPERM
 control@container: ENOSYS
 rlimits@user: ENOMEM
 rlimits@container: ENOSYS

@@ -4,7 +4,7 @@ danger: see, signal, trace or debug other processes
 control: ok
 namespaces: ESRCH
 identity@root: EPERM
-landlock: EPERM
+landlock from ABI 6: EPERM
 seccomp: EPERM
 all: EPERM
 admin: ESRCH

@@ -2,6 +2,7 @@
 
 danger: reach a network
 control: ok
+absent: ENOPROTOOPT EPROTONOSUPPORT
 seccomp: EPERM
 all: EPERM
 """

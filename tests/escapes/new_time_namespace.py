@@ -2,6 +2,7 @@
 
 danger: gain privilege
 control: ok
+absent: EINVAL
 control@container: EPERM
 seccomp: EPERM
 all: EPERM

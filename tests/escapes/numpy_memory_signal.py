@@ -6,7 +6,7 @@ public: yes
 control: ok
 namespaces: ESRCH
 identity@root: EPERM
-landlock: EPERM
+landlock from ABI 6: EPERM
 seccomp: EPERM
 all: EPERM
 admin: ESRCH

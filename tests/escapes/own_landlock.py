@@ -2,6 +2,7 @@
 
 danger: attack the kernel
 control: ok
+absent: ENOTSUP
 seccomp: EPERM
 all: EPERM
 """

@@ -2,6 +2,7 @@
 
 danger: attack the kernel
 control: ok
+absent: EACCES
 control@container: EPERM
 seccomp: EPERM
 all: EPERM

@@ -4,7 +4,7 @@ danger: reach a network
 public: yes
 control: ok
 namespaces: ENETUNREACH
-landlock: EACCES
+landlock from ABI 4: EACCES
 seccomp: EPERM
 all: EPERM
 """

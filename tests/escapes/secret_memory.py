@@ -2,6 +2,7 @@
 
 danger: exhaust memory, CPU, disk or descriptors
 control: ok
+absent: ENOSYS
 seccomp: EPERM
 all: EPERM
 """

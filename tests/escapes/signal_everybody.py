@@ -7,6 +7,8 @@ seccomp: EPERM
 all: EPERM
 admin: ESRCH
 admin@container: ok
+admin@container-user: EPERM
+admin@container-user from ABI 6: ok
 contained: the signal reaches the run's own processes only
 """
 

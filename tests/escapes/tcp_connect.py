@@ -3,7 +3,7 @@
 danger: reach a network
 control: ok
 namespaces: ENETUNREACH
-landlock: EACCES
+landlock from ABI 4: EACCES
 seccomp: EPERM
 all: EPERM
 """

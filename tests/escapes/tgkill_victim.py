@@ -5,7 +5,7 @@ control: ok
 namespaces: ESRCH
 identity: EPERM
 identity@user: ok
-landlock: EPERM
+landlock from ABI 6: EPERM
 seccomp: EPERM
 all: EPERM
 admin: ESRCH

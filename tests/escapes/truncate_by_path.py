@@ -3,11 +3,12 @@
 danger: read or write the host's files
 control: ok
 namespaces: ENOENT
-landlock: EACCES
+landlock from ABI 3: EACCES
 seccomp: EPERM
 all: EPERM
 admin: ENOENT
-admin@container: EACCES
+admin@container: EPERM
+admin@container from ABI 3: EACCES
 admin@container-user: EPERM
 """
 

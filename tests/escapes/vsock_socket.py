@@ -2,6 +2,7 @@
 
 danger: reach a network
 control: ok
+absent: EAFNOSUPPORT
 seccomp: EPERM
 all: EPERM
 """

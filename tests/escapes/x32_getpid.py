@@ -2,7 +2,8 @@
 
 danger: attack the kernel
 machine: x86_64
-control: ENOSYS
+control: ok
+absent: ENOSYS
 seccomp: EPERM
 all: EPERM
 """

@@ -2,7 +2,8 @@
 
 danger: reach a network
 machine: x86_64
-control: ENOSYS
+control: ok
+absent: ENOSYS
 seccomp: EPERM
 all: EPERM
 """

@@ -1,0 +1,163 @@
+"""The laboratory as the tests see it: the processes of `lab.py`, their targets, and what this host must answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import claims as claims_of
+import lab
+
+CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
+KINDS = ([os.environ["HOST_KIND"], "container"] if CONTAINER else []) + ["root" if os.geteuid() == 0 else "user"]
+
+
+# Landlock before files could be moved between directories (ABI 1: Linux 5.13), as Debian 12 has it (2: 6.1), and with
+# rules for TCP but none for signals (4: 6.7).
+OLDER = (1, 2, 4)
+
+_Choice = Tuple[Tuple[str, ...], bool, Optional[int]]
+
+
+def expected(head: Dict[str, str], key: str, abi: int = claims_of.NEWEST) -> str:
+    """Return what must come of an attack on the present kind of host; see `claims.expected`."""
+    return claims_of.expected(head, key, KINDS, abi)
+
+
+class Laboratory:
+    """The lab processes of a test session, one for each choice of layers, started when first asked."""
+
+    def __init__(self, target: Dict[str, Any], before: Optional[Callable[[], None]] = None) -> None:
+        """Remember what is attacked, and what each lab process has to do first."""
+        self.target = target
+        self._before = before
+        self._running: Dict[_Choice, subprocess.Popen[str]] = {}
+        self._hosts: Dict[_Choice, Dict[str, Any]] = {}
+        self._controls: Dict[str, str] = {}
+
+    def result(self, name: str, steps: Tuple[str, ...], admin: bool = False, abi: Optional[int] = None) -> str:
+        """Return what came of one attack behind these steps, with this ABI of Landlock or all that the kernel has."""
+        process = self._process((steps, admin, abi))
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(name + "\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    def control(self, name: str) -> str:
+        """Return what came of one attack without any layer; tried once."""
+        if name not in self._controls:
+            self._controls[name] = self.result(name, ())
+        return self._controls[name]
+
+    def _process(self, choice: _Choice) -> subprocess.Popen[str]:
+        if choice not in self._running:
+            steps, admin, abi = choice
+            order = json.dumps({"steps": steps, "admin": admin, "abi": abi, "target": self.target})
+            command = [sys.executable, "-I", lab.__file__, order]
+            # One thread: attacks with numpy load it before the fork.
+            environment = dict(os.environ, OPENBLAS_NUM_THREADS="1")
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                universal_newlines=True,
+                preexec_fn=self._before,
+            )
+            self._running[choice] = process
+            assert process.stdout is not None
+            self._hosts[choice] = json.loads(process.stdout.readline())
+        return self._running[choice]
+
+    def _host(self) -> Dict[str, Any]:
+        choice = (lab.STEPS, False, None)
+        self._process(choice)
+        return self._hosts[choice]
+
+    def landlock_abi(self) -> int:
+        """Return the kernel's; 0 without Landlock."""
+        return int(self._host()["landlock_abi"])
+
+    def older_abis(self) -> List[int]:
+        """Return the ABIs that this kernel can stand for, beside its own."""
+        return [abi for abi in OLDER if abi < self.landlock_abi()]
+
+    def available(self) -> List[str]:
+        """Return the steps that this host has."""
+        host = self._host()
+        missing = {
+            "namespaces": not host["namespaces"],
+            "landlock": not host["landlock_abi"],
+            "seccomp": not host["seccomp"],
+        }
+        return [step for step in lab.STEPS if not missing.get(step, False)]
+
+    def close(self) -> None:
+        """End every lab process."""
+        for process in self._running.values():
+            process.stdin.close()  # type: ignore[union-attr]
+            process.wait(20)
+            process.stdout.close()  # type: ignore[union-attr]
+
+
+@contextmanager
+def opened() -> Iterator[Laboratory]:
+    """Targets on the host outside the sandbox, and the labs that attack them."""
+    with tempfile.TemporaryDirectory(prefix="escape-target-") as directory, socket.socket() as tcp, socket.socket(
+        socket.AF_INET, socket.SOCK_DGRAM
+    ) as udp, socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as named:
+        os.chmod(directory, 0o755)
+        secret = os.path.join(directory, "secret.txt")
+        with open(secret, "w", encoding="ascii") as file:
+            file.write("the server's secret")
+        os.chmod(secret, 0o666)
+        base = os.path.join(directory, "base")
+        os.mkdir(base)
+        os.chmod(base, 0o711)
+        open_directory = os.path.join(directory, "open")
+        os.mkdir(open_directory)
+        os.chmod(open_directory, 0o777)
+        removable = os.path.join(directory, "removable")
+        os.mkdir(removable)
+        os.chmod(removable, 0o777)
+        for place in range(200):
+            with open(os.path.join(removable, str(place)), "w", encoding="ascii"):
+                continue
+        tcp.bind(("127.0.0.1", 0))
+        tcp.listen(128)
+        udp.bind(("127.0.0.1", 0))
+        abstract.bind("\0pyexec-escape-%d" % os.getpid())
+        abstract.listen(128)
+        named.bind(os.path.join(directory, "socket"))
+        os.chmod(os.path.join(directory, "socket"), 0o777)
+        named.listen(128)
+        victim = subprocess.Popen(["sleep", "1000"])
+        target = {
+            "secret": secret,
+            "directory": directory,
+            "open_directory": open_directory,
+            "removable": removable,
+            "base": base,
+            "tcp_port": tcp.getsockname()[1],
+            "udp_port": udp.getsockname()[1],
+            "abstract": "pyexec-escape-%d" % os.getpid(),
+            "socket_path": os.path.join(directory, "socket"),
+            "victim": victim.pid,
+            # Processes are counted by uid over the whole machine: not one that another test or checkout uses.
+            "uid_base": 100000 + 1000 * (os.getpid() % 10000) + 960,
+            "budget": {"memory_bytes": 256 * 1024 * 1024},
+        }
+        running = Laboratory(target)
+        try:
+            yield running
+        finally:
+            running.close()
+            assert victim.poll() is None, "an attack ended the victim"
+            victim.kill()
+            victim.wait()
