@@ -13,17 +13,20 @@ from typing import Iterator
 
 import pytest
 from conftest import ROOT, in_threads
+from laboratory import OLDER as OLDER_ABIS
 from processes import await_that, command, parents
 
 from pyexec.client import ServiceError
+from pyexec.kernel import landlock
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py")]
 NATIVE = "import ctypes, os\nl = ctypes.CDLL(None, use_errno=True)\nprint(l.%s, os.strerror(ctypes.get_errno()))"
 
 
-def _doctor(*refused: str, flags=()) -> subprocess.CompletedProcess[str]:
+def _doctor(*refused: str, flags=(), before=()) -> subprocess.CompletedProcess[str]:
     command = (
-        REFUSE
+        list(before)
+        + REFUSE
         + ["--errno", "38"]
         + (list(refused) or ["bpf"])
         + ["--", sys.executable, "-m", "pyexec", "doctor", *flags]
@@ -40,15 +43,22 @@ def work_dir() -> Iterator[str]:
         yield path
 
 
+try:
+    KERNEL_ABI = landlock.probe()
+except OSError:
+    KERNEL_ABI = 0
+OLDER = [abi for abi in OLDER_ABIS if abi < KERNEL_ABI]
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
+OLDER_LANDLOCK = [sys.executable, os.path.join(ROOT, "tests", "older_landlock.py")]
 # Without namespaces there is no host without Landlock: test_refuses_to_start_with_a_danger_uncovered.
 LACKING = [["docker"]] if CONTAINER else [["docker"], ["landlock"]]
+HOSTS = [(refused, None) for refused in LACKING] + [(["docker"], abi) for abi in OLDER]
 
 
-@pytest.mark.parametrize("refused", LACKING)
-def test_contract_holds(start_server, work_dir, refused) -> None:
+@pytest.mark.parametrize("refused,abi", HOSTS)
+def test_contract_holds(start_server, work_dir, refused, abi) -> None:
     running = start_server(
-        REFUSE + ["--errno", "38"] + refused + ["--"],
+        (OLDER_LANDLOCK + [str(abi)] if abi else []) + REFUSE + ["--errno", "38"] + refused + ["--"],
         rate_per_minute=1000,
         rate_per_day=1000,
         work_dir=work_dir,
@@ -168,7 +178,25 @@ def test_doctor_shows_the_table() -> None:
     assert "58 for public scripts" in done.stdout or os.uname().machine != "x86_64"
 
 
+def test_doctor_says_what_an_older_landlock_holds() -> None:
+    for abi in OLDER:
+        done = _doctor(before=OLDER_LANDLOCK + [str(abi)])
+        assert "%s: only what is named (ABI %d)" % (landlock.restricted(abi), abi) in done.stdout, done.stderr
+        assert done.returncode == 0 and "No danger is uncovered." in done.stdout
+
+
+def test_no_newer_landlock_is_stood_for() -> None:
+    done = _doctor(before=OLDER_LANDLOCK + [str(KERNEL_ABI)])
+    assert done.returncode == 1 and "not above" in done.stderr
+
+
 def test_machine_has_the_layers_that_it_declares(server) -> None:
     """EXPECT_LAYERS names what a machine must have; where nobody says, the least that pyexec starts with."""
     declared = os.environ.get("EXPECT_LAYERS", "seccomp").split()
     assert set(declared) <= set(server.client.health()["layers"])
+
+
+def test_machine_has_the_landlock_that_it_declares() -> None:
+    """EXPECT_LANDLOCK_ABI; where nobody says, any will do, and what it doesn't restrict is counted as not shown."""
+    declared = int(os.environ.get("EXPECT_LANDLOCK_ABI", "0"))
+    assert KERNEL_ABI >= declared
