@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import ipaddress
 import os
+import re
 import tempfile
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
@@ -30,6 +31,14 @@ DEFAULT_MODULES = tuple(
     " difflib html traceback warnings __future__ sys".split()
 )
 DEFAULT_PROXIES = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
+
+
+# What Kubernetes and Docker's links tell every container about a service named `pyexec`: no settings of ours. All but
+# the first is known by its name; PYEXEC_PORT is a setting as well, and the service's only if it is an address.
+_SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Za-z.:\[\]-]+:[0-9]+")
+_SERVICE_NAME = re.compile(
+    r"SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9][A-Z0-9_]*)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?"
+)
 
 
 def _number(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
@@ -231,6 +240,14 @@ def _build(texts: Mapping[str, str], origins: Mapping[str, str], key: Optional[s
     return Config(budget=budget, admin_key=key, **values)
 
 
+def _of_a_service(variable: str, value: str) -> bool:
+    """Say whether a variable describes a service named `pyexec`, in one of the exact forms that orchestrators use."""
+    name = variable[len(PREFIX) :]
+    if name == "PORT":
+        return _SERVICE_ADDRESS.fullmatch(value) is not None
+    return _SERVICE_NAME.fullmatch(name) is not None
+
+
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give a command-line parser one flag for each setting."""
     for setting in SETTINGS:
@@ -247,12 +264,18 @@ def from_sources(flags: argparse.Namespace, environment: Optional[Mapping[str, s
     """Return the Config that flags and environment ask for.
 
     `$PORT`, as hosting platforms set it, stands for the port and, since their routers come from outside, for listening
-    on every address; a flag or PYEXEC_ variable for either wins over it.
+    on every address; a flag or PYEXEC_ variable for either wins over it. Variables that describe a Kubernetes Service
+    named `pyexec` aren't settings.
 
     Raises:
         ConfigError: a PYEXEC_ variable is unknown, or a value is empty or malformed.
     """
-    environment = os.environ if environment is None else environment
+    given_environment = os.environ if environment is None else environment
+    environment = {
+        name: value
+        for name, value in given_environment.items()
+        if not (name.startswith(PREFIX) and _of_a_service(name, value))
+    }
     texts: Dict[str, str] = {}
     origins: Dict[str, str] = {}
     if "PORT" in environment:

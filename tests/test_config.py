@@ -403,3 +403,51 @@ def test_any_text_is_an_error_or_means_what_it_says(name: str, text: str) -> Non
     # Never "no restriction": an empty text is refused or means nothing at all, a number is finite.
     assert text.strip(" \t\n\r" + "," * (name not in TEXTS)) or value == ()
     assert name in LISTS + TEXTS or 0 <= value <= 2**40
+
+
+# What a Service named `pyexec`, with a port named `http`, puts into the environment of every pod of its namespace.
+SERVICE = {
+    "PYEXEC_SERVICE_HOST": "10.0.0.1",
+    "PYEXEC_SERVICE_PORT": "5000",
+    "PYEXEC_SERVICE_PORT_HTTP": "5000",
+    "PYEXEC_PORT": "tcp://10.0.0.1:5000",
+    "PYEXEC_PORT_5000_TCP": "tcp://10.0.0.1:5000",
+    "PYEXEC_PORT_5000_TCP_PROTO": "tcp",
+    "PYEXEC_PORT_5000_TCP_PORT": "5000",
+    "PYEXEC_PORT_5000_TCP_ADDR": "10.0.0.1",
+}
+
+
+@pytest.mark.parametrize("address", ["tcp://10.0.0.1:5000", "udp://10.0.0.1:53", "sctp://[fd00::1]:5000"])
+def test_a_kubernetes_service_of_our_name_sets_nothing(address: str) -> None:
+    assert from_sources([], dict(SERVICE, PYEXEC_PORT=address)) == Config.of()
+    assert from_sources([], dict(SERVICE, PORT="80")).port == 80
+    assert from_sources(["--port", "81"], SERVICE).port == 81
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("PYEXEC_SERVICE", "x"),
+        ("PYEXEC_SERVICE_HOSTS", "x"),
+        ("PYEXEC_SERVICE_PORTS", "5000"),
+        ("PYEXEC_SERVICE_PORT_", "5000"),
+        ("PYEXEC_SERVICE_PORT_http", "5000"),
+        ("PYEXEC_PORT_5000", "5000"),
+        ("PYEXEC_PORT_HTTP_TCP", "tcp://10.0.0.1:5000"),
+        ("PYEXEC_PORT_5000_TCP_NAME", "x"),
+        ("PYEXEC_PORT_5000_TCP\n", "x"),
+        ("PYEXEC_PORT_\u0665_TCP", "x"),
+        ("PYEXEC_PORTS", "tcp://10.0.0.1:5000"),
+        ("PYEXEC_HOST", ""),
+        ("PYEXEC_PORT", ""),
+        ("PYEXEC_PORT", "tcp://"),
+        ("PYEXEC_PORT", "tcp://10.0.0.1"),
+        ("PYEXEC_PORT", "tcp://10.0.0.1:5000\n"),
+        ("PYEXEC_PORT", "http://10.0.0.1:5000"),
+        ("PYEXEC_RATE_PER_DAY", "tcp://10.0.0.1:5000"),
+    ],
+)
+def test_what_only_resembles_a_service_is_an_error(name: str, value: str) -> None:
+    with pytest.raises(ConfigError):
+        from_sources([], dict(SERVICE, **{name: value}))
