@@ -7,7 +7,7 @@
 #
 # PYTHON names the interpreter (default: python3, for root /usr/bin/python3), VENV the environment (default: .venv).
 # Nothing is written outside this folder, but for missing Debian packages, which are installed when we are root and
-# named when we are not. What is missing in the environment comes from PyPI.
+# named when we are not. What is missing in the environment comes from PyPI, as requirements/ pins it with hashes.
 set -eu
 cd "$(dirname "$0")"
 # Root's own Python may lie where runs under another uid can't read it; the system's doesn't.
@@ -30,39 +30,54 @@ add_package() { # WHAT PACKAGE: install the package that has what is missing, or
     fi
 }
 
-environment() { # EXTRAS: make the virtual environment
-    packages "$python" python3
-    if [ ! -x "$venv/bin/pip" ]; then
-        echo "setup.sh: making $venv; this takes a minute" >&2
+mark="$venv/made-by-pyexec-setup"
+
+# What can't be used is made anew. It is removed only if it is a virtual environment, and one that we have made.
+make_venv() {
+    if [ -f "$mark" ] && [ -f "$venv/pyvenv.cfg" ]; then
         rm -rf "$venv"
-        "$python" -c 'import ensurepip, venv' 2>/dev/null || add_package "$python -m venv" python3-venv
-        "$python" -m venv "$venv"
+    elif [ ! -f "$mark" ] && { [ -e "$venv" ] || [ -L "$venv" ]; } && ! rmdir "$venv" 2>/dev/null; then
+        echo "setup.sh: $venv is in the way: pip doesn't work in it, and setup.sh didn't make it." >&2
+        echo "setup.sh: move it away, or name another place: VENV=DIRECTORY sh setup.sh ..." >&2
+        exit 1
     fi
-    # What was installed for these extras, and from which list, is remembered: a second start needs no network.
-    wanted="$1 $(cksum <setup.cfg)"
-    if ! grep -qxsF "$wanted" "$venv/installed"; then
-        "$venv/bin/pip" install -q --disable-pip-version-check ".$1"
-        # Only its dependencies are wanted: what runs is this checkout.
-        "$venv/bin/pip" uninstall -q -y pyexec
-        echo "$wanted" >>"$venv/installed"
-    fi
+    echo "setup.sh: making $venv; this takes a minute" >&2
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || add_package "$python -m venv" python3-venv
+    mkdir -p "$venv"
+    echo "setup.sh removes this directory when it no longer works." >"$mark"
+    "$python" -m venv "$venv"
+}
+
+environment() { # LOCK...: make the virtual environment, with what these lock files pin
+    packages "$python" python3
+    "$venv/bin/python" -c 'import pip' 2>/dev/null || make_venv
+    for name in "$@"; do
+        # What was installed, and from which list, is remembered: a second start needs no network.
+        wanted="$name $(cksum <"requirements/$name.txt")"
+        if ! grep -qxsF "$wanted" "$venv/installed"; then
+            # Wheels alone: an archive of sources would bring what it is built with, and that without hashes.
+            "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: \
+                -r "requirements/$name.txt"
+            echo "$wanted" >>"$venv/installed"
+        fi
+    done
 }
 
 case ${1:-} in
 serve)
     shift
-    environment ""
+    environment runtime
     exec "$venv/bin/python" -m pyexec "$@"
     ;;
 test)
     shift
     packages curl curl
-    environment "[${EXTRAS:-test}]"
+    environment runtime test ${LOCKS:-}
     exec "$venv/bin/python" -m pytest "$@"
     ;;
 check)
     packages curl curl
-    environment "[test,lint]"
+    environment runtime test lint
     "$venv/bin/ruff" format --check -q pyexec tests benchmarks
     "$venv/bin/ruff" check -q pyexec tests benchmarks
     "$venv/bin/mypy"
@@ -70,7 +85,7 @@ check)
     ;;
 bench)
     shift
-    environment ""
+    environment runtime
     exec "$venv/bin/python" -m benchmarks "$@"
     ;;
 prove)
