@@ -208,6 +208,7 @@ def check_reply(reply: Reply, origin: str = "*") -> None:
         assert reply.fields[name] == value
     assert "default-src 'none'" in reply.fields["content-security-policy"]
     assert "frame-ancestors 'none'" in reply.fields["content-security-policy"]
+    assert "require-trusted-types-for 'script'" in reply.fields["content-security-policy"]
     assert reply.fields["access-control-allow-origin"] == origin
     assert reply.fields["connection"] in ("close", "keep-alive")
     assert re.match(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z", reply.fields["date"])

@@ -87,4 +87,9 @@ def test_no_file_names_another_host() -> None:
 def test_every_module_is_preloaded() -> None:
     """Without that, modules load one after the other: each import is seen only when its file is there."""
     preloaded = set(re.findall(r'<link rel="modulepreload" href="(static/\w+\.js)">', PAGE))
-    assert {"/" + path for path in preloaded} | {"/", "/static/app.js", "/static/style.css"} == set(static.PAGES)
+    assert {"/" + path for path in preloaded} | {
+        "/",
+        "/static/app.js",
+        "/static/style.css",
+        "/static/noscript.css",
+    } == set(static.PAGES)

@@ -22,6 +22,7 @@ _SCRIPTS = ("app", "docs", "dom", "editor", "examples", "highlight", "result", "
 _FILES = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/static/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/static/noscript.css": ("noscript.css", "text/css; charset=utf-8"),
 }
 _FILES.update({"/static/%s.js" % name: (name + ".js", "text/javascript; charset=utf-8") for name in _SCRIPTS})
 

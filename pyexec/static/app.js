@@ -258,7 +258,8 @@ function described(answer, response, code) {
 
 function failure(error, response) {
   if (error.name === 'AbortError') return describeFailure('Stopped waiting', 'The script may go on at the server until its time is up, and it counts as a run.');
-  if (response) return describeFailure('No answer of pyexec', `Something between here and the server answered with HTTP status ${response.status}. Try again in a moment.`);
+  if (response && response.status === 413) return describeFailure('Too much to send', 'A proxy between here and the server refused the request as too large, before pyexec saw it. Attach smaller files, or shorten the standard input; whoever runs the server can let the proxy take larger requests.');
+  if (response) return describeFailure('No answer from pyexec', `Something between here and the server answered with HTTP status ${response.status}. Try again in a moment.`);
   if (!navigator.onLine) return describeFailure('You are offline', 'Your script is still here. Run it again when you are connected.');
   return describeFailure('The server can’t be reached', 'It may be restarting, or your connection may be gone. Your script is still here; try again in a moment.');
 }

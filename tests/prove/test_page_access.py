@@ -55,6 +55,7 @@ def test_the_policy_is_strict(server) -> None:
         policy = answer.headers["Content-Security-Policy"]
         html = answer.read().decode("utf-8")
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    assert policy.endswith("; require-trusted-types-for 'script'") and "trusted-types " not in policy
     assert "unsafe" not in policy and "*" not in policy and "http" not in policy
     assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?! type=\"module\" src=)|javascript:", html)
 
@@ -62,14 +63,16 @@ def test_the_policy_is_strict(server) -> None:
 def test_the_policy_holds(browser, server) -> None:
     """The control of all other tests here, which rely on violations being seen."""
     browser.open(server.url)
-    browser.js(
-        "const s = document.createElement('script'); s.textContent = 'window.inline = 1'; document.body.append(s)"
-    )
+    attempt = "const s = document.createElement('script'); try { s.textContent = 'window.inline = 1' } catch { s.append('window.inline = 1') }"
+    browser.js(attempt + "; document.body.append(s)")
+    browser.js("import('http://127.0.0.1:1/x.js').catch(() => 0)")
     browser.js(
         "document.body.append(Object.assign(document.createElement('img'), { src: 'http://127.0.0.1:1/x.png' }))"
     )
-    complaints = browser.until(browser.complaints, "violations")
-    assert "script-src" in str(complaints) and browser.js("return window.inline") is None
+    seen = "return window.seen.violations.join()"
+    for directive in ("require-trusted-types-for", "script-src", "img-src"):
+        browser.until(lambda d=directive: d in browser.js(seen), directive)
+    assert browser.complaints() and browser.js("return window.inline") is None
     browser.driver.get("about:blank")
 
 
@@ -78,6 +81,9 @@ def test_without_scripts_there_is_the_documentation(browser, server) -> None:
     try:
         browser.driver.get(server.url)
         assert "The playground needs JavaScript" in browser.text("noscript")
+        # What would do nothing isn't there.
+        controls = browser.all("button, input, textarea, select, summary")
+        assert controls and not [item.get_attribute("outerHTML") for item in controls if item.is_displayed()]
         assert "POST /execute" in browser.text("#request")
     finally:
         browser.cdp("Emulation.setScriptExecutionDisabled", value=False)
@@ -371,3 +377,21 @@ def test_the_documentation_is_this_servers(browser, start_server) -> None:
     bases = {item.get_property("textContent") for item in browser.all(".base-url")}
     assert bases == {running.url}
     assert len(browser.all("#limits-list tbody tr")) == len(about["limits"])
+
+
+def test_text_never_becomes_markup_or_code_by_a_slip(browser, server) -> None:
+    """With Trusted Types the browser itself refuses what would parse a string; the control is a page without policy."""
+    sinks = (
+        "document.body.innerHTML = '<b id=slip>x</b>'",
+        "document.body.insertAdjacentHTML('beforeend', '<b id=slip>x</b>')",
+        "document.createElement('script').src = 'static/app.js'",
+        "new DOMParser().parseFromString('<b>x</b>', 'text/html')",
+    )
+    attempt = "try { %s; return 'done'; } catch (error) { return error.name; }"
+    browser.driver.get("about:blank")
+    assert [browser.js(attempt % sink) for sink in sinks] == ["done"] * len(sinks)
+    browser.open(server.url)
+    assert [browser.js(attempt % sink) for sink in sinks] == ["TypeError"] * len(sinks)
+    assert browser.all("#slip") == []
+    browser.js("window.seen.violations = []")
+    browser.driver.get_log("browser")

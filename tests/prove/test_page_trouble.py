@@ -228,8 +228,17 @@ def test_the_server_goes_away(browser, start_server) -> None:
 def test_an_answer_that_is_none_of_ours(browser, server) -> None:
     browser.open(server.url)
     browser.js("window.fetch = () => Promise.resolve(new Response('<h1>Bad gateway</h1>', { status: 502 }))")
-    assert browser.run() == "No answer of pyexec"
+    assert browser.run() == "No answer from pyexec"
     assert "HTTP status 502" in browser.text("#outcome")
+
+
+def test_a_proxy_that_finds_the_request_too_large(browser, server) -> None:
+    """Ours says it in JSON; nginx, with 1 MiB by default, in HTML."""
+    browser.open(server.url)
+    browser.js("window.fetch = () => Promise.resolve(new Response('<h1>413</h1>', { status: 413 }))")
+    assert browser.run() == "Too much to send"
+    assert "A proxy between here and the server" in browser.text("#outcome")
+    assert "Attach smaller files" in browser.text("#outcome")
 
 
 # ---- What nobody may slip in ----
