@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import List, Optional
 
@@ -38,8 +39,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _open_standard_streams() -> None:
+    """Put /dev/null where we were started with a standard stream closed.
+
+    Else Python has None there, and the next file or socket to be opened takes the stream's number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))
+
+
 def main(arguments: Optional[List[str]] = None) -> int:
     """Carry out one command and return the exit status: 0, 1 when this host or script says no, 2 for wrong usage."""
+    _open_standard_streams()
     parser = _parser()
     given = parser.parse_intermixed_args(arguments)
     if (given.command == "run") != (given.file is not None):

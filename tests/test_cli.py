@@ -122,3 +122,12 @@ def test_help_names_every_setting() -> None:
     text = _pyexec("--help").stdout.decode()
     for setting in SETTINGS:
         assert setting.flag in text and setting.variable in text
+
+
+def test_standard_streams_may_be_closed(tmp_path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import sys\nprint(sys.stdin.read() == '')\n")
+    for closed, said in (("<&-", b"True\n"), ("2>&-", b"True\n"), ("<&- >&- 2>&-", b"")):
+        command = 'exec "$0" -m pyexec run "$1" </dev/null %s' % closed
+        done = subprocess.run(["sh", "-c", command, sys.executable, str(script)], cwd=ROOT, stdout=subprocess.PIPE)
+        assert (done.returncode, done.stdout) == (0, said), closed
