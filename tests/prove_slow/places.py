@@ -24,16 +24,18 @@ _MIB = 1024 * 1024
 _START_S = 120
 _DRAIN_S = 10
 _ORDINARY_UID = 65534
-# In the new process, after exec: this one has threads, so nothing may run between its fork and exec.
-_BECOME_ORDINARY = """
-import os, sys
+# In the new process, since nothing may run between fork and exec of one that has threads; and without another exec,
+# since an interpreter that root can start may find its libraries where other users can't read them.
+_AS_ORDINARY_USER = """
+import os, runpy, sys
 os.umask(0o022)
-uid = int(sys.argv[1])
+uid = int(sys.argv.pop())
 if uid:
     os.setgroups([])
     os.setgid(uid)
     os.setuid(uid)
-os.execv(sys.executable, [sys.executable, "script.py"])
+sys.argv[0], sys.path[0] = "script.py", os.getcwd()
+runpy.run_path("script.py", run_name="__main__")
 """
 # What a test suite needs beyond what a script gets. No layer is touched.
 _SETTINGS = {
@@ -89,7 +91,7 @@ class Outside:
             for path in paths if uid else ():
                 os.chown(path, uid, uid)
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _BECOME_ORDINARY, str(uid)],
+                [sys.executable, "-c", _AS_ORDINARY_USER, str(uid)],
                 cwd=directory,
                 env=dict(template_environment(), HOME=directory, TMPDIR=directory),
                 stdin=subprocess.PIPE,
