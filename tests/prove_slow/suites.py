@@ -164,7 +164,7 @@ def _outcome(outcomes: Outcomes, name: str) -> str:
     return outcomes.tests.get(name, (ABSENT, ""))[0]
 
 
-_COLUMNS = {"passed": ("passed",), "failed": BAD, "skipped": ("skipped",), "expected failures": ("xfailed",)}
+_COLUMNS = {"passed": ("passed",), "failed": BAD, "skipped": ("skipped",), "expected failures": ("xfailed", "xpassed")}
 
 
 def _say(text: str) -> None:
