@@ -95,7 +95,7 @@ prove)
 prove-slow)
     shift
     packages git git
-    environment "[test,prove_slow]"
+    environment runtime test prove_slow
     exec "$venv/bin/python" -m tests.prove_slow "$@"
     ;;
 *)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import os
 import tarfile
@@ -18,6 +19,11 @@ from tests.prove_slow import outcomes, places, report, sources, suites
 TESTS = """
 import os, pytest
 
+def test_forks():
+    pid = os.fork()
+    if pid == 0:
+        raise RuntimeError("the child must not go on with the other tests")
+    assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 70
 def test_passes(): assert os.listdir(".") == [] or True
 def test_fails(): assert 1 == 2
 def test_skipped(): pytest.skip("not today")
@@ -92,7 +98,7 @@ def small_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> argparse.Nam
             entry = tarfile.TarInfo("pytest-1/" + name)
             entry.size = len(text.encode())
             archive.addfile(entry, io.BytesIO(text.encode()))
-    return argparse.Namespace(library=None, select=None, archives=str(tmp_path))
+    return argparse.Namespace(library=None, select=None, judge=False, archives=str(tmp_path))
 
 
 def test_a_test_that_only_fails_inside_is_found_and_named(small_suite: argparse.Namespace) -> None:
@@ -100,7 +106,7 @@ def test_a_test_that_only_fails_inside_is_found_and_named(small_suite: argparse.
     assert not section.held
     assert "`test_small.py::test_reads_proc` is passed outside and failed inside." in section.body
     assert section.body.count(" outside and ") == 1
-    assert "| 6 | 5 | 2 / 1 | 2 / 3 | 1 / 1 | 1 / 1 |" in section.body
+    assert "| 7 | 6 | 3 / 2 | 2 / 3 | 1 / 1 | 1 / 1 |" in section.body
     assert "2 fail in both places alike" in section.body
 
 
@@ -108,7 +114,20 @@ def test_without_that_test_the_claim_holds(small_suite: argparse.Namespace) -> N
     small_suite.select = "not proc"
     section = suites.prove(small_suite)
     assert section.held
-    assert "| 5 | 5 | 1 / 1 | 2 / 2 | 1 / 1 | 1 / 1 |" in section.body
+    assert "| 6 | 6 | 2 / 2 | 2 / 2 | 1 / 1 | 1 / 1 |" in section.body
+
+
+def test_a_difference_by_design_is_named_and_forgiven(
+    small_suite: argparse.Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not suites.prove(small_suite).held
+    small_suite.judge = True  # the same records, judged anew
+    (suite,) = sources.SUITES
+    known = {"test_small.py::test_reads_proc": "a run has no /proc"}
+    monkeypatch.setattr(sources, "SUITES", (dataclasses.replace(suite, known=known),))
+    section = suites.prove(small_suite)
+    assert section.held
+    assert "is passed outside and failed inside, by design: a run has no /proc." in section.body
 
 
 def test_a_suite_that_cannot_be_had_holds_nothing(

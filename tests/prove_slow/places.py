@@ -41,10 +41,10 @@ runpy.run_path("script.py", run_name="__main__")
 _SETTINGS = {
     "port": 0,
     "wall_s": WALL_S,
-    "memory_bytes": 6144 * _MIB,
-    "processes": 100,
+    "memory_bytes": 8192 * _MIB,
+    "processes": 1000,
     "output_bytes": 128 * _MIB,
-    "workdir_bytes": 2048 * _MIB,
+    "workdir_bytes": 8192 * _MIB,
     "workdir_files": 50000,
     "code_chars": 100000,
     "attachment_bytes": 256 * _MIB,

@@ -17,6 +17,7 @@ import pytest
 
 _PHASES = ("setup", "teardown")
 _REASON = 160
+_ASTRAY = 70
 
 
 class Recorder:
@@ -24,6 +25,7 @@ class Recorder:
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
+        self._pid = os.getpid()
         self._reports: List[Any] = []
 
     def _write(self, *words: Any) -> None:
@@ -39,6 +41,10 @@ class Recorder:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._reports = []
         self._write("start", nodeid)
+
+    def pytest_runtest_makereport(self) -> None:
+        if os.getpid() != self._pid:
+            os._exit(_ASTRAY)  # a test forked, and its child came back out of it: it must not run the other tests again
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self._reports.append(report)

@@ -19,6 +19,7 @@ from tests.prove_slow.outcomes import ABSENT, BAD, Difference, Outcomes, SuiteEr
 from tests.prove_slow.report import Section, table
 
 NAME = "suites"
+_PLACES = ("outside", "inside")
 _WORDS = 25  # differences that are named in the report for each library; more are counted
 
 
@@ -33,13 +34,14 @@ class _Result:
 
     @property
     def losses(self) -> List[Difference]:
-        return [each for each in self.differences if each.lost]
+        return [each for each in self.differences if each.lost and each.name not in self.suite.known]
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give the command line what narrows this proof, for work on it."""
     names = [suite.name for suite in sources.SUITES]
     parser.add_argument("--library", choices=names, action="append", help="only this library (may be repeated)")
+    parser.add_argument("--judge", action="store_true", help="run nothing: judge the records of the last run again")
     parser.add_argument("--select", metavar="EXPRESSION", help="only these tests, as for pytest -k")
     parser.add_argument(
         "--archives",
@@ -87,6 +89,8 @@ def _run(server: places.Inside, suite: sources.Suite, options: argparse.Namespac
     }
     title = "%s %s" % (suite.name, suite.version)
     _say(title + ": running inside and outside, side by side")
+    if options.judge:
+        return _judge(suite, title, [_kept(options, suite, where) for where in _PLACES], [])
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         plain = places.Outside()
         futures = [pool.submit(place.run, order, archive) for place in (plain, server)]
@@ -96,24 +100,44 @@ def _run(server: places.Inside, suite: sources.Suite, options: argparse.Namespac
             plain.stop()
             server.close()
             raise
-    outcomes = []
-    troubles = []
-    for where, one in zip(("outside", "inside"), ran):
-        with open(os.path.join(options.archives, "%s.%s.jsonl" % (suite.name, where)), "w", encoding="utf-8") as file:
-            file.write(one.records)  # for a look at what differs
-        found = read(one.records)
-        outcomes.append(found)
-        _say("%s %s: %s in %.0f s, %s" % (suite.name, where, dict(found.counts), one.seconds, one.ending))
-        if not found.finished or not found.tests:
-            at = " at %s" % found.interrupted if found.interrupted else ""
-            troubles.append("%s it broke off%s (%s)" % (where, at, one.ending))
+    for where, one in zip(_PLACES, ran):
+        with open(_record(options, suite, where), "w", encoding="utf-8") as file:
+            file.write(one.records)
+        _say("%s %s: %s after %.0f s" % (suite.name, where, one.ending, one.seconds))
+        if not read(one.records).finished:
             _say(one.stderr[-5000:])
-    for name, (word, reason) in [each for each in outcomes[0].tests.items() if each[1][0] in BAD][:_WORDS]:
+    return _judge(suite, title, [one.records for one in ran], [one.ending for one in ran])
+
+
+def _record(options: argparse.Namespace, suite: sources.Suite, where: str) -> str:
+    return os.path.join(options.archives, "%s.%s.jsonl" % (suite.name, where))
+
+
+def _kept(options: argparse.Namespace, suite: sources.Suite, where: str) -> str:
+    try:
+        with open(_record(options, suite, where), encoding="utf-8") as file:
+            return file.read()
+    except OSError as error:
+        raise SuiteError("there is no record to judge: %s" % error.strerror) from error
+
+
+def _judge(suite: sources.Suite, title: str, records: List[str], endings: List[str]) -> _Result:
+    """Compare what the suite wrote in both places; `endings` says how the processes ended, if that is known."""
+    found = [read(text) for text in records]
+    troubles = []
+    for place, where in enumerate(_PLACES):
+        one = found[place]
+        _say("%s %s: %s" % (suite.name, where, dict(one.counts)))
+        if not one.finished or not one.tests:
+            at = " at %s" % one.interrupted if one.interrupted else ""
+            troubles.append(" ".join(["%s it broke off%s" % (where, at)] + endings[place : place + 1]))
+    for name, (word, reason) in [each for each in found[0].tests.items() if each[1][0] in BAD][:_WORDS]:
         _say("%s outside: %s %s: %s" % (suite.name, word, name, reason))
-    differences = compare(*outcomes)
+    differences = compare(*found)
     for each in differences:
-        _say("%s %s: outside %s, inside %s: %s" % ("LOST" if each.lost else "differs", *each))
-    return _Result(suite, title, outcomes[0], outcomes[1], differences, "; ".join(troubles))
+        word = "by design" if each.name in suite.known else "LOST" if each.lost else "differs"
+        _say("%s: %s: outside %s, inside %s: %s" % (word, *each))
+    return _Result(suite, title, found[0], found[1], differences, "; ".join(troubles))
 
 
 def _held(result: _Result) -> bool:
@@ -150,7 +174,9 @@ def _remarks(result: _Result) -> Iterator[str]:
     if result.trouble:
         yield result.trouble + "."
     for each in result.differences[:_WORDS]:
-        yield "`%s` is %s outside and %s inside." % (each.name, each.outside, each.inside)
+        why = result.suite.known.get(each.name)
+        because = ", by design: %s." % why if why else "."
+        yield "`%s` is %s outside and %s inside%s" % (each.name, each.outside, each.inside, because)
     if len(result.differences) > _WORDS:
         yield "%d more end differently." % (len(result.differences) - _WORDS)
     alike = [
