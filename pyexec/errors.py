@@ -84,6 +84,12 @@ class AuthenticationError(PyexecError):
     type, status = "AuthenticationError", 401
 
 
+class Forbidden(PyexecError):
+    """A page of another origin may not use this."""
+
+    type, status = "Forbidden", 403
+
+
 class NotFound(PyexecError):
     """No such path."""
 
@@ -124,6 +130,12 @@ class UnsupportedMediaType(PyexecError):
     type, status = "UnsupportedMediaType", 415
 
 
+class MisdirectedRequest(PyexecError):
+    """The Host that the request names is not one of this server's."""
+
+    type, status = "MisdirectedRequest", 421
+
+
 class RateLimitExceeded(PyexecError):
     """The caller has used up a minute's or a day's requests."""
 
@@ -133,11 +145,21 @@ class RateLimitExceeded(PyexecError):
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
 
+    def fields(self) -> Dict[str, Any]:
+        """Return when to try again, for clients that don't look at header fields."""
+        return {"retry_after_sec": self.retry_after_s}
+
 
 class HeadersTooLarge(PyexecError):
     """The request line or the header fields are larger than the server reads."""
 
     type, status, limit_name = "HeadersTooLarge", 431, "head"
+
+
+class NotImplementedHere(PyexecError):
+    """The body is in a transfer coding that this server does not know; NotImplemented is a name of Python's own."""
+
+    type, status = "NotImplemented", 501
 
 
 class ServerBusy(PyexecError):
@@ -148,6 +170,16 @@ class ServerBusy(PyexecError):
     def __init__(self, message: str, retry_after_s: int = 1, limit_name: str = "runs") -> None:
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
+
+    def fields(self) -> Dict[str, Any]:
+        """Return when to try again, for clients that don't look at header fields."""
+        return {"retry_after_sec": self.retry_after_s}
+
+
+class VersionNotSupported(PyexecError):
+    """The request is in a version of HTTP other than 1."""
+
+    type, status = "VersionNotSupported", 505
 
 
 class InternalServerError(PyexecError):

@@ -16,7 +16,9 @@ _QUOTA = ["RateLimit", "RateLimit-Policy"]
 _NOT_ALWAYS = {"Content-Encoding", "Server-Timing", *_QUOTA}
 _HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
 # What may befall a request before its path or body counts.
-_ANYWHERE = {400, 405, 408, 411, 413, 431, 500, 503}
+_ANYWHERE = {400, 405, 408, 411, 413, 415, 421, 431, 500, 501, 503, 505}
+# For pages of other origins that would speak MCP.
+_NOT_OF_EXECUTE = {403}
 
 
 def _headers(config: Config) -> Schema:
@@ -96,7 +98,7 @@ def _execute(config: Config) -> Schema:
         },
         "responses": dict(
             {"200": _answer("The script was run", ref("Success"), _QUOTA)},
-            **_errors({kind.status for kind in leaves()}, kinds, _QUOTA),
+            **_errors({kind.status for kind in leaves()} - _NOT_OF_EXECUTE, kinds, _QUOTA),
         ),
     }
 

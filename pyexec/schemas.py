@@ -24,6 +24,7 @@ PUBLIC_LIMITS = tuple(
 
 STRING: Schema = {"type": "string"}
 _INTEGER: Schema = {"type": "integer", "minimum": 0}
+_SECONDS: Schema = {"type": "integer", "minimum": 1, "description": "as Retry-After"}
 _NUMBER: Schema = {"type": "number", "minimum": 0}
 _BOOLEAN: Schema = {"type": "boolean"}
 _NO_NUL = "^[^\\u0000]*$"
@@ -36,6 +37,8 @@ _EXTRA_FIELDS: Dict[str, Schema] = {
     "ValidationError": {"field": {"type": ["string", "null"], "description": "null: the body as a whole"}},
     "ForbiddenImportError": {"modules": {"type": "array", "items": STRING, "minItems": 1}},
     "ResourceLimitError": {"resource": STRING, "limit": _INTEGER},
+    "RateLimitExceeded": {"retry_after_sec": _SECONDS},
+    "ServerBusy": {"retry_after_sec": _SECONDS},
     "InternalServerError": {"id": dict(STRING, description="stands in the server's log")},
 }
 

@@ -39,16 +39,20 @@ STATUS_OF = {
     "TimeoutError": 400,
     "ResourceLimitError": 400,
     "AuthenticationError": 401,
+    "Forbidden": 403,
     "NotFound": 404,
     "MethodNotAllowed": 405,
     "RequestTimeout": 408,
     "LengthRequired": 411,
     "PayloadTooLarge": 413,
     "UnsupportedMediaType": 415,
+    "MisdirectedRequest": 421,
     "RateLimitExceeded": 429,
     "HeadersTooLarge": 431,
     "InternalServerError": 500,
+    "NotImplemented": 501,
     "ServerBusy": 503,
+    "VersionNotSupported": 505,
 }
 
 
@@ -195,6 +199,8 @@ def check_error(document: Any) -> None:
         "ValidationError": {"field"},
         "ForbiddenImportError": {"modules"},
         "ResourceLimitError": {"resource", "limit"},
+        "RateLimitExceeded": {"retry_after_sec"},
+        "ServerBusy": {"retry_after_sec"},
         "InternalServerError": {"id"},
     }
     assert set(details) == {"type", "message"} | extra.get(details["type"], set())
@@ -216,6 +222,8 @@ def check_reply(reply: Reply, origin: str = "*") -> None:
     assert ("retry-after" in reply.fields) == (reply.status == 429 or reply.error_type == "ServerBusy")
     if "retry-after" in reply.fields:
         assert int(reply.fields["retry-after"]) >= 1
+        if reply.body:
+            assert reply.document["error_details"]["retry_after_sec"] == int(reply.fields["retry-after"])
     assert ("www-authenticate" in reply.fields) == (reply.status == 401)
     if reply.status >= 400 and reply.body and reply.error_type is not None:
         assert reply.fields["content-type"] == "application/json; charset=utf-8"

@@ -724,16 +724,20 @@ ERRORS = [
     (errors.RunTimeoutError(10.0), 400, "TimeoutError", {}),
     (errors.ResourceLimitError("memory", 5), 400, "ResourceLimitError", {"resource": "memory", "limit": 5}),
     (errors.AuthenticationError("No."), 401, "AuthenticationError", {}),
+    (errors.Forbidden("No."), 403, "Forbidden", {}),
     (errors.NotFound("No."), 404, "NotFound", {}),
     (errors.MethodNotAllowed("PUT", ("GET", "HEAD")), 405, "MethodNotAllowed", {}),
     (errors.RequestTimeout("Late."), 408, "RequestTimeout", {}),
     (errors.LengthRequired("No."), 411, "LengthRequired", {}),
     (errors.PayloadTooLarge("No."), 413, "PayloadTooLarge", {}),
     (errors.UnsupportedMediaType("No."), 415, "UnsupportedMediaType", {}),
-    (errors.RateLimitExceeded("Daily quota of 30 exceeded.", 9), 429, "RateLimitExceeded", {}),
+    (errors.MisdirectedRequest("No."), 421, "MisdirectedRequest", {}),
+    (errors.RateLimitExceeded("Daily quota of 30 exceeded.", 9), 429, "RateLimitExceeded", {"retry_after_sec": 9}),
     (errors.HeadersTooLarge("No."), 431, "HeadersTooLarge", {}),
     (errors.InternalServerError("the secret reason", "0123abcd"), 500, "InternalServerError", {"id": "0123abcd"}),
-    (errors.ServerBusy("Full."), 503, "ServerBusy", {}),
+    (errors.NotImplementedHere("No."), 501, "NotImplemented", {}),
+    (errors.ServerBusy("Full.", 2), 503, "ServerBusy", {"retry_after_sec": 2}),
+    (errors.VersionNotSupported("No."), 505, "VersionNotSupported", {}),
 ]
 
 
