@@ -125,9 +125,13 @@ class PayloadTooLarge(PyexecError):
 
 
 class UnsupportedMediaType(PyexecError):
-    """The body isn't declared as JSON."""
+    """The body isn't declared as JSON in UTF-8, or is compressed, of which `of_coding` tells."""
 
     type, status = "UnsupportedMediaType", 415
+
+    def __init__(self, message: str, of_coding: bool = False) -> None:
+        super().__init__(message)
+        self.of_coding = of_coding
 
 
 class MisdirectedRequest(PyexecError):

@@ -15,9 +15,9 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from pyexec import __version__, answers, contract, limits, metrics, openapi, schemas
+from pyexec import __version__, answers, browsers, contract, limits, media, metrics, openapi, schemas
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -29,6 +29,7 @@ from pyexec.errors import (
     ServerBusy,
     UnsupportedMediaType,
 )
+from pyexec.hosts import LOOPBACK, Hosts
 from pyexec.http1 import Head
 from pyexec.job import Job
 from pyexec.limits import Caller, Limits, Now, Quota
@@ -38,18 +39,6 @@ from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
 _LARGE = 1 << 20
-# What a script of another origin may read beside the body; without this it can't see how long to wait.
-_EXPOSED = ("Access-Control-Expose-Headers", "ETag, RateLimit, RateLimit-Policy, Retry-After")
-_SECURITY_FIELDS = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-)
 
 
 @dataclass
@@ -86,6 +75,7 @@ class Service:
         """Wire the parts together."""
         self.config = config
         self.limits = Limits(config)
+        self._hosts = Hosts(config.host, config.allowed_hosts)
         self.metrics = metrics.Metrics()
         self._sandbox = sandbox
         self._wide = threading.Lock()
@@ -105,22 +95,28 @@ class Service:
             del self._routes["/metrics"]
 
     def metrics_alone(self) -> Service:
-        """Return the same service with /metrics as its only path."""
+        """Return the same service with /metrics as its only path, for a port of the loopback."""
         alone = copy.copy(self)
-        alone._routes = self._metrics_route
+        alone._routes, alone._hosts = self._metrics_route, Hosts(LOOPBACK, self.config.allowed_hosts)
         return alone
 
     def security_fields(self) -> List[Tuple[str, str]]:
         """Return the header fields that every answer carries."""
-        cors = [("Access-Control-Allow-Origin", self.config.cors_origin), _EXPOSED]
-        return cors + list(_SECURITY_FIELDS)
+        return browsers.fields_of_all(self.config.cors_origin)
 
     def route(self, head: Head) -> Callable[..., Answer]:
         """Return what answers a request, before its body is read.
 
         Raises:
-            NotFound, MethodNotAllowed, UnsupportedMediaType.
+            LengthRequired, MisdirectedRequest, NotFound, MethodNotAllowed, UnsupportedMediaType.
         """
+        _ = head.body_length  # what can't be delimited is refused whatever it asks for
+        if head.method == "CONNECT":  # its target is no path, and its host is never ours
+            raise MethodNotAllowed(head.method, self._all_methods())
+        self._hosts.check(head)
+        media.check_coding(head)
+        if head.method == "OPTIONS" and head.path == "*":
+            return self._preflight
         methods = self._routes.get(head.path)
         if methods is None:
             paths = [path for path in self._routes if not path.startswith("/static/")]
@@ -131,24 +127,19 @@ class Service:
         if method not in methods:
             raise MethodNotAllowed(head.method, self._allow(methods))
         if method == "POST":
-            kind = head.get("content-type").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                raise UnsupportedMediaType("Send 'Content-Type: application/json'.")
+            media.check_json(head)
         return methods[method]
 
     @staticmethod
-    def _allow(methods: Dict[str, Callable[..., Answer]]) -> Tuple[str, ...]:
+    def _allow(methods: Iterable[str]) -> Tuple[str, ...]:
         return tuple(methods) + (("HEAD",) if "GET" in methods else ()) + ("OPTIONS",)
 
+    def _all_methods(self) -> Tuple[str, ...]:
+        return self._allow(dict.fromkeys(method for methods in self._routes.values() for method in methods))
+
     def _preflight(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
-        allow = ", ".join(self._allow(self._routes[head.path]))
-        fields = [
-            ("Allow", allow),
-            ("Access-Control-Allow-Methods", allow),
-            ("Access-Control-Allow-Headers", "Content-Type, Authorization"),
-            ("Access-Control-Max-Age", "86400"),
-        ]
-        return Answer(204, [], fields=fields)
+        methods = self._all_methods() if head.path == "*" else self._allow(self._routes[head.path])
+        return Answer(204, [], fields=browsers.fields_of_preflight(self.config.cors_origin, methods))
 
     def _page(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         page = PAGES[head.path]
@@ -326,6 +317,8 @@ class Service:
             answer.fields.append(("Retry-After", str(error.retry_after_s)))
         if isinstance(error, MethodNotAllowed):
             answer.fields.append(("Allow", ", ".join(error.allow)))
+        if isinstance(error, UnsupportedMediaType) and error.of_coding:
+            answer.fields.append(("Accept-Encoding", "identity"))
         if isinstance(error, AuthenticationError):
             answer.fields.append(("WWW-Authenticate", 'Bearer realm="pyexec"'))
         if isinstance(error, InternalServerError):
