@@ -15,9 +15,10 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
 from pyexec import __version__, answers, browsers, contract, limits, media, metrics, openapi, schemas
+from pyexec.accounts import Now
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -28,17 +29,20 @@ from pyexec.errors import (
     RateLimitExceeded,
     ServerBusy,
     UnsupportedMediaType,
+    ValidationError,
 )
 from pyexec.hosts import LOOPBACK, Hosts
 from pyexec.http1 import Head
 from pyexec.job import Job
-from pyexec.limits import Caller, Limits, Now, Quota
+from pyexec.keys import Keys
+from pyexec.limits import Caller, Limits, Quota
 from pyexec.sandbox import Sandbox
 from pyexec.static import PAGES, tag_of
 from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
 _LARGE = 1 << 20
+_FREE_BODY = 65536  # that a malformed request of this size costs nothing is promised
 
 
 @dataclass
@@ -75,6 +79,7 @@ class Service:
         """Wire the parts together."""
         self.config = config
         self.limits = Limits(config)
+        self._keys = Keys(config)
         self._hosts = Hosts(config.host, config.allowed_hosts)
         self.metrics = metrics.Metrics()
         self._sandbox = sandbox
@@ -223,12 +228,15 @@ class Service:
         active: Optional[int] = None
         ticket: Optional[limits.Ticket] = None
         try:
-            # A character outside of ASCII makes text of up to four times the bytes: one such body at a time.
-            wide = len(body) >= _LARGE and not body.isascii()
-            with self._wide if wide else contextlib.nullcontext():
-                request = contract.parse(body, self.config)
-            caller = self._authenticated(caller, head, request.api_key, now)
-            job = Job(**dict(vars(request.job), admin=caller.admin))
+            parsed = self._parsed(body)
+            key = None if isinstance(parsed, ValidationError) else parsed.api_key
+            caller = self._authenticated(caller, head, key, now)
+            if isinstance(parsed, ValidationError):
+                # To find the fault in a large body is work, which must not be had without end.
+                if len(body) > _FREE_BODY and not caller.admin:
+                    self.limits.charge(caller, now)
+                raise parsed
+            job = Job(**dict(vars(parsed.job), admin=caller.admin))
             watch.mark("parse")
             ticket = self.limits.admit(caller, now)
             watch.mark("admit")
@@ -261,6 +269,16 @@ class Service:
             answer.fields += answers.rate_limit_headers(quota or self.limits.quota(caller, now))
         return answer
 
+    def _parsed(self, body: bytes) -> Union[contract.Request, ValidationError]:
+        """Return the request in a body, or what is wrong with it: what that costs depends on whose it is."""
+        # A character outside of ASCII makes text of up to four times the bytes: one such body at a time.
+        wide = len(body) >= _LARGE and not body.isascii()
+        with self._wide if wide else contextlib.nullcontext():
+            try:
+                return contract.parse(body, self.config)
+            except ValidationError as error:
+                return error
+
     def refuse(self, error: PyexecError, head: Optional[Head], peer: str) -> Answer:
         """Return the answer to a request that was refused before its body was read."""
         if head is None or head.path != "/execute":
@@ -285,16 +303,7 @@ class Service:
                 key = key.encode("latin-1").decode("utf-8")
         if key is None:
             return caller
-        # Guesses have an account of their own, looked at before the key is: else a right one would show itself at any
-        # rate. Nobody's runs are counted in it.
-        guesses = Caller(caller.address, "key " + caller.identity)
-        self.limits.check(guesses, now)
-        try:
-            return limits.authenticate(caller, key, self.config.admin_key)
-        except AuthenticationError:
-            self.limits.charge(guesses, now)
-            self.limits.charge(caller, now)
-            raise
+        return self._keys.authenticate(caller, key, now)
 
     def _refused(self, error: PyexecError, caller: Caller, now: Now, active: Optional[int]) -> Answer:
         quota = None if caller.admin else self.limits.quota(caller, now)

@@ -51,6 +51,8 @@ ROWS = {
     "config": 1,
     "http1": 1,
     "authority": 0,
+    "accounts": 0,
+    "keys": 3,
     "hosts": 2,
     "media": 2,
     "browsers": 1,
