@@ -113,9 +113,8 @@ class Service:
         """Return what answers a request, before its body is read.
 
         Raises:
-            LengthRequired, MisdirectedRequest, NotFound, MethodNotAllowed, UnsupportedMediaType.
+            MisdirectedRequest, NotFound, MethodNotAllowed, UnsupportedMediaType.
         """
-        _ = head.body_length  # what can't be delimited is refused whatever it asks for
         if head.method == "CONNECT":  # its target is no path, and its host is never ours
             raise MethodNotAllowed(head.method, self._all_methods())
         self._hosts.check(head)

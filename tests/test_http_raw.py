@@ -335,10 +335,6 @@ GRAMMAR: Dict[str, Case] = {
     "connect to a path": Case(line("CONNECT /execute HTTP/1.1", "Host: x"), NOT_ALLOWED),
     "connect, a bad host": Case(line("CONNECT x:443 HTTP/1.1", "Host: a b"), BAD),
     # framing before the route
-    "chunks to nothing": Case(
-        RUN.replace(b"/execute", b"/nothing").replace(b"Content-Length: 22", b"Transfer-Encoding: x"), NO_LENGTH
-    ),
-    "chunks, a foreign host": Case(post("Transfer-Encoding: x").replace(b"Host: x", b"Host: y"), NO_LENGTH),
     "a bad length to nothing": Case(post("Content-Length: x").replace(b"/execute", b"/nothing"), BAD),
     # codings and charsets
     "gzip": Case(post("Content-Length: 22", "Content-Encoding: gzip"), WRONG_TYPE),
