@@ -419,8 +419,8 @@ def test_every_setting_is_explained_by_help() -> None:
 
 def said(name: str, text: str) -> Any:
     """Return what a text says for a setting, found out in another way than the program's; raises ValueError."""
-    if name == "cors_origin":
-        return None if text == "none" else text
+    if name in ("cors_origin", "metrics_port") and text == "none":
+        return None
     if name == "allowed_hosts":
         words = text.lower().replace(",", " ").split()
         return tuple(word[:-1] if word.endswith(".") else word for word in words if words != ["none"])
@@ -461,4 +461,4 @@ def test_any_text_is_an_error_or_means_what_it_says(name: str, text: str) -> Non
     assert found == {other: DEFAULTS[other] for other in NAMES if other != name}
     # Never "no restriction": an empty text is refused or means nothing at all, a number is finite.
     assert text.strip(" \t\n\r" + "," * (name not in TEXTS)) or value == ()
-    assert name in LISTS + TEXTS or 0 <= value <= 2**40
+    assert name in LISTS + TEXTS or value is None or 0 <= value <= 2**40
