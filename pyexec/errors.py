@@ -84,6 +84,12 @@ class AuthenticationError(PyexecError):
     type, status = "AuthenticationError", 401
 
 
+class Forbidden(PyexecError):
+    """A page of another origin may not use this."""
+
+    type, status = "Forbidden", 403
+
+
 class NotFound(PyexecError):
     """No such path."""
 
@@ -119,9 +125,19 @@ class PayloadTooLarge(PyexecError):
 
 
 class UnsupportedMediaType(PyexecError):
-    """The body isn't declared as JSON."""
+    """The body isn't declared as JSON in UTF-8, or is compressed, of which `of_coding` tells."""
 
     type, status = "UnsupportedMediaType", 415
+
+    def __init__(self, message: str, of_coding: bool = False) -> None:
+        super().__init__(message)
+        self.of_coding = of_coding
+
+
+class MisdirectedRequest(PyexecError):
+    """The Host that the request names is not one of this server's."""
+
+    type, status = "MisdirectedRequest", 421
 
 
 class RateLimitExceeded(PyexecError):
@@ -133,11 +149,21 @@ class RateLimitExceeded(PyexecError):
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
 
+    def fields(self) -> Dict[str, Any]:
+        """Return when to try again, for clients that don't look at header fields."""
+        return {"retry_after_sec": self.retry_after_s}
+
 
 class HeadersTooLarge(PyexecError):
     """The request line or the header fields are larger than the server reads."""
 
     type, status, limit_name = "HeadersTooLarge", 431, "head"
+
+
+class NotImplementedHere(PyexecError):
+    """The body is in a transfer coding that this server does not know; NotImplemented is a name of Python's own."""
+
+    type, status = "NotImplemented", 501
 
 
 class ServerBusy(PyexecError):
@@ -148,6 +174,16 @@ class ServerBusy(PyexecError):
     def __init__(self, message: str, retry_after_s: int = 1, limit_name: str = "runs") -> None:
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
+
+    def fields(self) -> Dict[str, Any]:
+        """Return when to try again, for clients that don't look at header fields."""
+        return {"retry_after_sec": self.retry_after_s}
+
+
+class VersionNotSupported(PyexecError):
+    """The request is in a version of HTTP other than 1."""
+
+    type, status = "VersionNotSupported", 505
 
 
 class InternalServerError(PyexecError):

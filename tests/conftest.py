@@ -39,7 +39,9 @@ class RunningServer:
         RunningServer.started += 1
         # Servers that run as root on one machine at once must not share uids: the kernel counts processes by uid.
         uid_base = 100000 + 10000 * (os.getpid() % 1000) + 40 * RunningServer.started
-        for name, value in dict({"port": 0, "uid_base": uid_base}, **settings).items():
+        # Tests that write requests by hand call it x.
+        defaults = {"port": 0, "uid_base": uid_base, "allowed_hosts": "x example.org"}
+        for name, value in dict(defaults, **settings).items():
             flags += ["--" + name.replace("_", "-"), str(value)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}
         clean.update(

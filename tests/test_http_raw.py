@@ -64,6 +64,8 @@ NO_LENGTH = [(411, "LengthRequired")]
 TOO_LONG = [(431, "HeadersTooLarge")]
 TOO_LARGE = [(413, "PayloadTooLarge")]
 WRONG_TYPE = [(415, "UnsupportedMediaType")]
+MISDIRECTED = [(421, "MisdirectedRequest")]
+VERSION = [(505, "VersionNotSupported")]
 PREFLIGHT = [(204, None)]
 NOTHING: List[Tuple[int, Optional[str]]] = []
 HEALTH = line("GET /health HTTP/1.1", "Host: x")
@@ -79,7 +81,6 @@ VALID: Dict[str, Case] = {
     "empty lines before": Case(b"\r\n\r\n" + HEALTH, OK),
     "HTTP/1.0 needs no host": Case(line("GET /health HTTP/1.0"), OK),
     "HTTP/1.0 with host": Case(line("GET /health HTTP/1.0", "Host: x"), OK),
-    "empty host": Case(line("GET /health HTTP/1.1", "Host:"), OK),
     "names in any case": Case(line("GET /health HTTP/1.1", "hOST: x", "CONNECTION: CLOSE"), OK),
     "no space after the colon": Case(line("GET /health HTTP/1.1", "Host:x"), OK),
     "white space around a value": Case(line("GET /health HTTP/1.1", "Host: \t x \t ", "A:  b\tc "), OK),
@@ -136,8 +137,7 @@ INVALID: Dict[str, Case] = {
     "a TLS greeting": Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", NOTHING),
     "words": Case(b"hello\r\n\r\n", BAD),
     "HTTP/0.9": Case(b"GET /health\r\n\r\n", BAD),
-    "HTTP/2 preface": Case(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD),
-    "HTTP/1.2": Case(line("GET /health HTTP/1.2", "Host: x"), BAD),
+    "HTTP/2 preface": Case(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VERSION),
     "HTTP/1.10": Case(line("GET /health HTTP/1.10", "Host: x"), BAD),
     "HTTP/01.1": Case(line("GET /health HTTP/01.1", "Host: x"), BAD),
     "http/1.1": Case(line("GET /health http/1.1", "Host: x"), BAD),
@@ -224,7 +224,7 @@ INVALID: Dict[str, Case] = {
     "a file of ours": Case(line("GET /static/__init__.py HTTP/1.1", "Host: x"), NOT_FOUND),
     "backslashes": Case(line("GET /static\\style.css HTTP/1.1", "Host: x"), NOT_FOUND),
     "asterisk": Case(line("GET * HTTP/1.1", "Host: x"), NOT_FOUND),
-    "authority": Case(line("CONNECT example.org:443 HTTP/1.1", "Host: x"), NOT_FOUND),
+    "authority": Case(line("CONNECT example.org:443 HTTP/1.1", "Host: x") + HEALTH, NOT_ALLOWED + OK),
     "absolute form, unknown path": Case(line("GET http://example.org/nothing HTTP/1.1", "Host: x"), NOT_FOUND),
     "a colon and two slashes in a path": Case(line("GET /a://b/health HTTP/1.1", "Host: x"), NOT_FOUND),
     "put": Case(line("PUT /execute HTTP/1.1", "Host: x", "Content-Length: 33") + UNREAD, NOT_ALLOWED),
@@ -250,7 +250,114 @@ INVALID: Dict[str, Case] = {
     "wrong bearer": Case(execute({"code": "1"}, ("Authorization", "Bearer x")), [(401, "AuthenticationError")]),
     "forbidden import": Case(execute({"code": "import os"}) + HEALTH, [(400, "ForbiddenImportError")] + OK),
 }
-CORPUS = dict(VALID, **INVALID)
+BAD_HOSTS = ("", " ", "user@x", "user:pw@x", "@x", "x/health", "x?a", "x#a", "a, b", "a,b", "x y", "http://x")
+BAD_HOSTS += ("x:y", "x:-1", "x:+80", "x:80:80", "x:65536", "x:999999999", "x: 80", "x :80", ":80", ".")
+BAD_HOSTS += (
+    "..[",
+    "[",
+    "]",
+    "[]",
+    "[::1",
+    "::1",
+    "[::1]x",
+    "[::1]:x",
+    "[::g]",
+    "[1.2.3.4]",
+    "[v1.x]",
+    "[::1%]",
+    "x%",
+    "x%4",
+)
+BAD_HOSTS += ("x%zz", 'x"', "x\\y", "<x>", "x\ty", "\xe9", "x\xad", "x" * 256)
+GOOD_HOSTS = ("x", "X", "x.", "x:", "x:0", "x:80", "x:0080", "x:65535", "example.org:5000", "EXAMPLE.ORG")
+GOOD_HOSTS += (
+    "127.0.0.1",
+    "192.0.2.1:80",
+    "[::1]",
+    "[::1]:5000",
+    "[2001:DB8::1]",
+    "[::ffff:1.2.3.4]",
+    "[fe80::1%25eth0]:1",
+)
+FOREIGN_HOSTS = (
+    "y",
+    "x.y",
+    "xx",
+    "evil.example:5000",
+    "127.0.0.1.evil.example",
+    "x%2e",
+    "%78",
+    "127.1",
+    "0x7f.1",
+    "x..",
+)
+FOREIGN_HOSTS += ("localhost.evil.example", "a.localhost", "127.0.0.01", "_x", "x!$&'()*+;=~-")
+GRAMMAR: Dict[str, Case] = {
+    "HTTP/1.2": Case(line("GET /about HTTP/1.2", "Host: x") + HEALTH, OK * 2),
+    "HTTP/1.9": Case(line("GET /about HTTP/1.9", "Host: x"), OK),
+    "HTTP/1.2 needs a host": Case(line("GET /about HTTP/1.2"), BAD),
+    "HTTP/2.0": Case(line("GET /about HTTP/2.0", "Host: x") + HEALTH, VERSION),
+    "HTTP/2": Case(line("GET /nothing HTTP/2"), VERSION),
+    "HTTP/3.1": Case(line("GET no-target HTTP/3.1", "Host: a b"), VERSION),
+    "HTTP/9.9, with a body": Case(post("Content-Length: 22").replace(b"HTTP/1.1", b"HTTP/9.9"), VERSION),
+    "HTTP/0.9 by name": Case(line("GET /about HTTP/0.9", "Host: x"), BAD),
+    "HTTP/10.0": Case(line("GET /about HTTP/10.0", "Host: x"), BAD),
+    "HTTP/2.": Case(line("GET /about HTTP/2.", "Host: x"), BAD),
+    # whom it is for
+    "a foreign host of health": Case(line("GET /health HTTP/1.1", "Host: y") + HEALTH, OK * 2),
+    "a foreign host of health, head": Case(line("HEAD /health HTTP/1.1", "Host: y") + HEALTH, OK * 2, ["HEAD", "GET"]),
+    "a foreign host of health, options": Case(line("OPTIONS /health HTTP/1.1", "Host: y") + HEALTH, MISDIRECTED + OK),
+    "a foreign host, unknown path": Case(line("GET /nothing HTTP/1.1", "Host: y"), MISDIRECTED),
+    "a foreign host, unknown method": Case(line("PUT /execute HTTP/1.1", "Host: y"), MISDIRECTED),
+    "a foreign host, a run": Case(RUN.replace(b"Host: localhost", b"Host: y"), MISDIRECTED),
+    "a foreign host, HTTP/1.0": Case(line("GET /about HTTP/1.0", "Host: y"), MISDIRECTED),
+    "no host, HTTP/1.0": Case(line("GET /about HTTP/1.0"), OK),
+    "the target's host counts": Case(line("GET http://x/about HTTP/1.1", "Host: y"), OK),
+    "the target's host counts, foreign": Case(line("GET http://y/about HTTP/1.1", "Host: x"), MISDIRECTED),
+    "the target's host, but a bad one": Case(line("GET http://x/about HTTP/1.1", "Host: a b"), BAD),
+    "the target's host, but none": Case(line("GET http://x/about HTTP/1.1"), BAD),
+    "the target's host, HTTP/1.0": Case(line("GET http://y/about HTTP/1.0"), MISDIRECTED),
+    "a target with a user": Case(line("GET http://x@x/about HTTP/1.1", "Host: x"), BAD),
+    "a target with a bad port": Case(line("GET http://x:y/about HTTP/1.1", "Host: x"), BAD),
+    "a target with an empty host": Case(line("GET http:///about HTTP/1.1", "Host: x"), BAD),
+    "a target with a port alone": Case(line("GET http://:80/about HTTP/1.1", "Host: x"), BAD),
+    "a target with no slashes": Case(line("GET http:/about HTTP/1.1", "Host: x"), BAD),
+    "https": Case(line("GET https://x/about HTTP/1.1", "Host: x"), OK),
+    "a foreign scheme": Case(line("GET ftp://x/about HTTP/1.1", "Host: x"), BAD),
+    "another foreign scheme": Case(line("GET ws://x/health HTTP/1.1", "Host: x"), BAD),
+    "a file": Case(line("GET file:///etc/passwd HTTP/1.1", "Host: x"), BAD),
+    # targets that are no paths
+    "options of all": Case(line("OPTIONS * HTTP/1.1", "Host: x") + HEALTH, PREFLIGHT + OK),
+    "options of all, HTTP/1.0": Case(line("OPTIONS * HTTP/1.0"), PREFLIGHT),
+    "options of all, a foreign host": Case(line("OPTIONS * HTTP/1.1", "Host: y"), MISDIRECTED),
+    "post to all": Case(RUN.replace(b"/execute", b"*"), NOT_FOUND),
+    "connect, a foreign host": Case(line("CONNECT y:443 HTTP/1.1", "Host: y:443"), NOT_ALLOWED),
+    "connect to a path": Case(line("CONNECT /execute HTTP/1.1", "Host: x"), NOT_ALLOWED),
+    "connect, a bad host": Case(line("CONNECT x:443 HTTP/1.1", "Host: a b"), BAD),
+    # framing before the route
+    "a bad length to nothing": Case(post("Content-Length: x").replace(b"/execute", b"/nothing"), BAD),
+    # codings and charsets
+    "gzip": Case(post("Content-Length: 22", "Content-Encoding: gzip"), WRONG_TYPE),
+    "gzip, another type": Case(
+        post("Content-Length: 22", "Content-Encoding: gzip").replace(b"json", b"text"), WRONG_TYPE
+    ),
+    "gzip of two": Case(post("Content-Length: 22", "Content-Encoding: identity, GZIP"), WRONG_TYPE),
+    "gzip to nothing": Case(
+        post("Content-Length: 22", "Content-Encoding: br").replace(b"/execute", b"/nothing"), WRONG_TYPE
+    ),
+    "gzip to get": Case(
+        line("GET /about HTTP/1.1", "Host: x", "Content-Encoding: gzip", "Content-Length: 1") + b"x", WRONG_TYPE
+    ),
+    "gzip of no body": Case(line("GET /about HTTP/1.1", "Host: x", "Content-Encoding: gzip"), OK),
+    "identity as content coding": Case(post("Content-Length: 22", "Content-Encoding: Identity"), OK),
+    "no content coding": Case(post("Content-Length: 22", "Content-Encoding:"), OK),
+}
+GRAMMAR.update({"bad host %r" % host: Case(line("GET /health HTTP/1.1", "Host: " + host), BAD) for host in BAD_HOSTS})
+GRAMMAR.update({"good host %r" % host: Case(line("GET /about HTTP/1.1", "Host: " + host), OK) for host in GOOD_HOSTS})
+GRAMMAR.update(
+    {"foreign %r" % host: Case(line("GET /about HTTP/1.1", "Host: " + host), MISDIRECTED) for host in FOREIGN_HOSTS}
+)
+CORPUS = dict(VALID, **INVALID, **GRAMMAR)
 # Too long to be sent byte by byte, or going on after an end that was announced and agreed on.
 NOT_IN_BYTES = {name for name, case in CORPUS.items() if len(case.raw) > 1200} | {
     "pipelined after close",
@@ -269,7 +376,7 @@ def check_replies(data: bytes, methods: Sequence[str]) -> List[Reply]:
 
 
 def test_no_name_stands_for_two_requests() -> None:
-    assert not set(VALID) & set(INVALID)
+    assert len(CORPUS) == len(VALID) + len(INVALID) + len(GRAMMAR)
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -451,19 +558,47 @@ def test_other_methods_of_what_is_read(server: RunningServer, method: str, path:
 
 
 @pytest.mark.parametrize(
-    "path, methods", [("/execute", "POST, OPTIONS")] + [(path, "GET, HEAD, OPTIONS") for path in GET_PATHS]
+    "path, methods",
+    [("/execute", "POST, OPTIONS"), ("*", "POST, GET, HEAD, OPTIONS")]
+    + [(path, "GET, HEAD, OPTIONS") for path in GET_PATHS],
 )
-def test_preflights(server: RunningServer, path: str, methods: str) -> None:
+def test_options_names_the_methods_and_grants_nothing(server: RunningServer, path: str, methods: str) -> None:
     fields = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST")]
+    reply = ask(server.port, request("OPTIONS", path, fields=fields))
+    assert (reply.status, reply.body, reply.fields["allow"]) == (204, b"", methods)
+
+
+def test_what_is_said_of_a_body_that_is_refused_for_its_coding(server: RunningServer) -> None:
+    reply = ask(server.port, post("Content-Length: 22", "Content-Encoding: gzip"))
+    assert (reply.error_type, reply.fields["accept-encoding"]) == ("UnsupportedMediaType", "identity")
+    assert "'Content-Encoding: gzip'" in reply.document["error_details"]["message"]
+    assert "accept-encoding" not in ask(server.port, RUN.replace(b"application/json", b"text/plain")).fields
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "UTF-8", '"utf-8"', " utf8 ", "utf-8; version=1"])
+def test_the_charset_may_be_named(server: RunningServer, declared: str) -> None:
+    raw = RUN.replace(b"application/json", b"application/json; charset=" + declared.encode())
+    assert ask(server.port, raw).status == 200
+
+
+@pytest.mark.parametrize(
+    "declared, shown",
+    [
+        ("ISO-8859-1", "ISO-8859-1"),
+        ('"utf-16"', "utf-16"),
+        ("utf-8; charset=latin1", "latin1"),
+        ("", ""),
+        ('"a\\"; charset=utf-8', "a"),
+        ("utf-8x", "utf-8x"),
+    ],
+)
+def test_another_charset_is_refused_by_its_name(server: RunningServer, declared: str, shown: str) -> None:
     reply = ask(
-        server.port, request("OPTIONS", path, fields=fields + [("Access-Control-Request-Headers", "content-type")])
+        server.port, RUN.replace(b"application/json", b"application/json; version=1 ;CharSet = " + declared.encode())
     )
-    assert (reply.status, reply.body) == (204, b"")
-    assert reply.fields["allow"] == reply.fields["access-control-allow-methods"] == methods
-    allowed = reply.fields["access-control-allow-headers"].lower().split(", ")
-    assert {"content-type", "authorization"} <= set(allowed)
-    assert int(reply.fields["access-control-max-age"]) > 0
-    assert "access-control-allow-credentials" not in reply.fields
+    assert reply.error_type == "UnsupportedMediaType"
+    assert "charset=utf-8'" in reply.document["error_details"]["message"]
+    assert shown in reply.document["error_details"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -665,6 +800,7 @@ def test_one_line_a_request_and_no_secret_in_it(start_server: Callable[..., Runn
         (request("GET", "/x\"}{\\u000a'%0a%00"), 404, "/x\"}{\\u000a'%0a%00", "NotFound"),
         (request("GET", "/" + "y" * 5000), 404, "/" + "y" * 199, "NotFound"),
         (request("GET", "http://5ecret/health?5ecret#5ecret"), 200, "/health", "ok"),
+        (request("GET", "http://unknown/about?5ecret"), 421, "/about", "MisdirectedRequest"),
         (execute(script), 200, "/execute", "ok"),
         (execute(script, forwarded), 200, "/execute", "ok"),
         (execute(dict(script, api_key="5ecret-guess")), 401, "/execute", "AuthenticationError"),
