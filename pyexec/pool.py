@@ -50,7 +50,6 @@ class Pool:
         self._closing = False
         self._base: Optional[Base] = None
         self._orphans: Deque[Child] = collections.deque(maxlen=1000)  # since the last templates started
-        self._serial = 0
         self.restarts = 0
         self._starts: Deque[float] = collections.deque()
         self._keeper = threading.Thread(target=self._keep, name="pyexec-keeper", daemon=True)
@@ -147,8 +146,7 @@ class Pool:
             self._changed.wait(min(left, _RETRY_S))
 
     def _new_child(self, place: int, admin: bool, libraries: bool) -> Child:
-        self._serial += 1
-        workdir = self._base.path_of("run-%d" % self._serial) if self._base else ""
+        workdir = self._base.new_path() if self._base else ""
         return Child(place, admin, libraries, workdir)
 
     def give_back_later(self, child: Child) -> None:

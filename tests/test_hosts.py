@@ -12,7 +12,7 @@ import tempfile
 from typing import Iterator
 
 import pytest
-from conftest import ROOT, in_threads
+from conftest import ROOT, in_threads, left_by_runs
 from processes import await_that, command, parents
 
 from pyexec.client import ServiceError
@@ -98,16 +98,7 @@ def test_watched_directory_is_bounded(start_server, work_dir) -> None:
             running.client.execute(code)
         details = caught.value.document["error_details"]
         assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", resource, limit)
-    await_that(
-        lambda: (
-            not [
-                name
-                for base in os.listdir(work_dir)
-                for name in os.listdir(work_dir + "/" + base)
-                if name in ("run-1", "run-2")
-            ]
-        )
-    )
+    await_that(lambda: left_by_runs(work_dir) == [])
 
 
 def test_hostile_trees_are_removed(start_server, work_dir) -> None:
