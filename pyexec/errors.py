@@ -64,12 +64,12 @@ class RunTimeoutError(PyexecError):
 
 
 class ResourceLimitError(PyexecError):
-    """The service ended the run because it used more of a resource than a run may; memory and disk are in bytes."""
+    """The run used more of a resource than a run may; memory, disk and output are in bytes."""
 
     type, status = "ResourceLimitError", 400
 
     def __init__(self, resource: str, limit: int) -> None:
-        what = resource if resource in ("processes", "files") else "bytes of " + resource
+        what = resource if resource in ("processes", "threads", "files") else "bytes of " + resource
         super().__init__("Execution exceeded its limit of %d %s." % (limit, what))
         self.resource, self.limit, self.limit_name = resource, limit, resource
 
