@@ -41,7 +41,7 @@ def outcome(child: Child, job: Job, end: End, duration_s: float, budget: Budget,
     stdout, stderr = (workspace.read_capped(fd, cap + 1) for fd in child.streams[1:])
     files: Tuple[OutputFile, ...] = ()
     if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
-        files = workspace.collect(child.directory_fd, job.return_files, budget.returned_file_bytes)
+        files = tuple(workspace.collect(child.directory_fd, job.return_files, budget.returned_file_bytes))
     return Outcome(
         verdict=end.verdict,
         exit_code=end.exit_code,

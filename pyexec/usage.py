@@ -34,7 +34,6 @@ class Watch:
         """
         self._child, self._budget, self._admin, self._on_disk, self._guard = child, budget, admin, on_disk, guard
         self._baseline_bytes: Optional[int] = None
-        self.memory_bytes = 0  # at the last look, all processes together
 
     def exceeded(self, ended: bool) -> Optional[Tuple[str, int]]:
         """Return the resource of which the run uses too much, with its limit; None while all is well.
@@ -82,8 +81,8 @@ class Watch:
             return "processes", budget.processes
         if sum(max(0, process.threads - 1) for process in processes) > THREADS:
             return "threads", THREADS
-        self.memory_bytes = sum(max(0, _memory_bytes(process.pid) - self._baseline_bytes) for process in processes)
-        if self.memory_bytes > budget.memory_bytes * _MEMORY_QUARTERS // 4:
+        memory_bytes = sum(max(0, _memory_bytes(process.pid) - self._baseline_bytes) for process in processes)
+        if memory_bytes > budget.memory_bytes * _MEMORY_QUARTERS // 4:
             return "memory", budget.memory_bytes
         return None
 

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import time
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from pyexec import rules
 from pyexec.job import OutputFile
@@ -67,8 +67,8 @@ def put(directory_fd: int, name: str, content: bytes, owner: Optional[Tuple[int,
         os.close(fd)
 
 
-def collect(directory_fd: int, names: Sequence[str], longest: int) -> Tuple[OutputFile, ...]:
-    """Return the files of these names that the run left, or why they can't be returned.
+def collect(directory_fd: int, names: Sequence[str], longest: int) -> Iterator[OutputFile]:
+    """Yield the files of these names that the run left, or why they can't be returned.
 
     Of several spellings of one path the first counts, and what has several names is read once. Never raises for what a
     run did.
@@ -84,9 +84,8 @@ def collect(directory_fd: int, names: Sequence[str], longest: int) -> Tuple[Outp
         # As given, if it can't be brought into shape: then it is refused below.
         spelled.setdefault(name if name.startswith("/") else rules.canonical(name), name)
     read: Dict[Tuple[int, int], bytes] = {}
-    return tuple(
-        dataclasses.replace(_collect(directory_fd, path, longest, read), name=name) for path, name in spelled.items()
-    )
+    for path, name in spelled.items():
+        yield dataclasses.replace(_collect(directory_fd, path, longest, read), name=name)
 
 
 def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, int], bytes]) -> OutputFile:

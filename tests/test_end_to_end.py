@@ -539,7 +539,7 @@ def test_a_directory_that_is_asked_for_costs_the_server_no_descriptor(tmp_path: 
     try:
         before = os.listdir("/proc/self/fd")
         for _ in range(3):
-            workspace.collect(directory_fd, ["."], 100)
+            list(workspace.collect(directory_fd, ["."], 100))
         assert os.listdir("/proc/self/fd") == before
     finally:
         os.close(directory_fd)

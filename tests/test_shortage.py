@@ -169,10 +169,10 @@ def test_a_server_without_descriptors_does_not_say_what_a_run_left(monkeypatch: 
         with monkeypatch.context() as patch:
             patch.setattr(os, "dup", _fails(OSError(number, os.strerror(number))))
             with pytest.raises(OSError, match=os.strerror(number)):
-                workspace.collect(fd, ["a"], 10)
+                list(workspace.collect(fd, ["a"], 10))
             with pytest.raises(OSError, match=os.strerror(number)):
                 workspace.usage(fd, 10)
-        assert workspace.collect(fd, ["a"], 10)[0].content == b"x" and workspace.usage(fd, 10).files == 1
+        assert list(workspace.collect(fd, ["a"], 10))[0].content == b"x" and workspace.usage(fd, 10).files == 1
         os.close(fd)
 
 

@@ -46,7 +46,7 @@ def test_a_file_of_many_names_is_read_once(directory, tmp_path, monkeypatch) -> 
     reads: List[int] = []
     read_capped = workspace.read_capped
     monkeypatch.setattr(workspace, "read_capped", lambda fd, most: reads.append(fd) or read_capped(fd, most))
-    found = workspace.collect(directory, names, 100)
+    found = list(workspace.collect(directory, names, 100))
     assert [file.name for file in found] == names and {file.content for file in found} == {b"content"}
     assert len(reads) == 1 and len({id(file.content) for file in found}) == 1
 
