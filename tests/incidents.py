@@ -72,6 +72,14 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
             "write_memory_of_victim",
         ),
     ),
+    "CVE-2026-25592 Semantic Kernel": (
+        "a model's words named the host's file that a sandboxed run's file was written to",
+        (
+            "test_job.py::test_an_attachment_refuses_the_names_that_the_contract_refuses",
+            "test_job.py::test_a_job_refuses_the_paths_that_the_contract_refuses",
+            "test_job.py::test_a_path_that_gets_past_all_rules_is_written_nowhere_and_read_from_nowhere",
+        ),
+    ),
     "CVE-2026-0863 n8n": (
         "formats and exception objects got around source checks",
         (

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -163,3 +164,17 @@ def test_machine_has_the_layers_that_it_declares(server) -> None:
     """EXPECT_LAYERS names what a machine must have; where nobody says, the least that pyexec starts with."""
     declared = os.environ.get("EXPECT_LAYERS", "seccomp").split()
     assert set(declared) <= set(server.client.health()["layers"])
+
+
+def test_nobody_finds_the_directory_of_another_run(start_server, work_dir) -> None:
+    """Sizes and times of other runs' files were told by names that anybody could count up: run-1, run-2."""
+    running = start_server(REFUSE + ["docker", "--"], work_dir=work_dir, max_runs=1, rate_per_minute=100)
+    (base,) = (os.path.join(work_dir, name) for name in os.listdir(work_dir))
+    names = [name for name in os.listdir(base) if os.path.isdir(os.path.join(base, name))]
+    assert names and all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
+    code = "import os\ntry:\n    print(os.listdir('..'))\nexcept OSError as error:\n    print(error.strerror)\nprint(os.getcwd())"
+    said, where = running.admin.execute(code).stdout.splitlines()
+    assert said == "Permission denied" and os.path.dirname(where) == base and os.path.basename(where) not in names
+    # The control: with the name, its entries would be told; nothing but the name hides them.
+    stat_of = "import os\nprint(os.stat(%r).st_size)" % os.path.join(base, names[0])
+    assert running.admin.execute(stat_of).stdout.strip().isdigit()

@@ -13,11 +13,13 @@ import time
 
 import pytest
 from conftest import ROOT, in_threads
+from figures import record
 from processes import await_that, command, descendants, settled
 
 from pyexec import template, usage
 from pyexec.client import ServiceError
 from pyexec.config import Config
+from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
 from pyexec.sandbox import Sandbox
 
@@ -179,6 +181,19 @@ def test_page_tables_count(monkeypatch: pytest.MonkeyPatch, admin) -> None:
         assert (outcome.verdict, outcome.resource, outcome.limit) == (RESOURCE, "memory", 64 << 20), outcome
         monkeypatch.setattr(usage.Watch, "_processes", lambda watch: None)
         assert sandbox.run(Job(TABLES, admin=admin)).stdout == b"held\n"  # the control: nothing else stops it
+    record("memory attacks ended by the watch")
+
+
+def test_a_run_that_the_watch_cannot_see_gets_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where /proc is mounted with hidepid: nothing would bound its memory. Nor does a server start there."""
+    config = Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid())
+    with Sandbox(config) as sandbox:
+        monkeypatch.setattr(usage, "_process", lambda pid: None)
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks
+        with pytest.raises(SandboxError, match="/proc hides them"):
+            sandbox.run(Job("import time; time.sleep(3)"))
+    with pytest.raises(SandboxError, match="does not start on this host. /proc hides"):
+        Sandbox(config)
 
 
 def test_a_run_may_use_the_whole_of_its_memory(server) -> None:
