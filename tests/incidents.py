@@ -279,7 +279,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     ),
     "snekbox #81, SandboxFusion #62": (
         "the server's own memory filled with output",
-        ("test_runs.py::test_output_flood_is_cut_and_harmless",),
+        ("test_runs.py::test_a_flood_of_output_ends_the_run",),
     ),
     "snekbox #100": (
         "bytes that are no UTF-8 broke the answer",
