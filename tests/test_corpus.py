@@ -138,7 +138,9 @@ def run_plainly(script: Script) -> Ending:
 
 def run_confined(sandbox: Sandbox, script: Script, admin: bool) -> Ending:
     """Run a script in the sandbox."""
-    job = Job(script.source.decode("utf-8"), script.stdin, script.attachments, script.files, admin)
+    job = Job("1", script.stdin, script.attachments, script.files, admin)
+    # `script` is held to sources that no caller may send, as an empty one or one with a NUL byte, all the same.
+    object.__setattr__(job, "code", script.source.decode("utf-8"))
     outcome = sandbox.run(job)
     assert outcome.verdict == ENDED, outcome
     assert not outcome.stdout_truncated and not outcome.stderr_truncated
