@@ -105,6 +105,11 @@ def render_success(
         },
         "execution_details": _execution_details(outcome),
     }
+    return _with_files(document, outcome)
+
+
+def _with_files(document: Dict[str, Any], outcome: Outcome) -> List[bytes]:
+    """Return a document, of which `execution_details` is the last part, with the files in it."""
     head = dumps(document)
     assert head.endswith(b"}}")
     parts = [head[:-2], b', "output_files": {']
@@ -131,8 +136,8 @@ def render_error(
     user: Optional[Dict[str, Any]] = None,
     server: Optional[Dict[str, Any]] = None,
     outcome: Optional[Outcome] = None,
-) -> bytes:
-    """Return the body of an error; `outcome` adds what the run had printed so far."""
+) -> List[bytes]:
+    """Return the body of an error in parts; `outcome` adds what the run had printed and written so far."""
     document: Dict[str, Any] = {
         "status": "error",
         "timestamp_utc": timestamp(utc),
@@ -142,6 +147,6 @@ def render_error(
         document["user_info"] = user
     if server is not None:
         document["server_status"] = server
-    if outcome is not None:
-        document["execution_details"] = dict(_execution_details(outcome), output_files={})
-    return dumps(document)
+    if outcome is None:
+        return [dumps(document)]
+    return _with_files(dict(document, execution_details=_execution_details(outcome)), outcome)

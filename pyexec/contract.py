@@ -11,11 +11,11 @@ import string
 from dataclasses import dataclass
 from typing import Any, List, NoReturn, Optional, Tuple
 
-from pyexec import document
+from pyexec import document, rules
 from pyexec.config import Config
 from pyexec.document import CONTENT_FIELDS
 from pyexec.errors import ValidationError
-from pyexec.job import SCRIPT_NAME, Attachment, Job
+from pyexec.job import Attachment, Job
 
 FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")
 _ATTACHMENT_FIELDS = ("filename",) + CONTENT_FIELDS
@@ -24,8 +24,6 @@ _WHITE = b"\t\n\f\r "
 _DATA_URL = re.compile(rb"[\t\n\f\r ]*data:[\x20-\x2b\x2d-\x7e]{0,1000};base64,", re.IGNORECASE)
 _RAW = re.compile(rb"[\x00-\x1f]")
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
-_LONGEST_NAME = 255  # NAME_MAX of Linux file systems
-_LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
 
 
 @dataclass(frozen=True)
@@ -70,20 +68,10 @@ def parse(body: bytes, config: Config) -> Request:
     return Request(job, api_key)
 
 
-def _string(value: Any, field: str, nul: str = "a NUL character") -> str:
+def _string(value: Any, field: str) -> str:
     if not isinstance(value, str):
         _fail(field, "'%s' must be a string, not %s." % (field, document.type_name(value)))
-    if not value.isascii():  # which is known without a look at a large string
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            _fail(
-                field,
-                "'%s' has bytes that are not UTF-8, or a lone surrogate, at character %d. Encode the body as UTF-8."
-                % (field, error.start),
-            )
-    if "\0" in value:
-        _fail(field, "'%s' has %s at character %d." % (field, nul, value.index("\0")))
+    rules.characters(value, field)
     return value
 
 
@@ -126,8 +114,7 @@ def _attachments(value: Any, config: Config) -> Tuple[Attachment, ...]:
             if entry.get(key) is None:
                 _fail("%s.%s" % (where, key), "The field '%s' is missing in '%s'." % (key, where))
         filename = _filename(entry["filename"], where + ".filename")
-        if any(filename == other.filename for other in found):
-            _fail(where + ".filename", "Two attachments are named '%s'." % filename)
+        rules.another(filename, [other.filename for other in found], where + ".filename")
         content = _base64(entry[names[0]], "%s.%s" % (where, names[0]), config.attachment_bytes)
         found.append(Attachment(filename, content))
     return tuple(found)
@@ -135,15 +122,7 @@ def _attachments(value: Any, config: Config) -> Tuple[Attachment, ...]:
 
 def _filename(value: Any, field: str) -> str:
     name = _string(value, field)
-    if not 1 <= len(name.encode("utf-8")) <= _LONGEST_NAME:
-        _fail(field, "'%s' must have 1 to %d bytes in UTF-8." % (field, _LONGEST_NAME))
-    if "/" in name or "\\" in name or name in (".", ".."):
-        _fail(field, "'%s' must be a plain file name, not a path." % field)
-    # The categories Cc of Unicode: C0, DEL and C1.
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F for character in name):
-        _fail(field, "'%s' has a control character." % field)
-    if name == SCRIPT_NAME:
-        _fail(field, "'%s' must not be '%s', the script's own name." % (field, SCRIPT_NAME))
+    rules.filename(name, field)
     return name
 
 
@@ -201,12 +180,7 @@ def _return_files(value: Any, config: Config) -> Tuple[str, ...]:
     for place, entry in enumerate(_array(value, "return_files", config.return_files)):
         field = "return_files[%d]" % place
         name = _string(entry, field)
-        if not 1 <= len(name.encode("utf-8")) <= _LONGEST_PATH:
-            _fail(field, "'%s' must have 1 to %d bytes in UTF-8." % (field, _LONGEST_PATH))
-        if name.startswith("/"):
-            _fail(field, "'%s' must be a relative path." % field)
-        if ".." in name.split("/"):
-            _fail(field, "'%s' must not contain '..'." % field)
+        rules.path(name, field)
         if name not in names:
             names.append(name)
     return tuple(names)

@@ -64,12 +64,17 @@ class RunTimeoutError(PyexecError):
 
 
 class ResourceLimitError(PyexecError):
-    """The service ended the run because it used more of a resource than a run may; memory and disk are in bytes."""
+    """The run used more of a resource than a run may.
+
+    Memory, disk and output are in bytes.
+    """
 
     type, status = "ResourceLimitError", 400
 
     def __init__(self, resource: str, limit: int) -> None:
-        what = resource if resource in ("processes", "files") else "bytes of " + resource
+        what = {"memory": "bytes of memory", "disk": "bytes of disk", "output": "bytes of output"}.get(
+            resource, resource
+        )
         super().__init__("Execution exceeded its limit of %d %s." % (limit, what))
         self.resource, self.limit, self.limit_name = resource, limit, resource
 
@@ -167,7 +172,7 @@ class NotImplementedHere(PyexecError):
 
 
 class ServerBusy(PyexecError):
-    """No slot, connection or buffer is free."""
+    """No slot, connection or buffer is free, or the disk of the runs is nearly full."""
 
     type, status = "ServerBusy", 503
 

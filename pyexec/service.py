@@ -255,6 +255,8 @@ class Service:
                 parts = answers.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
                 answer = Answer(200, parts)
         except PyexecError as refusal:
+            if ticket is not None and isinstance(refusal, ServerBusy):
+                quota = ticket.refund()
             answer = self._refused(refusal, caller, now, active)
         except Exception as fault:  # noqa: BLE001
             # Ours, whatever it is: the caller gets back what the request cost.
@@ -318,8 +320,8 @@ class Service:
     def error(self, error: PyexecError, context: Optional[_Context] = None, outcome: Any = None) -> Answer:
         """Return the answer for an error, in the one shape that all errors have."""
         context = context or _Context()
-        body = answers.render_error(error, Now.read().utc, context.user, context.server, outcome)
-        answer = Answer(error.status, [body], kind=error.type, fields=[("Cache-Control", "no-store")])
+        parts = answers.render_error(error, Now.read().utc, context.user, context.server, outcome)
+        answer = Answer(error.status, parts, kind=error.type, fields=[("Cache-Control", "no-store")])
         answer.limit_name = error.limit_name
         if isinstance(error, (RateLimitExceeded, ServerBusy)):
             answer.fields.append(("Retry-After", str(error.retry_after_s)))

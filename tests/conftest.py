@@ -149,6 +149,22 @@ def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
     return results
 
 
+def left_by_runs(work_dir: str) -> List[str]:
+    """Return what lies in the directories of runs below a --work-dir; those of children that wait are empty."""
+    found: List[str] = []
+    for base in os.listdir(work_dir):
+        for name in os.listdir(os.path.join(work_dir, base)):
+            path = os.path.join(work_dir, base, name)
+            if os.path.isdir(path):
+                try:
+                    found += os.listdir(path)
+                except PermissionError:  # closed by the script, and not yet removed
+                    found.append(name)
+                except FileNotFoundError:
+                    continue
+    return found
+
+
 settings.register_profile("pyexec", database=None, deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("pyexec")
 

@@ -41,7 +41,7 @@ def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
     assert isinstance(error, errors.ValidationError)
     assert (error.status, error.type) == (400, "ValidationError")
     assert len(error.message) < 500
-    shown = json.loads(answers.render_error(error, datetime.now(timezone.utc)).decode("utf-8"))
+    shown = json.loads(b"".join(answers.render_error(error, datetime.now(timezone.utc))).decode("utf-8"))
     check_error(shown)
     assert shown["error_details"]["field"] == error.field
     return error
@@ -891,14 +891,14 @@ ERRORS = [
 
 @pytest.mark.parametrize("error, status, kind, more", ERRORS, ids=lambda value: value if isinstance(value, str) else "")
 def test_each_error_has_one_shape(error: errors.PyexecError, status: int, kind: str, more: Dict[str, Any]) -> None:
-    bare = json.loads(answers.render_error(error, UTC).decode("utf-8"))
+    bare = json.loads(b"".join(answers.render_error(error, UTC)).decode("utf-8"))
     details = dict({"type": kind, "message": error.message}, **more)
     assert bare == {"status": "error", "timestamp_utc": EXAMPLE["timestamp_utc"], "error_details": details}
     user = EXAMPLE["user_info"]
-    full = json.loads(answers.render_error(error, UTC, user, LOAD).decode("utf-8"))
+    full = json.loads(b"".join(answers.render_error(error, UTC, user, LOAD)).decode("utf-8"))
     assert full == dict(bare, user_info=user, server_status=LOAD)
     assert error.status == status
-    assert b"secret" not in answers.render_error(error, UTC, user, LOAD)
+    assert b"secret" not in b"".join(answers.render_error(error, UTC, user, LOAD))
 
 
 def test_no_error_type_is_untested() -> None:
@@ -908,7 +908,7 @@ def test_no_error_type_is_untested() -> None:
 
 def test_an_error_carries_what_the_run_had_printed() -> None:
     outcome = Outcome(TIMEOUT, -9, 10.01, "so far\né".encode()[:-1], b"", stdout_truncated=True)
-    found = json.loads(answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome).decode("utf-8"))
+    found = json.loads(b"".join(answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome)).decode("utf-8"))
     details = found["execution_details"]
     assert set(EXAMPLE["execution_details"]) <= set(details)
     assert (details["success"], details["stdout"], details["output_files"]) == (False, "so far\n", {})
@@ -917,7 +917,7 @@ def test_an_error_carries_what_the_run_had_printed() -> None:
 
 def test_a_run_that_was_ended_is_no_success_whatever_its_exit_code() -> None:
     found = json.loads(
-        answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0)).decode("utf-8")
+        b"".join(answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0))).decode("utf-8")
     )
     assert found["execution_details"]["success"] is False
 

@@ -185,7 +185,7 @@ def test_every_error_is_as_described() -> None:
     outcome = Outcome("timeout", -9, 10.0, b"so far")
     for error in _ERRORS:
         carries = outcome if error.type in ("TimeoutError", "ResourceLimitError") else None
-        body = json.loads(answers.render_error(error, datetime.now(timezone.utc), None, None, carries))
+        body = json.loads(b"".join(answers.render_error(error, datetime.now(timezone.utc), None, None, carries)))
         for name in (error.type, "Error"):
             _validator(document, schemas.ref(name)).validate(body)
         _named(document, schemas.ref("Error"), body)
