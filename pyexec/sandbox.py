@@ -12,12 +12,23 @@ import fcntl
 import os
 import select
 import time
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from pyexec import usage, wire, workspace
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError
-from pyexec.job import ENDED, FORBIDDEN, LIBRARIES, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, LayerStatus, Outcome
+from pyexec.job import (
+    ENDED,
+    FORBIDDEN,
+    LIBRARIES,
+    RESOURCE,
+    SCRIPT_NAME,
+    TIMEOUT,
+    Job,
+    LayerStatus,
+    Outcome,
+    OutputFile,
+)
 from pyexec.pool import Pool
 from pyexec.template import Child
 from pyexec.timing import Stopwatch
@@ -29,6 +40,10 @@ _WATCH_S = 0.05
 _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
+
+
+def _count_nothing(size: int) -> None:
+    """Leave it to the caller how much is collected."""
 
 
 class _Unbegun(SandboxError):
@@ -101,19 +116,22 @@ class Sandbox:
         return outcome
 
     @contextlib.contextmanager
-    def execution(self, job: Job) -> Iterator[Outcome]:
+    def execution(self, job: Job, count: Callable[[int], None] = _count_nothing) -> Iterator[Outcome]:
         """Run a job; leaving the context cleans up behind it, so that an answer can go out first.
 
+        Args:
+            count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+
         Raises:
-            SandboxError, LayerError: as for `run`.
+            SandboxError, LayerError: as for `run`. Whatever `count` raises.
         """
-        child, outcome = self._perform(job)
+        child, outcome = self._perform(job, count)
         try:
             yield outcome
         finally:
             self._pool.give_back_later(child)
 
-    def _perform(self, job: Job) -> Tuple[Child, Outcome]:
+    def _perform(self, job: Job, count: Callable[[int], None] = _count_nothing) -> Tuple[Child, Outcome]:
         """Run a job; return the child, which is to be given back, and what came of it."""
         stopwatch = Stopwatch(time.monotonic())
         libraries, deadline = _names_library(job.code), time.monotonic() + _TAKE_S
@@ -122,14 +140,14 @@ class Sandbox:
             child = self._pool.take(job.admin, libraries, deadline)
             stopwatch.mark("take")
             try:
-                return child, self._run(child, job, stopwatch)
+                return child, self._run(child, job, stopwatch, count)
             except BaseException as error:
                 self._pool.give_back(child)
                 tries += 1
                 if not isinstance(error, _Unbegun) or tries == _TRIES:
                     raise
 
-    def _run(self, child: Child, job: Job, stopwatch: Stopwatch) -> Outcome:
+    def _run(self, child: Child, job: Job, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
         try:
             self._hand_over(child, job)
             stopwatch.mark("hand_over")
@@ -154,7 +172,7 @@ class Sandbox:
             # Its processes are one group, which the template kills before it reaps the first of them.
             if not child.await_death(_TAKE_S) or child.orphaned:
                 raise SandboxError("a run that was killed has not ended, or nobody can tell")
-        outcome = self._outcome(child, job, end, duration_s)
+        outcome = self._outcome(child, job, end, duration_s, count)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
@@ -248,14 +266,17 @@ class Sandbox:
             return _End(RESOURCE, _SIGKILL, resource="memory", limit=budget.memory_bytes)
         return _End(ENDED, code)
 
-    def _outcome(self, child: Child, job: Job, end: _End, duration_s: float) -> Outcome:
+    def _outcome(self, child: Child, job: Job, end: _End, duration_s: float, count: Callable[[int], None]) -> Outcome:
         cap = self._config.budget.output_bytes
         outputs = [workspace.read_capped(fd, cap + 1) for fd in child.streams[1:]]
-        files = []
+        count(sum(map(len, outputs)))
+        files: List[OutputFile] = []
         if end.verdict == ENDED:
             longest = self._config.budget.returned_file_bytes
             names: List[str] = list(dict.fromkeys(job.return_files))
-            files = [workspace.collect(child.directory_fd, name, longest) for name in names]
+            for name in names:
+                files.append(workspace.collect(child.directory_fd, name, longest))
+                count(len(files[-1].content or b""))
         return Outcome(
             verdict=end.verdict,
             exit_code=end.exit_code,

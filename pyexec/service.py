@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from pyexec import __version__, answers, contract, limits, metrics, openapi, schemas
+from pyexec.bodies import AnswerBudget, Kept
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -57,7 +58,7 @@ class Answer:
     """What goes back to the client, and what the log says of it."""
 
     status: int
-    parts: List[bytes]
+    parts: List[answers.Part]
     content_type: str = JSON
     fields: List[Tuple[str, str]] = field(default_factory=list)
     kind: str = "ok"
@@ -65,6 +66,7 @@ class Answer:
     caller: str = "-"
     fault: str = ""
     stages: List[Stage] = field(default_factory=list)  # where the time went
+    kept: Optional[Kept] = None  # what it holds of the memory of all answers
 
     @property
     def length(self) -> int:
@@ -87,6 +89,7 @@ class Service:
         self.config = config
         self.limits = Limits(config)
         self.metrics = metrics.Metrics()
+        self.answer_budget = AnswerBudget(config.answers_bytes)
         self._sandbox = sandbox
         self._wide = threading.Lock()
         self._description = b""
@@ -227,6 +230,7 @@ class Service:
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         watch = Stopwatch(time.monotonic())
         now = Now.read()
+        kept = self.answer_budget.keep()
         caller = self.caller(head, peer)
         quota: Optional[Quota] = None
         active: Optional[int] = None
@@ -245,7 +249,7 @@ class Service:
             # What is left to clean up is the sandbox's business, which lets the next run wait for it if need be.
             with ticket:
                 quota, active = ticket.quota, ticket.active
-                outcome = after.enter_context(self._sandbox.execution(job))
+                outcome = after.enter_context(self._sandbox.execution(job, kept.count))
             for name, seconds in outcome.stages:
                 watch.add(name, seconds)
             self.metrics.count_run(outcome.duration_s)
@@ -257,6 +261,8 @@ class Service:
                 parts = answers.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
                 answer = Answer(200, parts)
         except PyexecError as refusal:
+            if isinstance(refusal, ServerBusy) and ticket is not None:  # no room for its answer
+                quota = ticket.refund()
             answer = self._refused(refusal, caller, now, active)
         except Exception as fault:  # noqa: BLE001
             # Ours, whatever it is: the caller gets back what the request cost.
@@ -264,7 +270,7 @@ class Service:
                 quota = ticket.refund()
             answer = self._refused(self.fault(fault), caller, now, active)
         watch.mark("render")
-        answer.stages = watch.stages
+        answer.stages, answer.kept = watch.stages, kept
         answer.caller = "admin" if caller.admin else caller.address
         if not caller.admin:
             answer.fields += answers.rate_limit_headers(quota or self.limits.quota(caller, now))
