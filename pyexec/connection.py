@@ -94,7 +94,7 @@ class Connection:
                 looked = 0
             if skipped >= LONGEST_HEAD:
                 break
-            end = self._buffer.find(b"\r\n\r\n")
+            end = self._buffer.find(b"\r\n\r\n", max(0, looked - 3))
             if end >= 0:
                 head = bytes(self._buffer[: end + 4])
                 del self._buffer[: end + 4]
@@ -152,11 +152,14 @@ class Connection:
         """
         until, chunks = _Deadline(timeout_s), Chunks()
         while True:
+            contents, size = chunks.whole(self._buffer)
+            del self._buffer[:size]
+            _check_size(body.size + len(contents), most)
+            _put(body, contents)
             size = chunks.size(self._line(body, until))
             if not size:
                 break
-            if body.size + size > most:
-                raise PayloadTooLarge("The body has more than %d bytes, which is the most that is taken." % most)
+            _check_size(body.size + size, most)
             self._read_into(body, size, until)
             if self._line(body, until) != b"\r\n":
                 raise ValidationError("A chunk of the body is longer than its size.")
@@ -183,15 +186,10 @@ class Connection:
             until.moved(len(self._buffer) - looked)
 
     def _read_into(self, body: Body, count: int, until: _Deadline) -> None:
-        have = min(count, len(self._buffer))
-        count -= have
-        while have:
-            room = body.room(have)
-            size = len(room)
-            room[:] = self._buffer[:size]
-            del room, self._buffer[:size]
-            body.filled(size)
-            have -= size
+        early = self._buffer[:count]
+        del self._buffer[: len(early)]
+        _put(body, early)
+        count -= len(early)
         while count:
             try:
                 self._socket.settimeout(until.left_s())
@@ -257,6 +255,22 @@ class Connection:
         self._sent += sent
         self._place.moved(sent)
         return sent
+
+
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise PayloadTooLarge("The body has more than %d bytes, which is the most that is taken." % most)
+
+
+def _put(body: Body, data: bytearray) -> None:
+    place = 0
+    while place < len(data):
+        room = body.room(len(data) - place)
+        size = len(room)
+        room[:] = data[place : place + size]
+        del room  # or the piece could not be cut to its length
+        body.filled(size)
+        place += size
 
 
 class _Deadline:

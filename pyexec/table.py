@@ -79,7 +79,8 @@ class Table:
         with self._changed:
             if place.evicted:
                 return False
-            place.begin(state)
+            if place.state != state:  # a new connection has idled since it was accepted, not since its thread came
+                place.begin(state)
             self._changed.notify_all()
             return True
 

@@ -125,6 +125,20 @@ def fill(sock: socket.socket, state: str) -> None:
                 sock.send(bytes(1 << 16))
 
 
+def test_a_new_connection_idles_from_its_accepting(clock: Clock, pairs: Any) -> None:
+    """Not from when its thread came to it, which may be in any order."""
+    table = Table(2, 64, ())
+    places = []
+    for _ in range(2):
+        places.append(table.enter(pairs()[0], ("127.0.0.1", 1)))
+        clock.now += 1
+    for place in reversed(places):
+        assert place is not None and table.mark(place, IDLE)
+        clock.now += 1
+    assert table.enter(pairs()[0], ("127.0.0.1", 1)) is not None
+    assert [place.evicted for place in places if place] == [True, False]
+
+
 def test_running_ones_make_no_room(pairs: Any) -> None:
     table = Table(2, 64, ())
     for _ in range(2):
