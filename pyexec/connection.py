@@ -16,12 +16,11 @@ from pyexec.bodies import Body
 from pyexec.chunks import LONGEST_LINE, Chunks
 from pyexec.errors import HeadersTooLarge, PayloadTooLarge, RequestTimeout, ValidationError
 from pyexec.http1 import LONGEST_HEAD
-from pyexec.pace import PACE, READING, WRITING, Place
+from pyexec.pace import PACE, READING, WRITING, Deadline, Place
 
 _CHUNK = 1 << 16
 _MOST_AT_ONCE = 1 << 20
 _MOST_PARTS = 64  # of one write; far below IOV_MAX
-_LOOK_S = 1.0  # how soon a body that had to make room is told so
 # With more than this unsent, the kernel takes no more of a large answer: else it would take megabytes at once, then
 # nothing for as long as a slow line needs for these, as if the client had stopped reading.
 _UNSENT = 1 << 17
@@ -139,7 +138,7 @@ class Connection:
         Raises:
             RequestTimeout. Disconnected: the client closed before the end. ServerBusy: it had to make room.
         """
-        until = _Deadline(timeout_s)
+        until = Deadline(timeout_s)
         self._read_into(body, length, until)
         return body.whole()
 
@@ -150,7 +149,7 @@ class Connection:
             ValidationError: the chunks are malformed. PayloadTooLarge: more than `most` bytes. RequestTimeout,
             Disconnected, ServerBusy: as for `read_body`.
         """
-        until, chunks = _Deadline(timeout_s), Chunks()
+        until, chunks = Deadline(timeout_s), Chunks()
         while True:
             contents, size = chunks.whole(self._buffer)
             del self._buffer[:size]
@@ -167,7 +166,7 @@ class Connection:
             pass
         return body.whole()
 
-    def _line(self, body: Body, until: _Deadline) -> bytes:
+    def _line(self, body: Body, until: Deadline) -> bytes:
         """Return the next line of a chunked body's framing, CR LF included."""
         looked = 0
         while True:
@@ -185,7 +184,7 @@ class Connection:
                 body.check()
             until.moved(len(self._buffer) - looked)
 
-    def _read_into(self, body: Body, count: int, until: _Deadline) -> None:
+    def _read_into(self, body: Body, count: int, until: Deadline) -> None:
         early = self._buffer[:count]
         del self._buffer[: len(early)]
         _put(body, early)
@@ -271,28 +270,6 @@ def _put(body: Body, data: bytearray) -> None:
         del room  # or the piece could not be cut to its length
         body.filled(size)
         place += size
-
-
-class _Deadline:
-    """When a body is late: after some seconds without a byte, or over all at less than the slowest pace after these."""
-
-    def __init__(self, timeout_s: float) -> None:
-        self._timeout_s = timeout_s
-        self._all = self._silence = time.monotonic() + timeout_s
-
-    def moved(self, count: int) -> None:
-        """Put it off by what has come."""
-        if count:
-            self._all += count / PACE
-            self._silence = time.monotonic() + self._timeout_s
-
-    def left_s(self) -> float:
-        """Return how long to wait before looking whether the body has had to make room. Raises RequestTimeout."""
-        left = min(self._all, self._silence) - time.monotonic()
-        if left <= 0:
-            text = "The body did not arrive within %g seconds, and one more for each %d bytes of it."
-            raise RequestTimeout(text % (self._timeout_s, PACE))
-        return min(left, _LOOK_S)
 
 
 def _batches(parts: Iterable[Buffer]) -> Iterator[List[memoryview]]:

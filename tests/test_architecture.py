@@ -41,7 +41,7 @@ ROWS = {
     "table": 3,
     "bodies": 2,
     "chunks": 1,
-    "pace": 0,
+    "pace": 1,
     "linger": 0,
     "threads": 0,
     "kernel.layers": 2,
