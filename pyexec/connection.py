@@ -199,6 +199,7 @@ class Connection:
             except OSError as error:
                 raise Disconnected(str(error)) from error
             if not size:
+                body.check()  # what was to be filled may just have been taken away
                 raise Disconnected("the client closed in the middle of its body")
             until.moved(size)
             self._place.moved(size)
