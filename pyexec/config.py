@@ -169,13 +169,17 @@ SETTINGS: Tuple[Setting, ...] = (
         "bodies_bytes",
         str(256 * MIB),
         _size,
-        "size of all request bodies in memory at once; of answers not yet taken as well",
+        "size of all request bodies in memory at once, beyond the first 64 KiB of each",
     ),
+    Setting("answers_bytes", str(256 * MIB), _size, "size of all answers in memory at once, until they are written"),
     Setting("max_connections", "256", _count, "connections held open at once"),
+    Setting("peer_connections", "64", _count, "connections of one address that is no trusted proxy"),
     Setting("header_timeout_s", "10", _seconds, "seconds for a request's header to arrive"),
-    Setting("body_timeout_s", "30", _seconds, "seconds for a request's body to arrive"),
-    Setting("idle_timeout_s", "15", _seconds, "seconds a kept connection may be idle"),
-    Setting("write_timeout_s", "60", _seconds, "seconds for an answer to be taken"),
+    Setting(
+        "body_timeout_s", "30", _seconds, "seconds for a request's body to arrive, and one more for each 64 KiB of it"
+    ),
+    Setting("idle_timeout_s", "75", _seconds, "seconds a kept connection may be idle"),
+    Setting("write_timeout_s", "30", _seconds, "seconds for an answer to be taken, and one more for each 64 KiB of it"),
     Setting("cors_origin", "none", _origin, "origin whose pages may use this server from a browser; * is any"),
     Setting(
         "allowed_hosts",
@@ -215,7 +219,9 @@ class Config:
     return_files: int
     body_bytes: int
     bodies_bytes: int
+    answers_bytes: int
     max_connections: int
+    peer_connections: int
     header_timeout_s: float
     body_timeout_s: float
     idle_timeout_s: float

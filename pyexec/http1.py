@@ -12,7 +12,7 @@ from http.client import responses as REASONS
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from pyexec.authority import Authority, parse_authority
-from pyexec.errors import HeadersTooLarge, LengthRequired, ValidationError, VersionNotSupported
+from pyexec.errors import HeadersTooLarge, NotImplementedHere, ValidationError, VersionNotSupported
 
 LONGEST_HEAD = 32768
 MOST_FIELDS = 100
@@ -79,14 +79,31 @@ class Head:
 
     @property
     def body_length(self) -> Optional[int]:
-        """The length of the body, None if the request has none.
+        """The length of the body as announced, None if it isn't."""
+        return int(self.fields["content-length"]) if "content-length" in self.fields else None
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body comes in chunks.
 
         Raises:
-            LengthRequired: the body is sent in chunks.
+            ValidationError: its framing is malformed, and so where the next request begins is anybody's guess.
+            NotImplementedHere: it is in another transfer coding.
         """
-        if "transfer-encoding" in self.fields:
-            raise LengthRequired("Send a Content-Length; chunked bodies are not taken.")
-        return int(self.fields["content-length"]) if "content-length" in self.fields else None
+        if "transfer-encoding" not in self.fields:
+            return False
+        codings = self.fields["transfer-encoding"]
+        if self.version == "HTTP/1.0":
+            raise ValidationError("HTTP/1.0 has no Transfer-Encoding.")
+        if codings == "chunked":
+            return True
+        names = [coding.partition(";")[0].strip(" \t") for coding in codings.split(",")]
+        if not all(_TOKEN.match(name) for name in names):
+            raise ValidationError("Transfer-Encoding is malformed.")
+        if "chunked" in [name.lower() for name in names[:-1]]:
+            raise ValidationError("In Transfer-Encoding 'chunked' is the last, and there once.")
+        # In other letters, or with parameters, a server on the way may not have known it for what it is.
+        raise NotImplementedHere("The only Transfer-Encoding that is taken is 'chunked', exactly so.")
 
 
 def parse_head(raw: bytes) -> Head:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Sequence, Tuple
+from typing import Any, Callable, List, Sequence
 
 from pyexec import workspace
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
@@ -28,20 +28,32 @@ def met_a_wall(child: Child, end: End, budget: Budget) -> End:
     return End(RESOURCE, end.exit_code, end.moments, resource=resource, limit=limit)
 
 
-def outcome(child: Child, job: Job, end: End, duration_s: float, budget: Budget, installed: Sequence[str]) -> Outcome:
+def outcome(
+    child: Child,
+    job: Job,
+    end: End,
+    duration_s: float,
+    budget: Budget,
+    installed: Sequence[str],
+    count: Callable[[int], None],
+) -> Outcome:
     """Read a run's output and the files asked for.
 
     Args:
         installed: directories of libraries; where they lie is not to be seen in stderr.
+        count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
 
     Raises:
         OSError: the server has no descriptor or memory left.
     """
     cap = budget.output_bytes
     stdout, stderr = (workspace.read_capped(fd, cap + 1) for fd in child.streams[1:])
-    files: Tuple[OutputFile, ...] = ()
+    count(len(stdout) + len(stderr))
+    files: List[OutputFile] = []
     if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
-        files = tuple(workspace.collect(child.directory_fd, job.return_files, budget.returned_file_bytes))
+        for file in workspace.collect(child.directory_fd, job.return_files, budget.returned_file_bytes):
+            files.append(file)
+            count(len(file.content or b""))
     return Outcome(
         verdict=end.verdict,
         exit_code=end.exit_code,
@@ -50,7 +62,7 @@ def outcome(child: Child, job: Job, end: End, duration_s: float, budget: Budget,
         stderr=_without_paths(stderr[:cap], installed),
         stdout_truncated=len(stdout) > cap,
         stderr_truncated=len(stderr) > cap,
-        files=files,
+        files=tuple(files),
         **end.details,
     )
 

@@ -12,7 +12,7 @@ import fcntl
 import os
 import select
 import time
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 from pyexec import results, rules, usage, wire, workspace
 from pyexec.config import Config
@@ -31,6 +31,10 @@ _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-ov
 _SIGKILL = -9
 _BLOCK = 4096  # in which tmpfs and most disks count
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
+
+
+def _count_nothing(size: int) -> None:
+    """Leave it to the caller how much is collected."""
 
 
 class _Unbegun(SandboxError):
@@ -102,19 +106,22 @@ class Sandbox:
         return outcome
 
     @contextlib.contextmanager
-    def execution(self, job: Job) -> Iterator[Outcome]:
+    def execution(self, job: Job, count: Callable[[int], None] = _count_nothing) -> Iterator[Outcome]:
         """Run a job; leaving the context cleans up behind it, so that an answer can go out first.
 
+        Args:
+            count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+
         Raises:
-            SandboxError, LayerError: as for `run`.
+            SandboxError, LayerError: as for `run`. Whatever `count` raises.
         """
-        child, outcome = self._perform(job)
+        child, outcome = self._perform(job, count)
         try:
             yield outcome
         finally:
             self._pool.give_back_later(child)
 
-    def _perform(self, job: Job) -> Tuple[Child, Outcome]:
+    def _perform(self, job: Job, count: Callable[[int], None] = _count_nothing) -> Tuple[Child, Outcome]:
         """Run a job; return the child, which is to be given back, and what came of it."""
         _check(job, self._config)
         if self._disk_is_short():
@@ -126,7 +133,7 @@ class Sandbox:
             child = self._pool.take(job.admin, libraries, deadline)
             stopwatch.mark("take")
             try:
-                outcome = self._run(child, job, stopwatch)
+                outcome = self._run(child, job, stopwatch, count)
                 if self._disk_is_short():  # else what it left would stay until its caller has taken the answer
                     self._pool.clear(child)
                 return child, outcome
@@ -136,7 +143,7 @@ class Sandbox:
                 if not isinstance(error, _Unbegun) or tries == _TRIES:
                     raise
 
-    def _run(self, child: Child, job: Job, stopwatch: Stopwatch) -> Outcome:
+    def _run(self, child: Child, job: Job, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
         try:
             self._hand_over(child, job)
             stopwatch.mark("hand_over")
@@ -167,7 +174,7 @@ class Sandbox:
         if self._has("mount"):
             end = results.met_a_wall(child, end, self._config.budget)
         installed = self._pool.report["installed_code"]
-        outcome = results.outcome(child, job, end, duration_s, self._config.budget, installed)
+        outcome = results.outcome(child, job, end, duration_s, self._config.budget, installed, count)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 

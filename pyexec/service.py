@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tu
 
 from pyexec import __version__, answers, browsers, contract, limits, media, metrics, openapi, schemas
 from pyexec.accounts import Now
+from pyexec.bodies import AnswerBudget, Kept
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -50,7 +51,7 @@ class Answer:
     """What goes back to the client, and what the log says of it."""
 
     status: int
-    parts: List[bytes]
+    parts: List[answers.Part]
     content_type: str = JSON
     fields: List[Tuple[str, str]] = field(default_factory=list)
     kind: str = "ok"
@@ -58,6 +59,7 @@ class Answer:
     caller: str = "-"
     fault: str = ""
     stages: List[Stage] = field(default_factory=list)  # where the time went
+    kept: Optional[Kept] = None  # what it holds of the memory of all answers
 
     @property
     def length(self) -> int:
@@ -82,6 +84,7 @@ class Service:
         self._keys = Keys(config)
         self._hosts = Hosts(config.host, config.allowed_hosts)
         self.metrics = metrics.Metrics()
+        self.answer_budget = AnswerBudget(config.answers_bytes)
         self._sandbox = sandbox
         self._wide = threading.Lock()
         self._description = b""
@@ -222,6 +225,7 @@ class Service:
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         watch = Stopwatch(time.monotonic())
         now = Now.read()
+        kept = self.answer_budget.keep()
         caller = self.caller(head, peer)
         quota: Optional[Quota] = None
         active: Optional[int] = None
@@ -243,7 +247,7 @@ class Service:
             # What is left to clean up is the sandbox's business, which lets the next run wait for it if need be.
             with ticket:
                 quota, active = ticket.quota, ticket.active
-                outcome = after.enter_context(self._sandbox.execution(job))
+                outcome = after.enter_context(self._sandbox.execution(job, kept.count))
             for name, seconds in outcome.stages:
                 watch.add(name, seconds)
             self.metrics.count_run(outcome.duration_s)
@@ -255,7 +259,7 @@ class Service:
                 parts = answers.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
                 answer = Answer(200, parts)
         except PyexecError as refusal:
-            if ticket is not None and isinstance(refusal, ServerBusy):
+            if isinstance(refusal, ServerBusy) and ticket is not None:  # no room to run, or for the answer
                 quota = ticket.refund()
             answer = self._refused(refusal, caller, now, active)
         except Exception as fault:  # noqa: BLE001
@@ -264,7 +268,7 @@ class Service:
                 quota = ticket.refund()
             answer = self._refused(self.fault(fault), caller, now, active)
         watch.mark("render")
-        answer.stages = watch.stages
+        answer.stages, answer.kept = watch.stages, kept
         answer.caller = "admin" if caller.admin else caller.address
         if not caller.admin:
             answer.fields += answers.rate_limit_headers(quota or self.limits.quota(caller, now))

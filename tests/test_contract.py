@@ -743,8 +743,9 @@ EXAMPLE = json.loads(
 
 def rendered(job: Job, outcome: Outcome) -> Dict[str, Any]:
     parts = answers.render_success(job, outcome, answers.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
-    assert all(isinstance(part, bytes) for part in parts)
-    return dict(json.loads(b"".join(parts).decode("utf-8")))
+    written = b"".join(answers.made_as_written(parts))
+    assert len(written) == sum(map(len, parts))  # which is what Content-Length says
+    return dict(json.loads(written.decode("utf-8")))
 
 
 def outcome_of(verdict: str = ENDED, exit_code: Optional[int] = 0, **details: Any) -> Outcome:

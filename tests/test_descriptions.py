@@ -75,7 +75,7 @@ def test_openapi_names_every_field_limit_and_error(server) -> None:
         )
 
 
-_FRAMING = {"server", "date", "connection", "content-type", "content-length"}
+_FRAMING = {"server", "date", "connection", "keep-alive", "content-type", "content-length"}
 _JSON = ("Content-Type", "application/json")
 _KEY = ("Authorization", "Bearer " + ADMIN_KEY)
 _EXCHANGES = {
@@ -399,7 +399,7 @@ def test_metrics_say_which_limit_refused(start_server) -> None:
 
 def test_metrics_count_what_was_refused_for_want_of_room(start_server) -> None:
     running = start_server(max_connections=2, bodies_bytes=1000, metrics_port=0)
-    assert ask(running.port, execute({"code": "1", "stdin_data": "x" * 2000}), "POST").status == 503
+    assert ask(running.port, execute({"code": "1", "stdin_data": "x" * 70000}), "POST").status == 503
     with contextlib.ExitStack() as held:
         # One after the other: before that is done the connection above may still take a place.
         for count in (1, 2):

@@ -56,10 +56,17 @@ def post(*fields: str, body: bytes = BODY) -> bytes:
     return line("POST /execute HTTP/1.1", "Host: x", "Content-Type: application/json", *fields) + body
 
 
+def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n", fields: Sequence[str] = ()) -> bytes:
+    """Return a POST to /execute with these bytes as its chunks, well-formed unless `end` is not."""
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return post("Transfer-Encoding: chunked", *fields, body=chunks + end)
+
+
 OK = [(200, None)]
 BAD = [(400, "ValidationError")]
 NOT_FOUND = [(404, "NotFound")]
 NOT_ALLOWED = [(405, "MethodNotAllowed")]
+NO_CODING = [(501, "NotImplemented")]
 NO_LENGTH = [(411, "LengthRequired")]
 TOO_LONG = [(431, "HeadersTooLarge")]
 TOO_LARGE = [(413, "PayloadTooLarge")]
@@ -107,6 +114,27 @@ VALID: Dict[str, Case] = {
     "leading zeros of a length": Case(post("Content-Length: 00022"), OK),
     "media type in capitals": Case(RUN.replace(b"application/json", b"Application/JSON"), OK),
     "media type with charset": Case(RUN.replace(b"application/json", b'application/json ; charset="utf-8"'), OK),
+    "chunks": Case(chunked(BODY) + HEALTH, OK * 2),
+    "chunks of one byte": Case(chunked(*[BODY[n : n + 1] for n in range(len(BODY))]) + HEALTH, OK * 2),
+    "chunk size with leading zeros": Case(
+        chunked(end=b"0000000000000016\r\n" + BODY + b"\r\n0\r\n\r\n") + HEALTH, OK * 2
+    ),
+    "chunk size in capitals": Case(chunked(b" " * 10, BODY).replace(b"\na\r", b"\nA\r") + HEALTH, OK * 2),
+    "last chunk of many zeros": Case(chunked(BODY, end=b"0000000000000000\r\n\r\n") + HEALTH, OK * 2),
+    "chunk extensions": Case(chunked(end=b'16;a;b=c ; d="e f"\r\n' + BODY + b"\r\n0 ;g=\xff\r\n\r\n") + HEALTH, OK * 2),
+    "trailers": Case(chunked(BODY, end=b"0\r\nA: b\r\nHost: evil\r\nContent-Length: 5\r\n\r\n") + HEALTH, OK * 2),
+    "extensions and trailers up to their bound": Case(
+        chunked(BODY, end=b"0;" + b"x" * 4095 + b"\r\nA: " + b"y" * 4091 + b"\r\n\r\n") + HEALTH, OK * 2
+    ),
+    "chunks to get": Case(
+        line("GET /health HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n" + HEALTH,
+        OK * 2,
+    ),
+    "no chunks to get": Case(
+        line("GET /health HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + b"0\r\n\r\n" + HEALTH, OK * 2
+    ),
+    "chunks that are no JSON": Case(chunked(b"x") + HEALTH, BAD + OK),
+    "no chunk at all": Case(chunked() + HEALTH, BAD + OK),
     "options": Case(line("OPTIONS /execute HTTP/1.1", "Host: x"), PREFLIGHT),
     "options of a page": Case(line("OPTIONS / HTTP/1.1", "Host: x"), PREFLIGHT),
     "options with a body": Case(
@@ -133,8 +161,13 @@ INVALID: Dict[str, Case] = {
     "nothing at all": Case(b"", NOTHING),
     "empty lines only": Case(b"\r\n\r\n\r\n", NOTHING),
     "half a head": Case(b"GET /health HTTP/1.1\r\nHost: x\r\n", NOTHING),
-    "bare line feeds": Case(b"GET /health HTTP/1.1\nHost: x\n\n", NOTHING),
-    "a TLS greeting": Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", NOTHING),
+    "bare line feeds": Case(b"GET /health HTTP/1.1\nHost: x\n\n", BAD),
+    "a bare line feed before": Case(b"\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n", BAD),
+    "a TLS greeting": Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", BAD),
+    "an SSH greeting": Case(b"SSH-2.0-OpenSSH_9.2\r\n", NOTHING),
+    "a first byte that no method has": Case(b"{", BAD),
+    "a control character in half a head": Case(b"GET /health HTTP/1.1\r\nHost: \x01", BAD),
+    "half a head with a carriage return alone": Case(b"GET /health HTTP/1.1\r\nHost: x\ry", BAD),
     "words": Case(b"hello\r\n\r\n", BAD),
     "HTTP/0.9": Case(b"GET /health\r\n\r\n", BAD),
     "HTTP/2 preface": Case(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VERSION),
@@ -195,12 +228,52 @@ INVALID: Dict[str, Case] = {
     "length and chunks": Case(post("Content-Length: 22", "Transfer-Encoding: chunked"), BAD),
     "chunks and length": Case(post("Transfer-Encoding: chunked", "Content-Length: 22"), BAD),
     "chunks twice": Case(post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), BAD),
-    "chunks": Case(post("Transfer-Encoding: chunked", body=b"16\r\n" + BODY + b"\r\n0\r\n\r\n"), NO_LENGTH),
-    "other codings": Case(post("Transfer-Encoding: xchunked", body=UNREAD), NO_LENGTH),
-    "identity": Case(post("Transfer-Encoding: identity", body=UNREAD), NO_LENGTH),
-    "empty coding": Case(post("Transfer-Encoding:", body=UNREAD), NO_LENGTH),
-    "chunks to get": Case(line("GET /health HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + UNREAD, NO_LENGTH),
-    "chunks, HTTP/1.0": Case(line("GET /health HTTP/1.0", "Transfer-Encoding: chunked") + UNREAD, NO_LENGTH),
+    "other coding": Case(post("Transfer-Encoding: xchunked", body=UNREAD), NO_CODING),
+    "packed, then chunks": Case(post("Transfer-Encoding: gzip, chunked", body=UNREAD), NO_CODING),
+    "identity": Case(post("Transfer-Encoding: identity", body=UNREAD), NO_CODING),
+    "coding in capitals": Case(post("Transfer-Encoding: Chunked", body=UNREAD), NO_CODING),
+    "coding with a parameter": Case(post("Transfer-Encoding: chunked;a=b", body=UNREAD), NO_CODING),
+    "empty coding": Case(post("Transfer-Encoding:", body=UNREAD), BAD),
+    "coding that is no token": Case(post('Transfer-Encoding: "chunked"', body=UNREAD), BAD),
+    "coding and a comma": Case(post("Transfer-Encoding: chunked,", body=UNREAD), BAD),
+    "coding behind a vertical tab": Case(post("Transfer-Encoding: \x0bchunked", body=UNREAD), BAD),
+    "chunks, then packed": Case(post("Transfer-Encoding: chunked, gzip", body=UNREAD), BAD),
+    "chunks in chunks": Case(post("Transfer-Encoding: chunked, chunked", body=UNREAD), BAD),
+    "chunks, HTTP/1.0": Case(
+        line("POST /execute HTTP/1.0", "Content-Type: application/json", "Transfer-Encoding: chunked") + UNREAD, BAD
+    ),
+    "bad framing of what there isn't": Case(
+        line("POST /nothing HTTP/1.1", "Host: x", "Transfer-Encoding: chunked, gzip") + UNREAD, BAD
+    ),
+    "chunks to nowhere": Case(chunked(UNREAD).replace(b"/execute", b"/nothing"), NOT_FOUND),
+    "chunk without a size": Case(chunked(end=b"\r\n" + UNREAD), BAD),
+    "chunk size with a sign": Case(chunked(end=b"+16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size below nothing": Case(chunked(end=b"-1\r\n" + UNREAD), BAD),
+    "chunk size with 0x": Case(chunked(end=b"0x16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size with an underscore": Case(chunked(end=b"1_6\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size of 17 digits": Case(chunked(end=b"0" * 15 + b"16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size behind a space": Case(chunked(end=b" 16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size before a space": Case(chunked(end=b"16 \r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size with a line feed": Case(chunked(end=b"16\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size with a carriage return": Case(chunked(end=b"16\r" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk extension with a line feed": Case(chunked(end=b"16;a\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk extension with a carriage return": Case(chunked(end=b"16;a\rb\r\n" + BODY + b"\r\n0\r\n\r\n"), BAD),
+    "chunk extension with a NUL": Case(chunked(end=b"16;\0\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk longer than its size": Case(chunked(end=b"15\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk shorter than its size": Case(chunked(end=b"17\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk that ends in a line feed": Case(chunked(end=b"16\r\n" + BODY + b"\n0\r\n\r\n" + UNREAD), BAD),
+    "trailer without a colon": Case(chunked(BODY, end=b"0\r\nhello\r\n\r\n" + UNREAD), BAD),
+    "request line as a trailer": Case(chunked(BODY, end=b"0\r\n" + UNREAD), BAD),
+    "trailer with a line feed": Case(chunked(BODY, end=b"0\r\nA: b\nC: d\r\n\r\n" + UNREAD), BAD),
+    "end with a line feed": Case(chunked(BODY, end=b"0\r\n\n" + UNREAD), BAD),
+    "extensions too long": Case(chunked(BODY, end=b"0;" + b"x" * 8192 + b"\r\n\r\n"), BAD),
+    "trailers too long": Case(chunked(BODY, end=b"0\r\n" + (b"A: " + b"y" * 1000 + b"\r\n") * 9 + b"\r\n"), BAD),
+    "line between chunks without end": Case(chunked(BODY, end=b"0;" + b"x" * 30000), BAD),
+    "chunks without end": Case(chunked(BODY, end=b""), NOTHING),
+    "no last line": Case(chunked(BODY, end=b"0\r\n"), NOTHING),
+    "chunk too large": Case(chunked(end=b"%x\r\n" % (48 * MIB + 1)), TOO_LARGE),
+    "chunk unspeakably large": Case(chunked(end=b"f" * 16 + b"\r\n" + UNREAD), TOO_LARGE),
+    "chunks that add up to too much": Case(chunked(b" ", end=b"%x\r\n" % (48 * MIB)), TOO_LARGE),
     "no length": Case(post(body=b""), NO_LENGTH),
     "no length, a body": Case(post(body=BODY), NO_LENGTH),
     "one byte too large": Case(post("Content-Length: %d" % (48 * MIB + 1), body=UNREAD), TOO_LARGE),
@@ -465,13 +538,20 @@ def test_expecting_clients_get_a_word_before_the_body(server: RunningServer) -> 
         assert sock.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(BODY)
         assert read_reply(sock).document["execution_details"]["stdout"] == "42\n"
+        sock.sendall(post("Expect: 100-continue", "Transfer-Encoding: chunked", body=b""))
+        assert sock.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        for piece in (b"1", b"6\r\n", BODY, b"\r", b"\n0\r\n", b"\r\n"):
+            sock.sendall(piece)
+        assert read_reply(sock).document["execution_details"]["stdout"] == "42\n"
 
 
 @pytest.mark.parametrize(
     "raw, status",
     [
         (post("Expect: 100-continue", "Content-Length: %d" % (48 * MIB + 1), body=b""), 413),
-        (post("Expect: 100-continue", "Transfer-Encoding: chunked", body=b""), 411),
+        (post("Expect: 100-continue", "Transfer-Encoding: gzip", body=b""), 501),
+        (post("Expect: 100-continue", "Transfer-Encoding: chunked, gzip", body=b""), 400),
+        (post("Expect: 100-continue", body=b""), 411),
         (line("POST /execute HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue"), 415),
         (line("POST /nothing HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue"), 404),
         (line("POST /health HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue"), 405),
@@ -502,7 +582,7 @@ def test_a_body_that_is_too_large_is_refused_unread_and_the_answer_arrives(serve
 def test_a_client_that_sends_first_and_reads_later_gets_its_refusal(server: RunningServer) -> None:
     reply = ask(server.port, post("Content-Length: %d" % (48 * MIB + 1), body=bytes(3 * MIB)))
     assert reply.error_type == "PayloadTooLarge"
-    assert ask(server.port, post("Transfer-Encoding: chunked", body=bytes(3 * MIB))).error_type == "LengthRequired"
+    assert ask(server.port, post("Transfer-Encoding: gzip", body=bytes(3 * MIB))).error_type == "NotImplemented"
     assert ask(server.port, b"x" * (3 * MIB)).error_type == "HeadersTooLarge"
 
 

@@ -399,7 +399,7 @@ def test_a_pid_namespace_that_is_refused_ends_one_child_and_not_the_template() -
 
 def test_answers_that_nobody_takes_hold_little_memory(start_server) -> None:
     """Each held a hundred megabytes for a minute, from any number of connections, when ten files were returned."""
-    running = start_server(rate_per_minute=100, bodies_bytes=60 << 20)
+    running = start_server(rate_per_minute=100, answers_bytes=40 << 20)
     code = "for name in 'abc': open(name, 'wb').write(bytes(8 << 20))"
     body = json.dumps({"code": code, "return_files": ["a", "b", "c"]}).encode()
     head = "POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
@@ -424,7 +424,7 @@ def test_answers_that_nobody_takes_hold_little_memory(start_server) -> None:
                 break
         sizes.append(size > 30 << 20)
         connection.close()
-    assert sizes == [True, False, False]  # the two that waited longer made room
+    assert sizes == [True, False, False]  # the two that were left unread for longer made room
 
 
 def test_one_wide_body_is_parsed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
