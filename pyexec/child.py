@@ -113,6 +113,7 @@ def _enter_directory(plan: Plan) -> int:
         os.fchdir(fd)
     except OSError as error:
         raise LayerError("workdir", str(error)) from error
+    os.environ["HOME"] = os.environ["TMPDIR"] = plan.workdir
     return fd
 
 

@@ -59,6 +59,7 @@ class ForkServer:
         self._dying: Dict[Running, int] = {}  # killed and reaped themselves, their groups perhaps not; exit codes
         self._gate: Optional[namespaces.PidGate] = None
         self._other_fd = -1
+        self._workdir = ""  # where each child mounts its directory; without mounts the server names one for each
 
     def run(self, report: Dict[str, Any]) -> NoReturn:
         """Settle, report, serve until the server closes the control socket."""
@@ -80,7 +81,7 @@ class ForkServer:
             self._gate = namespaces.PidGate(self._proc_fd)
         self._check_reach()
         if "mount" in self._host.namespaces:
-            namespaces.build_tree(self._reads + self._executes)
+            self._workdir = namespaces.build_tree(self._reads + self._executes)
         for admin in (False, True):
             layers.prepare(self._plan({"admin": admin, "place": 0, "workdir": ""}))
         script.conceal_own_frames()
@@ -188,7 +189,7 @@ class ForkServer:
         host, admin = self._host, bool(order["admin"])
         uid = self._settings["uid_base"] + order["place"] if host.own_uids else host.uid
         gid = uid if host.own_uids else host.gid
-        workdir = namespaces.WORKDIR if "mount" in host.namespaces else order["workdir"]
+        workdir = self._workdir or order["workdir"]
         return Plan(
             host,
             admin,

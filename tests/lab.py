@@ -90,7 +90,7 @@ class Lab:
         self._proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
         self._uid_base = target["uid_base"]
         self._host = chosen(layers.probe(self._uid_base, self._proc_fd), steps)
-        self._serial = 0
+        self._serial, self._workdir = 0, ""
 
     def serve(self) -> None:
         """Enter the namespaces if chosen, then carry out attack after attack."""
@@ -105,7 +105,7 @@ class Lab:
         }
         reads, executes = preload.read_paths(), preload.execute_paths()
         if "mount" in self._host.namespaces:
-            namespaces.build_tree(reads + executes)
+            self._workdir = namespaces.build_tree(reads + executes)
         print(json.dumps(dataclasses.asdict(self._host)), flush=True)
         for line in sys.stdin:
             print(self._one(modules[line.strip()], gate, reads, executes), flush=True)
@@ -165,7 +165,7 @@ class Lab:
         host = self._host
         uid = self._uid_base if host.own_uids else host.uid
         workdir = (
-            namespaces.WORKDIR
+            self._workdir
             if "mount" in host.namespaces
             else "%s/run-%s-%d-%d" % (self._target["base"], "-".join(self._steps), self._admin, self._serial)
         )
