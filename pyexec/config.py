@@ -275,7 +275,8 @@ def from_sources(flags: argparse.Namespace, environment: Optional[Mapping[str, s
 def template_environment() -> Dict[str, str]:
     """Return the environment of the templates and so of every script: nothing of the server's own.
 
-    Each child adds HOME and TMPDIR, its own directory. One BLAS thread, since a process with threads can't be forked safely (OpenBLAS issue 5520).
+    Each child adds HOME and TMPDIR, its own directory. One BLAS thread, since a process with threads can't be forked
+    safely (OpenBLAS issue 5520).
     """
     threads = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
     return dict(threads, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC")

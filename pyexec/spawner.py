@@ -15,7 +15,7 @@ import socket
 import sys
 from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional
 
-from pyexec import child, preload, script, wire
+from pyexec import child, compat, preload, script, wire
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces
 
@@ -85,6 +85,7 @@ class ForkServer:
         for admin in (False, True):
             layers.prepare(self._plan({"admin": admin, "place": 0, "workdir": ""}))
         script.conceal_own_frames()
+        compat.install()
         gc.enable()
         gc.collect()
         gc.freeze()

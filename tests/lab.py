@@ -103,7 +103,9 @@ class Lab:
         modules = {
             name[:-3]: load(name[:-3]) for name in os.listdir(os.path.join(HERE, "escapes")) if name.endswith(".py")
         }
-        reads, executes = preload.read_paths(), preload.execute_paths()
+        # As if it were one more directory of installed code, which belongs to the server's user.
+        reads = preload.read_paths() + (os.path.dirname(self._target["installed"]),)
+        executes = preload.execute_paths()
         if "mount" in self._host.namespaces:
             self._workdir = namespaces.build_tree(reads + executes)
         print(json.dumps(dataclasses.asdict(self._host)), flush=True)

@@ -47,7 +47,7 @@ print(json.dumps({"place": place, "files": [open(path + "/file").read() for path
 
 def _build(paths: List[str], wanted: str) -> Dict[str, object]:
     command = [sys.executable, "-I", "-c", _BUILD % ROOT, json.dumps(paths), wanted]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, universal_newlines=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
     found: Dict[str, object] = json.loads(done.stdout)
     return found
 

@@ -41,7 +41,7 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 
 # The tree is put together on top of /proc: nothing that goes into it can lie below, and it exists everywhere.
 _STAGE = "/proc"
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
 # Where a run's directory is mounted in the tree, unless something of the host's that the tree needs lies there.
 WORKDIR = "/work"
 _HOSTNAME = "pyexec"

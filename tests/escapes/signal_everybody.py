@@ -7,6 +7,7 @@ seccomp: EPERM
 all: EPERM
 admin: ESRCH
 admin@container: ok
+bare: ok
 contained: the signal reaches the run's own processes only
 """
 
