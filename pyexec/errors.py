@@ -64,12 +64,17 @@ class RunTimeoutError(PyexecError):
 
 
 class ResourceLimitError(PyexecError):
-    """The service ended the run because it used more of a resource than a run may; memory and disk are in bytes."""
+    """The service ended the run because it used more of a resource than a run may.
+
+    Memory and disk are in bytes, cpu in seconds.
+    """
 
     type, status = "ResourceLimitError", 400
 
     def __init__(self, resource: str, limit: int) -> None:
-        what = resource if resource in ("processes", "files") else "bytes of " + resource
+        what = {"cpu": "seconds of processor time", "memory": "bytes of memory", "disk": "bytes of disk"}.get(
+            resource, resource
+        )
         super().__init__("Execution exceeded its limit of %d %s." % (limit, what))
         self.resource, self.limit, self.limit_name = resource, limit, resource
 

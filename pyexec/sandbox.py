@@ -144,19 +144,33 @@ class Sandbox:
         end = self._await_end(child, job, started + self._config.budget.wall_s, watch)
         duration_s = time.monotonic() - started
         stopwatch.mark_reported(_INSIDE, end.moments)
-        if job.admin or end.verdict != ENDED:
-            child.kill()
-        else:
-            # It waits for its end, or says so and is hostile. Tearing it down would take a core just when the answer
-            # is made; stopping it costs nothing. It is killed as soon as the answer is out; see `Pool.give_back`.
-            child.stop()
-        if job.admin and not self._has("pid"):
-            # Its processes are one group, which the template kills before it reaps the first of them.
-            if not child.await_death(_TAKE_S) or child.orphaned:
-                raise SandboxError("a run that was killed has not ended, or nobody can tell")
+        self._let_nothing_run(child, job, end)
         outcome = self._outcome(child, job, end, duration_s)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
+
+    def _let_nothing_run(self, child: Child, job: Job, end: _End) -> None:
+        """Return when nothing of the run executes any more, so that what it left can be read.
+
+        Raises:
+            SandboxError: it was killed and has not ended, or nobody can tell.
+        """
+        if not job.admin and end.verdict in (ENDED, FORBIDDEN):
+            # It waits for its end, or says so and is hostile. Tearing it down would take a core just when the answer
+            # is made; stopping its one process costs nothing. It is killed as soon as the answer is out; see
+            # `Pool.give_back`.
+            child.stop()
+            return
+        child.kill()
+        # A kill that was sent has yet to come to each process of the run: one that it forked would go on for a while,
+        # and change one file after another was read.
+        if job.admin and not self._has("pid"):
+            # They are one group, which the template kills before it reaps the first of them.
+            dead = child.await_death(_TAKE_S) and not child.orphaned
+        else:
+            dead = child.await_exit(_TAKE_S)
+        if not dead:
+            raise SandboxError("a run that was killed has not ended, or nobody can tell")
 
     def _has(self, namespace: str) -> bool:
         return namespace in self._pool.report["namespaces"]
@@ -216,7 +230,9 @@ class Sandbox:
             os.close(fd)
         payload = message.payload if isinstance(message.payload, dict) else {}
         if message.kind == wire.EXIT:
-            code = payload.get("code")
+            code, limit = payload.get("code"), payload.get("cpu_limit_s")
+            if job.admin and type(limit) is int:
+                return _End(RESOURCE, _SIGKILL, resource="cpu", limit=limit)
             if type(code) is int and -64 <= code <= 255:
                 return _End(ENDED, code, payload.get("moments"))
             return None
@@ -232,7 +248,7 @@ class Sandbox:
 
     def _death(self, child: Child, job: Job) -> _End:
         try:
-            code = child.receive_death()
+            death = child.receive_death()
         except (wire.WireError, OSError) as error:
             # The template has ended, and the child with it, or in a moment. It may have had a last word, or no job yet.
             child.kill()
@@ -242,11 +258,13 @@ class Sandbox:
             if end is None:
                 raise SandboxError("the template was lost during a run: %s" % error) from error
             return end
-        if code == _SIGKILL:
-            # Not by us, and the run can't do that to its first process: the kernel's memory killer.
-            budget = self._config.budget
-            return _End(RESOURCE, _SIGKILL, resource="memory", limit=budget.memory_bytes)
-        return _End(ENDED, code)
+        if death.code != _SIGKILL:
+            return _End(ENDED, death.code)
+        if death.cpu_limit_s is not None:
+            return _End(RESOURCE, _SIGKILL, resource="cpu", limit=death.cpu_limit_s)
+        # Not by us, and not for anything that it did: each limit of its own ends a run otherwise, or is seen by the
+        # watch. The kernel's memory killer takes whom it likes, for want of memory that others may have.
+        raise SandboxError("a run was killed for nothing of its own; this machine may be short of memory")
 
     def _outcome(self, child: Child, job: Job, end: _End, duration_s: float) -> Outcome:
         cap = self._config.budget.output_bytes
