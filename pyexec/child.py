@@ -90,6 +90,7 @@ def _take_descriptors(descriptors: Sequence[int], proc_fd: int) -> None:
 def _confine(plan: Plan) -> None:
     os.setsid()
     namespaces.write_own(_PROC_FD, "oom_score_adj", "1000")
+    rlimits.yield_as_a_session(_PROC_FD)
     layers.apply(layers.OPENING, plan)
     os.close(_PROC_FD)
     # The server reads what the run leaves behind through this descriptor; it can't be sent once seccomp is on.

@@ -146,7 +146,7 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("server_timing", "0", _number(int, 0, 1), "1 says in each answer, as Server-Timing, where its time went"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
     Setting(
-        "uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, if root; each server on a host needs its own"
+        "uid_base", "60706", _number(int, 1, 2**31), "first uid for runs, if root; each server on a host needs its own"
     ),
     Setting(
         "work_dir", tempfile.gettempdir(), _text, "where runs get their directories, where no tmpfs can be mounted"

@@ -159,7 +159,8 @@ class Template:
         self._controls, far_controls = zip(wire.pair(), wire.pair())
         self._lock = threading.Lock()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT % root],
+            # Names of files are UTF-8 even where the system has no C.UTF-8.
+            [sys.executable, "-I", "-X", "utf8", "-c", _BOOT % root],
             stdin=far_controls[False].fileno(),
             stdout=subprocess.DEVNULL,
             env=template_environment(),

@@ -52,7 +52,7 @@ ROWS = {
     "config": 1,
     "http1": 1,
     "kernel.namespaces": 1,
-    "kernel.rlimits": 1,
+    "kernel.rlimits": 2,
     "kernel.identity": 1,
     "kernel.landlock": 1,
     "kernel.seccomp": 2,

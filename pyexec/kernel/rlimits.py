@@ -8,6 +8,7 @@ Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import resource
@@ -15,6 +16,7 @@ import signal
 from typing import Dict
 
 from pyexec.job import Plan
+from pyexec.kernel import namespaces
 
 DESCRIPTORS = 256
 STACK_BYTES = 8 * 1024 * 1024
@@ -65,6 +67,25 @@ def values(plan: Plan) -> Dict[int, int]:
         # A public script is one process. An admin script has its keeper and its first process.
         limits[resource.RLIMIT_NPROC] = 2 + budget.processes if plan.admin else 1
     return limits
+
+
+def yield_as_a_session(proc_fd: int) -> None:
+    """Give the caller's new session a lower priority, in place of one equal to the server's; as root only.
+
+    The kernel shares the processor out among sessions first, and a process's own nice value counts within its own.
+    Others than root may do this once in 100 ms in the whole system, which is no promise to make.
+
+    Raises:
+        OSError: it was refused for another reason than that this kernel has no such groups, or lets only its first
+            root do it at any time.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        namespaces.write_own(proc_fd, "autogroup", str(NICE))
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.EAGAIN, errno.EPERM, errno.EACCES, errno.EROFS):
+            raise
 
 
 def apply(plan: Plan) -> None:
