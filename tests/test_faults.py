@@ -113,7 +113,7 @@ def test_child_killed_from_outside(start_server) -> None:
 @pytest.mark.parametrize("caller", ["client", "admin"])
 def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> None:
     """The server's own clock comes first, unless the server hangs; then the run's limit ends it, and it is its own."""
-    running = start_server(max_runs=1, wall_s=2)
+    running = start_server(max_runs=1, wall_s=5)
     before = {pid: cpu_s(pid) for pid in settled(lambda: descendants(running.process.pid))}
     found: List[ServiceError] = []
 
@@ -128,10 +128,10 @@ def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> Non
 
     thread = threading.Thread(target=spin)
     thread.start()
-    await_that(lambda: cpu_s(busiest()) - before.get(busiest(), 0) > 0.3)
+    await_that(lambda: cpu_s(busiest()) - before.get(busiest(), 0) > 0.1)
     running.process.send_signal(signal.SIGSTOP)
     spinning = busiest()
-    await_that(lambda: not anyone_left([spinning]), 60)
+    await_that(lambda: not anyone_left([spinning]), 240)
     running.process.send_signal(signal.SIGCONT)
     thread.join()
     details = found[0].document["error_details"]
@@ -139,7 +139,7 @@ def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> Non
         400,
         "ResourceLimitError",
         "cpu",
-        4 if caller == "client" else 2 * min(11, os.cpu_count()) + 2,
+        7 if caller == "client" else 5 * min(11, os.cpu_count()) + 2,
     )
     assert "seconds of processor time" in details["message"]
 
