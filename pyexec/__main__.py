@@ -1,5 +1,7 @@
 """Entry point of ``python -m pyexec``."""
 
+import os
+import subprocess
 import sys
 
 if sys.platform != "linux":
@@ -10,4 +12,8 @@ if sys.version_info < (3, 8):
 from pyexec.cli import main
 
 if __name__ == "__main__":
+    if sys.getfilesystemencoding() != "utf-8":
+        # Names of files come as UTF-8 and are none in Latin-1, say; which encoding holds is settled before this line.
+        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+        os.execv(sys.executable, [sys.executable, *flags, "-X", "utf8", "-m", "pyexec", *sys.argv[1:]])
     sys.exit(main())

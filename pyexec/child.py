@@ -30,7 +30,7 @@ from typing import Callable, NoReturn, Optional, Sequence, Tuple
 from pyexec import imports, script, warmup, wire
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME, Plan
-from pyexec.kernel import layers, libc, namespaces
+from pyexec.kernel import layers, libc, namespaces, rlimits
 
 SOCKET_FD = 3
 _PROC_FD = 4
@@ -90,6 +90,7 @@ def _take_descriptors(descriptors: Sequence[int], proc_fd: int) -> None:
 def _confine(plan: Plan) -> None:
     os.setsid()
     namespaces.write_own(_PROC_FD, "oom_score_adj", "1000")
+    rlimits.yield_as_a_session(_PROC_FD)
     layers.apply(layers.OPENING, plan)
     os.close(_PROC_FD)
     # The server reads what the run leaves behind through this descriptor; it can't be sent once seccomp is on.
@@ -113,6 +114,7 @@ def _enter_directory(plan: Plan) -> int:
         os.fchdir(fd)
     except OSError as error:
         raise LayerError("workdir", str(error)) from error
+    os.environ["HOME"] = os.environ["TMPDIR"] = plan.workdir
     return fd
 
 
@@ -175,7 +177,9 @@ def _run(plan: Plan, check: Optional[_Check]) -> NoReturn:
         code = script.run(source, plan.workdir, check, moments)
     else:
         sys.path.insert(0, plan.workdir)
-        code = _keep(source, plan)
+        code, limit = _keep(source, plan)
+        if limit is not None:
+            _end(wire.EXIT, {"code": code, "cpu_limit_s": limit})
     _end(wire.EXIT, {"code": code, "moments": moments + [time.monotonic()]})
 
 
@@ -194,13 +198,19 @@ def _end(kind: str, payload: object) -> NoReturn:
     os._exit(0)
 
 
-def _keep(source: str, plan: Plan) -> int:
-    """Run the script in a second process and return its exit code, negative for the signal that ended it."""
+def _keep(source: str, plan: Plan) -> Tuple[int, Optional[int]]:
+    """Run the script in a second process and return how it ended.
+
+    Returns:
+        Its exit code, negative for the signal that ended it, and the limit of processor time if it met that.
+    """
     pid = os.fork()
     if pid == 0:
         os.close(SOCKET_FD)
         os._exit(script.run(source, plan.workdir) & 0xFF)
     while True:
-        ended, status = os.waitpid(-1, 0)
+        ended, status, used = os.wait4(-1, 0)
         if ended == pid:
-            return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+            limit = rlimits.cpu_s(plan)
+            return code, limit if rlimits.ended_by_cpu(status, used, limit) else None

@@ -190,7 +190,7 @@ SETTINGS: Tuple[Setting, ...] = (
     Setting("server_timing", "0", _number(int, 0, 1), "1 says in each answer, as Server-Timing, where its time went"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
     Setting(
-        "uid_base", "60600", _number(int, 1, 2**31), "first uid for runs, if root; each server on a host needs its own"
+        "uid_base", "60706", _number(int, 1, 2**31), "first uid for runs, if root; each server on a host needs its own"
     ),
     Setting(
         "work_dir", tempfile.gettempdir(), _text, "where runs get their directories, where no tmpfs can be mounted"
@@ -338,9 +338,10 @@ def from_sources(flags: argparse.Namespace, environment: Optional[Mapping[str, s
 
 
 def template_environment() -> Dict[str, str]:
-    """Return the whole environment of the templates and so of every script: nothing of the server's own.
+    """Return the environment of the templates and so of every script: nothing of the server's own.
 
-    One BLAS thread, since a process with threads can't be forked safely (OpenBLAS issue 5520).
+    Each child adds HOME and TMPDIR, its own directory. One BLAS thread, since a process with threads can't be forked
+    safely (OpenBLAS issue 5520).
     """
     threads = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    return dict(threads, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC", HOME="/work", TMPDIR="/work")
+    return dict(threads, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC")

@@ -66,15 +66,18 @@ class RunTimeoutError(PyexecError):
 class ResourceLimitError(PyexecError):
     """The run used more of a resource than a run may.
 
-    Memory, disk and output are in bytes.
+    Memory, disk and output are in bytes, cpu in seconds.
     """
 
     type, status = "ResourceLimitError", 400
 
     def __init__(self, resource: str, limit: int) -> None:
-        what = {"memory": "bytes of memory", "disk": "bytes of disk", "output": "bytes of output"}.get(
-            resource, resource
-        )
+        what = {
+            "cpu": "seconds of processor time",
+            "memory": "bytes of memory",
+            "disk": "bytes of disk",
+            "output": "bytes of output",
+        }.get(resource, resource)
         super().__init__("Execution exceeded its limit of %d %s." % (limit, what))
         self.resource, self.limit, self.limit_name = resource, limit, resource
 

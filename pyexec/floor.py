@@ -11,6 +11,10 @@ from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.kernel import libc
 
+# What systemd leaves free of the uids that it and distributions hand out, and rootless containers have mapped; see
+# systemd's UIDS-GIDS.md. Runs have the first of these unless --uid-base says otherwise.
+_FREE_UIDS = range(60706, 61184)
+
 
 def layers_on(report: Dict[str, Any], config: Config, before: Collection[str]) -> Set[str]:
     """Return the layers that a template can put on, if they are enough.
@@ -50,7 +54,12 @@ def check_own_means(config: Config) -> None:
         reason = "runs could not be ended: %s: %s; use Linux 5.3 or newer" % (error.filename, error.strerror)
         raise SandboxError("pyexec does not start on this host. %s." % reason) from error
     if os.geteuid() == 0:
-        for uid in range(config.uid_base, config.uid_base + 3 * config.max_runs):
+        uids = range(config.uid_base, config.uid_base + 3 * config.max_runs)
+        if config.uid_base == _FREE_UIDS.start and uids[-1] not in _FREE_UIDS:
+            reason = "%d runs need the uids %d to %d, of which only those up to %d belong to nobody on most hosts"
+            advice = "; set --uid-base to the first of as many that are free here, or a lower --max-runs"
+            raise SandboxError((reason + advice) % (config.max_runs, uids[0], uids[-1], _FREE_UIDS[-1]))
+        for uid in uids:
             with contextlib.suppress(KeyError):
                 name = pwd.getpwuid(uid).pw_name
                 raise SandboxError("Runs would have the uid %d of the user %s; set --uid-base." % (uid, name))

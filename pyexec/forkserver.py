@@ -29,7 +29,7 @@ from typing import Any, Dict, NoReturn, Sequence
 
 from pyexec import preload, warden, wire
 from pyexec.job import Host
-from pyexec.kernel import layers, libc, namespaces, seccomp
+from pyexec.kernel import layers, libc, namespaces, policy, seccomp
 from pyexec.spawner import ForkServer, failures_told
 
 CONTROL_FD = 0
@@ -120,7 +120,7 @@ def report(host: Host) -> Dict[str, Any]:
         "namespaces": host.namespaces,
         "own_uids": host.own_uids,
         "calls": {
-            name: len(seccomp.allowed(admin, seccomp.EVERYTHING_CONTAINED, libc.machine()))
+            name: len(seccomp.allowed(admin, policy.EVERYTHING_CONTAINED, libc.machine()))
             for name, admin in (("public", False), ("admin", True))
         },
     }

@@ -155,13 +155,3 @@ class Plan:
     parent_pid: int
     proc_fd: int  # directory descriptor of /proc, closed before the script runs
     budget: Budget
-
-    @property
-    def signals_contained(self) -> bool:
-        """Whether a signal sent by the run can't reach a process outside, even where seccomp lets it pass."""
-        return "pid" in self.host.namespaces or self.host.own_uids or self.host.landlock_abi >= 6
-
-    @property
-    def metadata_contained(self) -> bool:
-        """Whether the run can't change mode or times of a file outside, even where seccomp lets it pass."""
-        return "mount" in self.host.namespaces or self.host.own_uids

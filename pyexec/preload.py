@@ -24,9 +24,11 @@ _PARTS = (
 
 _BEHIND = ["_strptime"]  # datetime loads it at first use
 
+# Not /etc/localtime: UTC is the time zone of programs that are started without TZ, too. Nor /dev/zero: mapped shared it
+# is memory that no limit counts.
 _SYSTEM_READ = (
     "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share/zoneinfo /usr/share/fonts /usr/local/share/fonts"
-    " /etc/ld.so.cache /etc/localtime /dev/zero /dev/urandom /dev/random"
+    " /etc/ld.so.cache /dev/urandom /dev/random"
 ).split()
 _SYSTEM_EXECUTE = "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib".split()
 

@@ -29,6 +29,7 @@ _TRIES = 3
 _WATCH_S = 0.05
 _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
+_KILLED = "killed"  # not by us: whether that is the run's own doing is for the watch to say
 _BLOCK = 4096  # in which tmpfs and most disks count
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 
@@ -161,22 +162,36 @@ class Sandbox:
             watch.over()
         duration_s = time.monotonic() - started
         stopwatch.mark_reported(_INSIDE, end.moments)
-        if job.admin or end.verdict != ENDED:
-            child.kill()
-        else:
-            # It waits for its end, or says so and is hostile. Tearing it down would take a core just when the answer
-            # is made; stopping it costs nothing. It is killed as soon as the answer is out; see `Pool.give_back`.
-            child.stop()
-        if job.admin and not self._has("pid"):
-            # Its processes are one group, which the template kills before it reaps the first of them.
-            if not child.await_death(_TAKE_S) or child.orphaned:
-                raise SandboxError("a run that was killed has not ended, or nobody can tell")
+        self._let_nothing_run(child, job, end)
         if self._has("mount"):
             end = results.met_a_wall(child, end, self._config.budget)
         installed = self._pool.report["installed_code"]
         outcome = results.outcome(child, job, end, duration_s, self._config.budget, installed, count)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
+
+    def _let_nothing_run(self, child: Child, job: Job, end: End) -> None:
+        """Return when nothing of the run executes any more, so that what it left can be read.
+
+        Raises:
+            SandboxError: it was killed and has not ended, or nobody can tell.
+        """
+        if not job.admin and end.verdict in (ENDED, FORBIDDEN):
+            # It waits for its end, or says so and is hostile. Tearing it down would take a core just when the answer
+            # is made; stopping its one process costs nothing. It is killed as soon as the answer is out; see
+            # `Pool.give_back`.
+            child.stop()
+            return
+        child.kill()
+        # A kill that was sent has yet to come to each process of the run: one that it forked would go on for a while,
+        # and change one file after another was read.
+        if job.admin and not self._has("pid"):
+            # They are one group, which the template kills before it reaps the first of them.
+            dead = child.await_death(_TAKE_S) and not child.orphaned
+        else:
+            dead = child.await_exit(_TAKE_S)
+        if not dead:
+            raise SandboxError("a run that was killed has not ended, or nobody can tell")
 
     def _has(self, namespace: str) -> bool:
         return namespace in self._pool.report["namespaces"]
@@ -220,6 +235,10 @@ class Sandbox:
             exceeded = watch.exceeded(ended=end is not None)
             if exceeded is not None:
                 return End(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1])
+            if end is not None and end.verdict == _KILLED:
+                # Each limit of its own ends a run otherwise, or is seen by the watch. The kernel's memory killer takes
+                # whom it likes, for want of memory that others may have.
+                raise SandboxError("a run was killed for nothing of its own; this machine may be short of memory")
             if end is not None:
                 return end
             # Only now: what ended in time is no timeout because the server itself was stopped, or came to it late.
@@ -239,7 +258,9 @@ class Sandbox:
             os.close(fd)
         payload = message.payload if isinstance(message.payload, dict) else {}
         if message.kind == wire.EXIT:
-            code = payload.get("code")
+            code, limit = payload.get("code"), payload.get("cpu_limit_s")
+            if job.admin and type(limit) is int:
+                return End(RESOURCE, _SIGKILL, resource="cpu", limit=limit)
             if type(code) is int and -64 <= code <= 255:
                 return End(ENDED, code, payload.get("moments"))
             return None
@@ -255,7 +276,7 @@ class Sandbox:
 
     def _death(self, child: Child, job: Job) -> End:
         try:
-            code = child.receive_death()
+            death = child.receive_death()
         except (wire.WireError, OSError) as error:
             # The template has ended, and the child with it, or in a moment. It may have had a last word, or no job yet.
             child.kill()
@@ -265,11 +286,11 @@ class Sandbox:
             if end is None:
                 raise SandboxError("the template was lost during a run: %s" % error) from error
             return end
-        if code == _SIGKILL:
-            # Not by us, and the run can't do that to its first process: the kernel's memory killer.
-            budget = self._config.budget
-            return End(RESOURCE, _SIGKILL, resource="memory", limit=budget.memory_bytes)
-        return End(ENDED, code)
+        if death.code != _SIGKILL:
+            return End(ENDED, death.code)
+        if death.cpu_limit_s is not None:
+            return End(RESOURCE, _SIGKILL, resource="cpu", limit=death.cpu_limit_s)
+        return End(_KILLED, _SIGKILL)
 
 
 def _check(job: Job, config: Config) -> None:

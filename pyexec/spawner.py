@@ -15,9 +15,9 @@ import socket
 import sys
 from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional
 
-from pyexec import child, preload, script, wire
+from pyexec import child, compat, preload, script, wire
 from pyexec.job import Budget, Host, Plan
-from pyexec.kernel import layers, libc, namespaces
+from pyexec.kernel import layers, libc, namespaces, rlimits
 
 _DYING_POLL_MS = 5
 _OTHER_ENDS_MS = 2000
@@ -29,6 +29,14 @@ class Running(NamedTuple):
     pid: int
     pidfd: int
     status: socket.socket
+    cpu_limit_s: int
+
+
+class Death(NamedTuple):
+    """How a child ended, as the server is told."""
+
+    code: int
+    cpu_limit_s: Optional[int]  # if it was killed for having used that much processor time
 
 
 @contextlib.contextmanager
@@ -56,9 +64,10 @@ class ForkServer:
         self._other = other
         self._budget = Budget(**settings["budget"])
         self._running: Dict[int, Running] = {}
-        self._dying: Dict[Running, int] = {}  # killed and reaped themselves, their groups perhaps not; exit codes
+        self._dying: Dict[Running, Death] = {}  # killed and reaped themselves, their groups perhaps not
         self._gate: Optional[namespaces.PidGate] = None
         self._other_fd = -1
+        self._workdir = ""  # where each child mounts its directory; without mounts the server names one for each
 
     def run(self, report: Dict[str, Any]) -> NoReturn:
         """Settle, report, serve until the server closes the control socket."""
@@ -80,10 +89,11 @@ class ForkServer:
             self._gate = namespaces.PidGate(self._proc_fd)
         self._check_reach()
         if "mount" in self._host.namespaces:
-            namespaces.build_tree(self._reads + self._executes)
+            self._workdir = namespaces.build_tree(self._reads + self._executes)
         for admin in (False, True):
             layers.prepare(self._plan({"admin": admin, "place": 0, "workdir": ""}))
         script.conceal_own_frames()
+        compat.install()
         gc.enable()
         gc.collect()
         gc.freeze()
@@ -165,7 +175,7 @@ class ForkServer:
                 streams = (end, stdin, stdout, stderr)
                 child.main(plan, streams, self._settings["modules"], self._reads, self._snippets)
             pidfd = libc.syscall("pidfd_open", pid, 0)
-            self._running[pidfd] = Running(pid, pidfd, status)
+            self._running[pidfd] = Running(pid, pidfd, status, rlimits.cpu_s(plan))
             wire.send(status, wire.FORKED, {}, [pidfd])
         except OSError as error:
             _say("the template can't make a child: %s" % error)
@@ -188,7 +198,7 @@ class ForkServer:
         host, admin = self._host, bool(order["admin"])
         uid = self._settings["uid_base"] + order["place"] if host.own_uids else host.uid
         gid = uid if host.own_uids else host.gid
-        workdir = namespaces.WORKDIR if "mount" in host.namespaces else order["workdir"]
+        workdir = self._workdir or order["workdir"]
         return Plan(
             host,
             admin,
@@ -207,17 +217,18 @@ class ForkServer:
         """Kill the rest of a dead child's group while its pid still stands, then reap the child itself."""
         running = self._running.pop(pidfd)
         _kill_group(running)
-        _, status = os.waitpid(running.pid, 0)
-        self._dying[running] = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+        _, status, used = os.wait4(running.pid, 0)
+        limit = running.cpu_limit_s if rlimits.ended_by_cpu(status, used, running.cpu_limit_s) else None
+        self._dying[running] = Death(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), limit)
 
     def _report_deaths(self) -> None:
         """Tell the server of each dead child of whose group nothing is left; never wait for one that dies slowly."""
-        for running, code in list(self._dying.items()):
+        for running, death in list(self._dying.items()):
             if not _group_is_gone(running.pid):
                 continue
             del self._dying[running]
             with contextlib.suppress(OSError):  # the server has closed its end: it no longer wants to know
-                wire.send(running.status, wire.DEAD, {"code": code})
+                wire.send(running.status, wire.DEAD, death._asdict())
             running.status.close()
             os.close(running.pidfd)
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from pyexec import wire
 from pyexec.config import Config, template_environment
@@ -22,6 +22,13 @@ from pyexec.kernel import libc
 _START_S, _END_S = 60.0, 5.0
 # First on the path, so that the template is of this very copy of the package, whatever else is installed.
 _BOOT = "import sys; sys.path.insert(0, %r); from pyexec import forkserver; forkserver.main()"
+
+
+class Death(NamedTuple):
+    """How a child ended: its exit status, negative for a signal, and the limit of processor time if it met that."""
+
+    code: int
+    cpu_limit_s: Optional[int]
 
 
 class Child:
@@ -91,15 +98,24 @@ class Child:
             with contextlib.suppress(ProcessLookupError):  # it has ended by itself
                 libc.syscall("pidfd_send_signal", self.pidfd, number, None, 0)
 
-    def receive_death(self) -> int:
-        """Return the child's exit status, negative for a signal, which waits to be read.
+    def receive_death(self) -> Death:
+        """Return how the child ended, which waits to be read.
 
         Raises:
             WireError, OSError: the template ended instead.
         """
-        code = int(wire.receive(self.status).payload["code"])
+        payload = wire.receive(self.status).payload
         self._reaped = True
-        return code
+        return Death(int(payload["code"]), payload["cpu_limit_s"])
+
+    def await_exit(self, timeout_s: float) -> bool:
+        """Return whether the child's first process has ended within this time.
+
+        As process 1 of a pid namespace it ends after every other process there.
+        """
+        poll = select.poll()
+        poll.register(self.pidfd, select.POLLIN)
+        return bool(poll.poll(1000 * timeout_s))
 
     def await_death(self, timeout_s: float) -> bool:
         """Return whether the child was reaped, and its group killed, within this time; or else orphaned.
@@ -143,7 +159,8 @@ class Template:
         self._controls, far_controls = zip(wire.pair(), wire.pair())
         self._lock = threading.Lock()
         self.process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _BOOT % root],
+            # Names of files are UTF-8 even where the system has no C.UTF-8.
+            [sys.executable, "-I", "-X", "utf8", "-c", _BOOT % root],
             stdin=far_controls[False].fileno(),
             stdout=subprocess.DEVNULL,
             env=template_environment(),

@@ -105,7 +105,7 @@ class Lab:
         self._uid_base = target["uid_base"]
         self._host = chosen(layers.probe(self._uid_base, self._proc_fd), steps, abi)
         self._lab_pid = os.getpid()  # in the namespaces that all labs share
-        self._serial = 0
+        self._serial, self._workdir = 0, ""
 
     def serve(self) -> None:
         """Enter the namespaces if chosen, then carry out attack after attack."""
@@ -119,9 +119,11 @@ class Lab:
         modules = {
             name[:-3]: load(name[:-3]) for name in os.listdir(os.path.join(HERE, "escapes")) if name.endswith(".py")
         }
-        reads, executes = preload.read_paths(), preload.execute_paths()
+        # As if it were one more directory of installed code, which belongs to the server's user.
+        reads = preload.read_paths() + (os.path.dirname(self._target["installed"]),)
+        executes = preload.execute_paths()
         if "mount" in self._host.namespaces:
-            namespaces.build_tree(reads + executes)
+            self._workdir = namespaces.build_tree(reads + executes)
         print(json.dumps(dataclasses.asdict(self._host)), flush=True)
         for line in sys.stdin:
             print(self._one(modules[line.strip()], gate, reads, executes), flush=True)
@@ -181,7 +183,7 @@ class Lab:
         host = self._host
         uid = self._uid_base if host.own_uids else host.uid
         workdir = (
-            namespaces.WORKDIR
+            self._workdir
             if "mount" in host.namespaces
             else "%s/run-%d-%d" % (self._target["base"], self._lab_pid, self._serial)
         )

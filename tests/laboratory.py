@@ -109,9 +109,12 @@ class Laboratory:
 @contextmanager
 def opened() -> Iterator[Laboratory]:
     """Targets on the host outside the sandbox, and the labs that attack them."""
-    with tempfile.TemporaryDirectory(prefix="escape-target-") as directory, socket.socket() as tcp, socket.socket(
-        socket.AF_INET, socket.SOCK_DGRAM
-    ) as udp, socket.socket(socket.AF_UNIX) as abstract, socket.socket(socket.AF_UNIX) as named:
+    with tempfile.TemporaryDirectory(prefix="escape-target-") as directory, tempfile.TemporaryDirectory(
+        prefix="escape-installed-",
+        dir="/var/tmp",  # not where the tree has its own /tmp
+    ) as elsewhere, socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket(
+        socket.AF_UNIX
+    ) as abstract, socket.socket(socket.AF_UNIX) as named:
         os.chmod(directory, 0o755)
         secret = os.path.join(directory, "secret.txt")
         with open(secret, "w", encoding="ascii") as file:
@@ -129,6 +132,11 @@ def opened() -> Iterator[Laboratory]:
         for place in range(200):
             with open(os.path.join(removable, str(place)), "w", encoding="ascii"):
                 continue
+        installed = os.path.join(elsewhere, "module.py")
+        os.chmod(elsewhere, 0o755)
+        with open(installed, "w", encoding="ascii") as file:
+            file.write("PLACE = 'installed'\n")
+        os.chmod(installed, 0o644)
         tcp.bind(("127.0.0.1", 0))
         tcp.listen(128)
         udp.bind(("127.0.0.1", 0))
@@ -144,6 +152,7 @@ def opened() -> Iterator[Laboratory]:
             "open_directory": open_directory,
             "removable": removable,
             "base": base,
+            "installed": installed,
             "tcp_port": tcp.getsockname()[1],
             "udp_port": udp.getsockname()[1],
             "abstract": "pyexec-escape-%d" % os.getpid(),
@@ -151,7 +160,7 @@ def opened() -> Iterator[Laboratory]:
             "victim": victim.pid,
             # Processes are counted by uid over the whole machine: not one that another test or checkout uses.
             "uid_base": 100000 + 1000 * (os.getpid() % 10000) + 960,
-            "budget": {"memory_bytes": 256 * 1024 * 1024},
+            "budget": {"memory_bytes": 256 * 1024 * 1024, "workdir_bytes": 64 * 1024 * 1024},
         }
         running = Laboratory(target)
         try:

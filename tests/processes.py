@@ -51,6 +51,16 @@ def state(pid: int) -> str:
         return ""
 
 
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used, 0 if it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def await_that(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """Return as soon as a condition holds; fail if it doesn't in time."""
     deadline = time.monotonic() + seconds

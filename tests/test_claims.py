@@ -53,9 +53,19 @@ def test_each_layer_that_is_named_against_a_danger_stops_an_attack_of_it(danger:
 def test_no_head_has_a_word_that_nobody_reads(name: str) -> None:
     """A misspelled line would silently claim nothing."""
     head = claims.claims(name)
-    keys = {"claim", "danger", "control", "all", "admin", "contained", "public", "machine", "why", "absent"} | set(
-        claims.LAYERS
-    )
+    keys = {
+        "claim",
+        "danger",
+        "control",
+        "all",
+        "admin",
+        "contained",
+        "public",
+        "machine",
+        "why",
+        "absent",
+        "bare",
+    } | set(claims.LAYERS)
     kinds = {"root", "user", "container", "container-root", "container-user"}
     for line in head:
         plain, _, abi = line.partition(claims.FROM)

@@ -35,7 +35,10 @@ from pyexec.preload import installed_code
 
 CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 # With a file tree of its own, and without.
-_RUN_DIRECTORY = "%s|%s/pyexec-[^/]+/[0-9a-f]{32}" % (WORKDIR, re.escape(os.path.realpath(tempfile.gettempdir())))
+_RUN_DIRECTORY = r"%s(?:-\d+)?|%s/pyexec-[^/]+/[0-9a-f]{32}" % (
+    WORKDIR,
+    re.escape(os.path.realpath(tempfile.gettempdir())),
+)
 _DIRECTIVE = re.compile(r"# *(admin|python|stdin|attach|files)(?:: *(.*))?")
 
 
@@ -113,7 +116,7 @@ def run_plainly(script: Script) -> Ending:
             process = subprocess.Popen(
                 [sys.executable, SCRIPT_NAME],
                 cwd=directory,
-                env=dict(template_environment(), PYTHONUTF8="1"),
+                env=dict(template_environment(), PYTHONUTF8="1", HOME=directory, TMPDIR=directory),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

@@ -10,7 +10,7 @@ import subprocess
 from conftest import ROOT
 
 from pyexec import config, errors
-from pyexec.kernel import layers, seccomp
+from pyexec.kernel import layers, policy, seccomp
 
 with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as _file:
     README = _file.read()
@@ -41,7 +41,7 @@ def test_every_module_stands_there() -> None:
 
 def test_count_of_calls_is_right() -> None:
     assert (
-        "%d calls for public scripts on x86-64" % len(seccomp.allowed(False, seccomp.EVERYTHING_CONTAINED, "x86_64"))
+        "%d calls for public scripts on x86-64" % len(seccomp.allowed(False, policy.EVERYTHING_CONTAINED, "x86_64"))
         in README
     )
 

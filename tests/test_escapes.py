@@ -12,6 +12,7 @@ The head of an attack's file states what must happen; a line left out means that
     all: EPERM                      all layers, public rules
     without seccomp: EAGAIN         all layers but the only one that stops it alone, where two others do it together
     admin: ok                       all layers, admin rules; where it differs from `all`
+    bare: EPERM                     admin rules with neither a tree nor a uid of its own; where it differs from `admin`
     contained: by what              for an admin attack that may succeed: why it is harmless
     public: yes                     it needs nothing but what public scripts may import: run as one by a real server, too
     machine: x86_64                 it has machine code, for this machine alone
@@ -152,6 +153,22 @@ def test_contained_by_all_layers(laboratory: Laboratory, name: str) -> None:
     assert head.get("admin") != head.get("control", "ok") or head["contained"], (
         "an admin attack that succeeds must say why it is harmless"
     )
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_admins_with_neither_a_tree_nor_a_uid_of_their_own(laboratory: Laboratory, name: str) -> None:
+    """What Landlock doesn't look at is the filter's to hold there. Run as root the attack has root's own rights."""
+    head = claims(name)
+    for abi in [None] + laboratory.older_abis():
+        reached = abi or laboratory.landlock_abi()
+        found = laboratory.result(name, ("rlimits", "landlock", "seccomp"), admin=True, abi=abi)
+        assert not found.startswith("other"), found
+        if "bare" in head:
+            assert found == _as_expected(laboratory, name, "bare", reached, found), abi
+        if found in SUCCESS:
+            assert "ok" in (expected(head, "bare", reached), expected(head, "admin", reached)), (abi, found)
+            assert head["contained"], found
+        record("attack runs of admins without tree and uid")
 
 
 @pytest.mark.parametrize("name", HERE)

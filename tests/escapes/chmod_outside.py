@@ -11,8 +11,13 @@ admin: ENOENT
 admin@container: EPERM
 """
 
+import errno
 import os
 
 
 def attack(target):
-    os.chmod(target["open_directory"], 0o777)
+    path = target["open_directory"]
+    os.chmod(path, 0o1777)
+    if not os.stat(path).st_mode & 0o1000:
+        raise PermissionError(errno.EPERM, "the kernel said that it was done, and did nothing")
+    os.chmod(path, 0o777)

@@ -1,11 +1,9 @@
-"""A public run locks no file that others read.
+"""A run locks no file that others read, in the way that one can wait for.
 
 danger: meet another run
 control: ok
-seccomp: EPERM
-all: EPERM
-admin: ok
-contained: an admin's run can at most hint to another admin's run that it was here
+seccomp: ENOSYS
+all: ENOSYS
 """
 
 import fcntl

@@ -14,4 +14,4 @@ import os
 
 
 def attack(target):
-    fcntl.lockf(os.open(json.__file__, os.O_RDONLY), fcntl.LOCK_SH)
+    fcntl.lockf(os.open(json.__file__, os.O_RDONLY), fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -9,6 +9,8 @@ admin: ESRCH
 admin@container: ok
 admin@container-user: EPERM
 admin@container-user from ABI 6: ok
+bare: EPERM
+bare from ABI 6: ok
 contained: the signal reaches the run's own processes only
 """
 

@@ -9,7 +9,6 @@ all: EPERM
 admin: ENOENT
 admin@container: EPERM
 admin@container from ABI 3: EACCES
-admin@container-user: EPERM
 """
 
 import ctypes

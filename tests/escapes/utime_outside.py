@@ -4,15 +4,22 @@ danger: read or write the host's files
 control: ok
 namespaces: ENOENT
 seccomp: EPERM
-all: EPERM
+all: ENOENT
+all@container: EPERM
 admin: ENOENT
 admin@container-root: ok
 admin@container-user: EPERM
 contained: in a container only the times of files that everybody may write
 """
 
+import errno
 import os
+import time
 
 
 def attack(target):
+    before = os.stat(target["secret"]).st_ctime_ns
+    time.sleep(0.02)  # the kernel's clock for files is a coarse one
     os.utime(target["secret"])
+    if os.stat(target["secret"]).st_ctime_ns == before:
+        raise PermissionError(errno.EPERM, "the kernel said that it was done, and did nothing")

@@ -1,0 +1,89 @@
+"""The file tree of runs on a host whose interpreter lies where the tree has something of its own: `/work`, `/tmp`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from typing import Dict, List
+
+import pytest
+from conftest import ROOT
+
+from pyexec.kernel import namespaces
+
+
+@pytest.mark.parametrize(
+    "taken,place",
+    [
+        ([], "/work"),
+        (["usr", "lib", "worker", "home"], "/work"),
+        (["work"], "/work-1"),
+        (["work", "work-1", "work-3"], "/work-2"),
+    ],
+)
+def test_a_runs_directory_lies_where_nothing_else_does(taken: List[str], place: str) -> None:
+    assert namespaces.free_place(taken) == place
+
+
+# What a template does and then a child: the tree, a tmpfs on the place chosen, and a look at what is left of the paths.
+_BUILD = """
+import json, os, sys
+sys.path.insert(0, %r)
+from pyexec.kernel import layers, namespaces
+proc_fd = os.open("/proc", os.O_RDONLY)
+host = layers.probe(65000, proc_fd)
+if "mount" not in host.namespaces:
+    sys.exit(print("null"))
+paths, namespaces.WORKDIR = json.loads(sys.argv[1]), sys.argv[2]
+namespaces.enter_template(host, proc_fd)
+place = namespaces.build_tree(paths)
+namespaces.libc.mount("pyexec", place, "tmpfs", 0, "size=4096")
+print(json.dumps({"place": place, "files": [open(path + "/file").read() for path in paths]}))
+"""
+
+
+def _build(paths: List[str], wanted: str) -> Dict[str, object]:
+    command = [sys.executable, "-I", "-c", _BUILD % ROOT, json.dumps(paths), wanted]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+    found: Dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_neither_hides_the_other() -> None:
+    with tempfile.TemporaryDirectory(prefix="tree-", dir="/tmp") as directory:
+        paths = [directory + "/venv", directory + "/elsewhere"]
+        for path in paths:
+            os.mkdir(path)
+            with open(path + "/file", "w", encoding="ascii") as file:
+                file.write(path)
+        # A link on the way whose target's first part is the place wanted.
+        os.symlink(paths[1], directory + "/link")
+        found = _build([paths[0], directory + "/link"], "/tmp")
+        if found is None:
+            return  # this host can't mount, so that no tree is built; test_hosts.py tells whether it should
+        assert found["place"] == "/tmp-1" and found["files"] == paths
+        found = _build(paths, "/work")
+        assert found["place"] == "/work" and found["files"] == paths
+
+
+def test_runs_go_with_an_environment_below_tmp() -> None:
+    code = "import json, os, tempfile\nprint(os.getcwd() == os.environ['HOME'], json.__file__, tempfile.gettempdir() == os.getcwd())"
+    with tempfile.TemporaryDirectory(prefix="environment-", dir="/tmp") as directory:
+        os.chmod(directory, 0o755)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory + "/venv"], check=True)
+        packages = os.path.join(
+            directory, "venv", "lib", "python%d.%d" % sys.version_info[:2], "site-packages", "below_tmp.py"
+        )
+        with open(packages, "w", encoding="ascii") as file:
+            file.write("WORD = 'found'\n")
+        code += "\nimport below_tmp\nprint(below_tmp.WORD)"
+        command = [directory + "/venv/bin/python", "-m", "pyexec", "run", "-", "--admin"]
+        done = subprocess.run(
+            command, input=code, capture_output=True, text=True, env={"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}
+        )
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first.startswith("True ") and first.endswith(" True") and second == "found"
