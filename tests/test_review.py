@@ -30,7 +30,7 @@ from pyexec.config import Config
 from pyexec.errors import SandboxError, ValidationError
 from pyexec.http1 import Head
 from pyexec.job import ENDED, Budget, Job
-from pyexec.kernel import bpf, libc, seccomp
+from pyexec.kernel import bpf, libc, policy, seccomp
 from pyexec.limits import identify
 from pyexec.pool import Pool
 from pyexec.sandbox import Sandbox
@@ -120,7 +120,7 @@ def test_a_directory_that_could_not_be_removed_is_tried_again(monkeypatch: pytes
 
 def test_files_opened_for_reading_are_not_emptied() -> None:
     for machine in ("x86_64", "aarch64"):
-        program = seccomp.program(True, seccomp.EVERYTHING_CONTAINED, machine)
+        program = seccomp.program(True, policy.EVERYTHING_CONTAINED, machine)
         number, arch = libc.number("openat", machine), bpf.AUDIT_ARCH[machine]
         flags = {os.O_RDONLY | os.O_TRUNC: False, os.O_WRONLY | os.O_TRUNC: True, os.O_RDWR | os.O_TRUNC: True, 0: True}
         for flag, allowed in flags.items():
