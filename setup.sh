@@ -4,6 +4,7 @@
 # sh setup.sh test [FLAG...]    the tests alone, with flags for pytest
 # sh setup.sh bench [FLAG...]   what a run costs, beside what it is compared with (bubblewrap only if it is installed)
 # sh setup.sh prove             what takes longer: four kinds of host, other Pythons, a real browser, load, leaks
+# sh setup.sh prove-slow [FLAG...]  what takes longest, before a release: docs/prove-slow.md is written anew
 #
 # PYTHON names the interpreter (default: python3, for root /usr/bin/python3), VENV the environment (default: .venv).
 # Nothing is written outside this folder, but for missing Debian packages, which are installed when we are root and
@@ -98,6 +99,12 @@ bench)
     ;;
 prove)
     exec sh tests/prove/run
+    ;;
+prove-slow)
+    shift
+    packages git git
+    environment runtime test prove_slow
+    exec "$venv/bin/python" -m tests.prove_slow "$@"
     ;;
 *)
     sed -n 's/^# \(sh setup.sh\)/\1/p' "$0"

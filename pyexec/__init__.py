@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pyexec.config import Config as Config
+    from pyexec.errors import ValidationError as ValidationError
     from pyexec.job import Attachment as Attachment
     from pyexec.job import Budget as Budget
     from pyexec.job import Job as Job
@@ -24,9 +25,10 @@ _HOMES = {
     "Attachment": "pyexec.job",
     "Budget": "pyexec.job",
     "Outcome": "pyexec.job",
+    "ValidationError": "pyexec.errors",
 }
 
-__all__ = ["Attachment", "Budget", "Config", "Job", "Outcome", "Sandbox"]
+__all__ = ["Attachment", "Budget", "Config", "Job", "Outcome", "Sandbox", "ValidationError"]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,12 +8,45 @@ from __future__ import annotations
 import binascii
 import json
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Job, Outcome, OutputFile
 from pyexec.limits import Caller, Quota
+
+_LAZY = 1 << 18  # bytes of content; what is smaller goes out in one write with the rest
+_BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up that of all
+
+
+class Encoded:
+    """A large content in Base64, made block by block as it is written: with both, it would be in memory 2.3 times."""
+
+    def __init__(self, content: bytes) -> None:
+        """Take the content."""
+        self._content = content
+
+    def __len__(self) -> int:
+        """Return the length of the text."""
+        return (len(self._content) + 2) // 3 * 4
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the text."""
+        view = memoryview(self._content)
+        for place in range(0, len(view), _BLOCK):
+            yield binascii.b2a_base64(view[place : place + _BLOCK], newline=False)
+
+
+Part = Union[bytes, Encoded]
+
+
+def made_as_written(parts: Iterable[Part]) -> Iterator[bytes]:
+    """Yield the bytes of an answer's parts, each when it is asked for."""
+    for part in parts:
+        if isinstance(part, Encoded):
+            yield from part.blocks()
+        else:
+            yield part
 
 
 def error_of(outcome: Outcome, config: Config) -> Optional[PyexecError]:
@@ -88,7 +121,7 @@ def timestamp(utc: datetime) -> str:
 
 def render_success(
     job: Job, outcome: Outcome, user: Dict[str, Any], server: Dict[str, Any], utc: datetime
-) -> List[bytes]:
+) -> List[Part]:
     """Return the body of a 200 in parts; big contents are spliced in, since json.dumps would take 50 times longer."""
     document = {
         "status": "success",
@@ -105,9 +138,14 @@ def render_success(
         },
         "execution_details": _execution_details(outcome),
     }
+    return _with_files(document, outcome)
+
+
+def _with_files(document: Dict[str, Any], outcome: Outcome) -> List[Part]:
+    """Return a document, of which `execution_details` is the last part, with the files in it."""
     head = dumps(document)
     assert head.endswith(b"}}")
-    parts = [head[:-2], b', "output_files": {']
+    parts: List[Part] = [head[:-2], b', "output_files": {']
     for place, file in enumerate(outcome.files):
         parts.append((b", " if place else b"") + dumps(file.name) + b": ")
         parts += _output_file(file)
@@ -115,10 +153,11 @@ def render_success(
     return parts
 
 
-def _output_file(file: OutputFile) -> List[bytes]:
-    if file.content is not None:
-        size = b'", "size_bytes": %d}' % len(file.content)
-        return [b'{"content_base64": "', binascii.b2a_base64(file.content, newline=False), size]
+def _output_file(file: OutputFile) -> List[Part]:
+    content = file.content
+    if content is not None:
+        text: Part = Encoded(content) if len(content) > _LAZY else binascii.b2a_base64(content, newline=False)
+        return [b'{"content_base64": "', text, b'", "size_bytes": %d}' % len(content)]
     entry: Dict[str, Any] = {"error": file.error}
     if file.size_bytes is not None:
         entry["size_bytes"] = file.size_bytes
@@ -131,8 +170,8 @@ def render_error(
     user: Optional[Dict[str, Any]] = None,
     server: Optional[Dict[str, Any]] = None,
     outcome: Optional[Outcome] = None,
-) -> bytes:
-    """Return the body of an error; `outcome` adds what the run had printed so far."""
+) -> List[Part]:
+    """Return the body of an error in parts; `outcome` adds what the run had printed and written so far."""
     document: Dict[str, Any] = {
         "status": "error",
         "timestamp_utc": timestamp(utc),
@@ -142,6 +181,6 @@ def render_error(
         document["user_info"] = user
     if server is not None:
         document["server_status"] = server
-    if outcome is not None:
-        document["execution_details"] = dict(_execution_details(outcome), output_files={})
-    return dumps(document)
+    if outcome is None:
+        return [dumps(document)]
+    return _with_files(dict(document, execution_details=_execution_details(outcome)), outcome)

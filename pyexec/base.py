@@ -11,11 +11,16 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
+import secrets
+import stat
 import sys
-import tempfile
 import time
 from typing import Deque
 
+from pyexec import workspace
+
+_NAME = re.compile(r"pyexec-[0-9a-f]{32}\Z")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DYING_S = 5.0
 
@@ -90,31 +95,43 @@ def _lift(top: int, name: str, serial: int) -> int:
 class Base:
     """The directory that holds the runs' directories, where no tmpfs can be mounted.
 
-    Locked while its server lives: at its start a server removes those that a killed one left behind.
+    Locked while its server lives: at its start a server removes those that a killed one left behind. It knows them by
+    their mark, a file that names the very directory it lies in, so that nothing else is ever taken for one: neither an
+    unpacked archive of ours nor a copy of such a directory.
     """
 
     PREFIX = "pyexec-"
+    MARK = "made-by-pyexec"
 
     def __init__(self, parent: str) -> None:
         """Make the base below `parent`. Raises OSError."""
         self._parent = os.path.abspath(parent)
         self._left: Deque[str] = collections.deque()  # runs' directories whose removal failed, to be tried again
         self._remove_abandoned()
-        while True:
-            self.path = tempfile.mkdtemp(prefix=self.PREFIX, dir=self._parent)
-            with contextlib.suppress(FileNotFoundError):
-                # Runs under a uid of their own must pass through it to their directory, and may not list it.
-                os.chmod(self.path, 0o711)
-                self._fd = os.open(self.path, _DIRECTORY)
-                fcntl.flock(self._fd, fcntl.LOCK_EX)
-                if os.fstat(self._fd).st_nlink:
-                    return
-                os.close(self._fd)
-            # A server that was starting at the same moment took it for abandoned, since it wasn't locked yet.
+        self.path = os.path.join(self._parent, self.PREFIX + secrets.token_hex(16))
+        os.mkdir(self.path, 0o700)
+        self._fd = os.open(self.path, _DIRECTORY)
+        try:
+            # The lock comes before the mark: whoever finds a mark without a lock finds a server that has ended.
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+            workspace.put(self._fd, self.MARK, _mark(self._fd, os.path.basename(self.path)))
+            # Runs under a uid of their own must pass through it to their directory, and may not list it.
+            os.fchmod(self._fd, 0o711)
+        except OSError:  # on a full disk perhaps, where there was no room for the mark
+            self.close()
+            raise
 
-    def path_of(self, name: str) -> str:
-        """Return the path of the run directory with this name."""
-        return os.path.join(self.path, name)
+    @property
+    def fd(self) -> int:
+        """A descriptor of it."""
+        return self._fd
+
+    def new_path(self) -> str:
+        """Return a path for the directory of a run, which no other run can guess.
+
+        Landlock doesn't hide what `stat` tells of a file whose path is known.
+        """
+        return os.path.join(self.path, secrets.token_hex(16))
 
     def remove(self, name: str) -> None:
         """Remove a run's directory, else keep it in mind for later. Raises OSError."""
@@ -146,10 +163,13 @@ class Base:
         try:
             while True:
                 with os.scandir(fd) as entries:
-                    names = [entry.name for entry in entries]
+                    names = [entry.name for entry in entries if entry.name != self.MARK]
                 try:
                     for inner in names:
                         remove_tree(fd, inner)
+                    # Last, so that what a failure leaves here is known at the next start.
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self.MARK, dir_fd=fd)
                     return os.rmdir(name, dir_fd=parent_fd)
                 except OSError as error:
                     # A child that is just dying may have made something after we looked.
@@ -160,19 +180,19 @@ class Base:
             os.close(fd)
 
     def _remove_abandoned(self) -> None:
-        """Remove the bases of our uid that nobody holds the lock of."""
+        """Remove the bases of our uid that bear our mark and that nobody holds the lock of."""
         with os.scandir(self._parent) as entries:
-            names = [entry.name for entry in entries if entry.name.startswith(self.PREFIX)]
+            names = [entry.name for entry in entries if _NAME.match(entry.name)]
         for name in names:
             try:
                 fd = os.open(os.path.join(self._parent, name), _DIRECTORY)
             except OSError:
                 continue  # another user's, or no directory: not ours to remove
             try:
-                if os.fstat(fd).st_uid != os.geteuid():
+                if not _is_ours(fd, name):
                     raise BlockingIOError
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:  # its server lives
+            except BlockingIOError:  # its server lives, or it was no server's
                 os.close(fd)
                 continue
             try:
@@ -181,3 +201,29 @@ class Base:
                 print(
                     "pyexec: could not remove %s of an earlier server: %s" % (name, error), file=sys.stderr, flush=True
                 )
+
+
+def _mark(fd: int, name: str) -> bytes:
+    """Return what the mark of a base says: which directory it was made for."""
+    text = "The directories of pyexec's runs; pyexec removes %s, inode %d, when it starts again.\n"
+    return (text % (name, os.fstat(fd).st_ino)).encode("ascii")
+
+
+def _is_ours(fd: int, name: str) -> bool:
+    """Return whether a directory of this name is a base that a server of our uid made."""
+    status = os.fstat(fd)
+    # Where others may write, the mark proves nothing.
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        return False
+    try:
+        mark = os.open(Base.MARK, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=fd)
+    except OSError:
+        return False
+    try:
+        found = os.fstat(mark)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            return False
+        expected = _mark(fd, name)
+        return workspace.read_capped(mark, len(expected) + 1) == expected
+    finally:
+        os.close(mark)

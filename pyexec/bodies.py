@@ -1,73 +1,232 @@
-"""The memory that the bodies of requests may take all together, and that of answers which nobody takes."""
+"""The memory that requests' bodies may take all together, and that of answers from their collecting to their writing.
+
+Both are counted as the bytes come, not as they are announced, and both are taken back from whoever gets on least
+(`Place.due`): refusing the newest instead would let clients that do nothing keep all others out.
+"""
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import socket
 import threading
-from typing import Callable, Iterator
+import time
+from typing import Callable, List, Optional, Set
 
 from pyexec.errors import ServerBusy
+from pyexec.pace import Place
+
+FREE_BYTES = 1 << 16  # of each body: what connections may cost anyway
+_LARGEST_PIECE = 1 << 20
+_LARGE = 1 << 20
+_ROOM_S = 5.0
+_LOOK_S = 0.1
 
 
-class ByteBudget:
-    """How many bytes of bodies may be in memory at once."""
+class Body:
+    """The body of one request, as it arrives. A context manager, which gives its memory back."""
+
+    def __init__(self, budget: BodyBudget, place: Place, length: Optional[int]) -> None:
+        """Start empty; `length` is what was announced, None in chunks."""
+        self.place, self.size, self.held, self.dropped = place, 0, 0, False
+        self._budget, self._length = budget, length
+        self._pieces: List[bytearray] = []
+        self._last, self._fill = bytearray(), 0
+
+    def __enter__(self) -> Body:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._budget.release(self)
+
+    def room(self, most: int) -> memoryview:
+        """Return where the next bytes may be put, at most so many."""
+        if self._fill == len(self._last):
+            # As much again as has come: small chunks share a piece, and announcing costs a client nothing.
+            size = max(FREE_BYTES, min(self.size, _LARGEST_PIECE))
+            self._last = bytearray(size if self._length is None else min(size, self._length - self.size))
+            self._fill = 0
+            self._pieces.append(self._last)
+        return memoryview(self._last)[self._fill : self._fill + most]
+
+    def filled(self, count: int) -> None:
+        """Note that so many bytes were put there. Raises ServerBusy: there is no memory for them."""
+        self._fill += count
+        self.size += count
+        more = self.size - FREE_BYTES - self.held
+        if more > 0:
+            self._budget.take(self, more)
+        else:
+            self.check()
+
+    def check(self) -> None:
+        """Raise ServerBusy if this body had to make room for another."""
+        if self.dropped:
+            raise _no_room_for_bodies()
+
+    def whole(self) -> bytes:
+        """Return all of it, once it has arrived. Raises ServerBusy: it had to make room for another."""
+        self._budget.keep(self)
+        if len(self._pieces) == 1 and self._fill == len(self._last):
+            data = bytes(self._last)
+        else:
+            del self._last[self._fill :]
+            data = b"".join(self._pieces)
+        self._forget()
+        return data
+
+    def _forget(self) -> None:
+        self._pieces, self._last, self._fill = [], bytearray(), 0
+
+    def drop(self) -> int:
+        """Let go of the bytes for another body; return how many were counted. Called with the budget's lock held.
+
+        The thread that reads this body finds out when it next looks; the one piece that it may be writing to is all
+        that stays until then.
+        """
+        self.dropped, freed, self.held = True, self.held, 0
+        self._forget()
+        return freed
+
+
+class BodyBudget:
+    """How many bytes of bodies may be in memory at once, beyond the first 64 KiB of each. Thread-safe."""
 
     def __init__(self, total: int) -> None:
         """Start with all of it free."""
         self._left = total
+        self._reading: Set[Body] = set()  # those that hold some of it, and still arrive
         self._lock = threading.Lock()
+        self.tide = Tide()
 
-    @contextlib.contextmanager
-    def share(self) -> Iterator[Callable[[int], None]]:
-        """Lend a function that takes more of it for one request; all of that is given back at the end.
+    def body(self, place: Place, length: Optional[int]) -> Body:
+        """Return an empty body, of a request that comes over this connection."""
+        return Body(self, place, length)
 
-        Taken as the bytes come, not as they are announced: announcing costs a client nothing.
-
-        Raises:
-            ServerBusy: from the function, when not enough is left.
-        """
-        held = 0
-
-        def take(count: int) -> None:
-            nonlocal held
-            with self._lock:
-                if count > self._left:
-                    raise ServerBusy("Too many large requests at once; try again in a moment.", 1, "bodies")
-                self._left -= count
-                held += count
-
-        try:
-            yield take
-        finally:
-            with self._lock:
-                self._left += held
-
-
-class Untaken:
-    """Answers that clients are slow to take; past a size of all together, that which has waited longest is dropped."""
-
-    def __init__(self, most: int) -> None:
-        """Start with none; `most` is in bytes."""
-        self._most, self._held = most, 0
-        self._waiting: collections.OrderedDict[socket.socket, int] = collections.OrderedDict()
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def waiting(self, connection: socket.socket, size: int) -> Iterator[None]:
-        """Count an answer while it waits; its connection may be shut down meanwhile."""
+    def take(self, body: Body, count: int) -> None:
+        """Count more bytes of a body, and drop others that get on less for them, or raise ServerBusy."""
         with self._lock:
-            self._waiting[connection] = size
+            body.check()
+            self._reading.add(body)
+            while count > self._left:
+                least = min(self._reading, key=lambda each: each.place.due)
+                if least is body:
+                    raise _no_room_for_bodies()
+                self._reading.discard(least)
+                self._left += least.drop()
+            self._left -= count
+            body.held += count
+
+    def keep(self, body: Body) -> None:
+        """Note that a body is complete: it makes no room any more. Raises ServerBusy: it has."""
+        with self._lock:
+            body.check()
+            self._reading.discard(body)
+
+    def release(self, body: Body) -> None:
+        """Take back what a body holds."""
+        with self._lock:
+            self._reading.discard(body)
+            self._left += body.drop()
+        self.tide.gone(body.size)
+
+
+def _no_room_for_bodies() -> ServerBusy:
+    return ServerBusy("Too many large requests at once; try again in a moment.", 1, "bodies")
+
+
+class Kept:
+    """What one answer holds in memory, from the collecting of its run's output until it is written."""
+
+    def __init__(self, budget: AnswerBudget) -> None:
+        """Start with nothing."""
+        self._budget = budget
+        self.held = 0
+        self.place: Optional[Place] = None  # once it is being written
+        self.dropped = False
+
+    def count(self, size: int) -> None:
+        """Count more bytes; waits a while for room. Raises ServerBusy: there is none."""
+        self._budget.take(self, size)
+
+    def await_client(self, place: Place) -> None:
+        """Note that from here on it waits for its client, so that it may have to make room."""
+        self.place = place
+
+    def release(self) -> None:
+        """Give everything back; may be called again."""
+        self._budget.release(self)
+
+
+class AnswerBudget:
+    """How many bytes of answers may be in memory at once. Thread-safe."""
+
+    def __init__(self, total: int) -> None:
+        """Start with all of it free."""
+        self._total, self._held = total, 0
+        self._kept: Set[Kept] = set()
+        self._changed = threading.Condition()
+        self.tide = Tide()
+
+    def keep(self) -> Kept:
+        """Return what stands for a new answer."""
+        return Kept(self)
+
+    def take(self, kept: Kept, size: int) -> None:
+        """Count bytes of an answer, once there is room.
+
+        An answer whose client has fallen behind the slowest pace makes room at once. One whose client takes it is
+        waited for: its run is paid for, and the newcomer has not even begun.
+        """
+        deadline = time.monotonic() + _ROOM_S
+        with self._changed:
+            while self._held + size > self._total and self._held > kept.held:
+                now = time.monotonic()
+                if now >= deadline:
+                    # At once, for others that wait as this one did: what it has collected is of no use.
+                    self._held, kept.held = self._held - kept.held, 0
+                    self._changed.notify_all()
+                    raise ServerBusy("Too many large answers at once; try again in a moment.", 1, "answers")
+                self._drop_least(now)
+                self._changed.wait(min(_LOOK_S, deadline - now))
+            self._kept.add(kept)
+            kept.held += size
             self._held += size
-            # Refusing the newest instead would let who takes no answer keep all others from theirs.
-            while self._held > self._most and len(self._waiting) > 1:
-                oldest, freed = self._waiting.popitem(last=False)
-                self._held -= freed
-                with contextlib.suppress(OSError):  # its client has just closed it
-                    oldest.shutdown(socket.SHUT_RDWR)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held -= self._waiting.pop(connection, 0)
+
+    def _drop_least(self, now: float) -> None:
+        """Cut off the answer that gets on least, if there is one that doesn't keep the pace; its thread lets go."""
+        behind = [(each.place.due, id(each), each) for each in self._kept if each.place and not each.dropped]
+        if behind and min(behind)[0] < now:
+            least = min(behind)[2]
+            least.dropped = True
+            if least.place is not None:
+                least.place.cut()
+
+    def release(self, kept: Kept) -> None:
+        """Take back what an answer holds."""
+        with self._changed:
+            self._kept.discard(kept)
+            self._held -= kept.held
+            size, kept.held = kept.held, 0
+            self._changed.notify_all()
+        self.tide.gone(size)
+
+
+class Tide:
+    """Tells when large things have come and gone, so that the memory that they leave behind can be given back."""
+
+    def __init__(self) -> None:
+        """Start with nothing to give back."""
+        self._since_s: Optional[float] = None
+        self._last_s = 0.0
+
+    def gone(self, size: int) -> None:
+        """Note that something of this size has gone."""
+        if size >= _LARGE:
+            self._last_s = time.monotonic()
+            if self._since_s is None:
+                self._since_s = self._last_s
+
+    def ebb(self, quiet_s: float, most_s: float, give_back: Callable[[], None]) -> None:
+        """Call `give_back` once it has been quiet for a while, or it has gone on for long."""
+        since_s, now = self._since_s, time.monotonic()
+        if since_s is not None and (now - self._last_s >= quiet_s or now - since_s >= most_s):
+            self._since_s = None
+            give_back()

@@ -8,7 +8,7 @@ import sys
 from typing import List, Optional
 
 from pyexec import __version__, answers, config
-from pyexec.errors import ConfigError, PyexecError, SandboxError
+from pyexec.errors import ConfigError, PyexecError, SandboxError, ValidationError
 from pyexec.job import ENDED, Job
 from pyexec.kernel import libc
 from pyexec.sandbox import Sandbox
@@ -72,7 +72,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except ConfigError as error:
         print("pyexec: %s" % error, file=sys.stderr)
         return _USAGE_STATUS
-    except (SandboxError, OSError) as error:
+    except (SandboxError, ValidationError, OSError) as error:
         print("pyexec: %s" % error, file=sys.stderr)
         return _REFUSED_STATUS
 

@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Union
 
+from pyexec.authority import parse_authority
 from pyexec.errors import ConfigError
 from pyexec.job import Budget
 
@@ -23,6 +24,8 @@ Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 KEY_VARIABLE = "PYTHON_EXE_KEY"
 PREFIX = "PYEXEC_"
 MIB = 1024 * 1024
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
+_HOST_NAME = re.compile(r"[a-z0-9._-]+\Z")
 
 DEFAULT_MODULES = tuple(
     "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64 hashlib"
@@ -64,10 +67,32 @@ def _text(text: str) -> str:
     return text.strip()
 
 
-def _header_value(text: str) -> str:
-    if not text.isascii() or not text.isprintable() or text != text.strip() or not text:
-        raise ValueError("must be printable ASCII")
+def _origin(text: str) -> Optional[str]:
+    if text == "none":
+        return None
+    # Not "null", which is the origin of every sandboxed frame and local file.
+    if text != "*" and (not _ORIGIN.match(text) or re.match(r"http:.*:80\Z|https:.*:443\Z", text)):
+        raise ValueError("must be an origin as browsers write it, like https://app.example.org, or * or none")
     return text
+
+
+def _host_names(text: str) -> Tuple[str, ...]:
+    words, names = _words(text), []
+    if words == ("none",):
+        return ()
+    for word in words:
+        try:
+            found = parse_authority(word)
+        except ValueError:
+            raise ValueError("%r is not a host name" % word) from None
+        if found.port is not None:
+            raise ValueError("%r has a port; any will do" % word)
+        if word == "none" or not (found.is_address or _HOST_NAME.match(found.host)):
+            raise ValueError("%r is not a host name" % word)
+        names.append(found.host)
+    if not names:
+        raise ValueError("must name a host, or be none")
+    return tuple(names)
 
 
 def _words(text: str) -> Tuple[str, ...]:
@@ -144,14 +169,24 @@ SETTINGS: Tuple[Setting, ...] = (
         "bodies_bytes",
         str(256 * MIB),
         _size,
-        "size of all request bodies in memory at once; of answers not yet taken as well",
+        "size of all request bodies in memory at once, beyond the first 64 KiB of each",
     ),
+    Setting("answers_bytes", str(256 * MIB), _size, "size of all answers in memory at once, until they are written"),
     Setting("max_connections", "256", _count, "connections held open at once"),
+    Setting("peer_connections", "64", _count, "connections of one address that is no trusted proxy"),
     Setting("header_timeout_s", "10", _seconds, "seconds for a request's header to arrive"),
-    Setting("body_timeout_s", "30", _seconds, "seconds for a request's body to arrive"),
-    Setting("idle_timeout_s", "15", _seconds, "seconds a kept connection may be idle"),
-    Setting("write_timeout_s", "60", _seconds, "seconds for an answer to be taken"),
-    Setting("cors_origin", "*", _header_value, "value of Access-Control-Allow-Origin"),
+    Setting(
+        "body_timeout_s", "30", _seconds, "seconds for a request's body to arrive, and one more for each 64 KiB of it"
+    ),
+    Setting("idle_timeout_s", "75", _seconds, "seconds a kept connection may be idle"),
+    Setting("write_timeout_s", "30", _seconds, "seconds for an answer to be taken, and one more for each 64 KiB of it"),
+    Setting("cors_origin", "none", _origin, "origin whose pages may use this server from a browser; * is any"),
+    Setting(
+        "allowed_hosts",
+        "none",
+        _host_names,
+        "host names to answer to, beside addresses; none: localhost on the loopback, else any",
+    ),
     Setting("server_timing", "0", _number(int, 0, 1), "1 says in each answer, as Server-Timing, where its time went"),
     Setting("modules", " ".join(DEFAULT_MODULES), _modules, "modules that public scripts may import"),
     Setting(
@@ -184,12 +219,15 @@ class Config:
     return_files: int
     body_bytes: int
     bodies_bytes: int
+    answers_bytes: int
     max_connections: int
+    peer_connections: int
     header_timeout_s: float
     body_timeout_s: float
     idle_timeout_s: float
     write_timeout_s: float
-    cors_origin: str
+    cors_origin: Optional[str]
+    allowed_hosts: Tuple[str, ...]
     server_timing: int
     modules: Tuple[str, ...]
     uid_base: int
@@ -264,8 +302,8 @@ def from_sources(flags: argparse.Namespace, environment: Optional[Mapping[str, s
     """Return the Config that flags and environment ask for.
 
     `$PORT`, as hosting platforms set it, stands for the port and, since their routers come from outside, for listening
-    on every address; a flag or PYEXEC_ variable for either wins over it. Variables that describe a Kubernetes Service
-    named `pyexec` aren't settings.
+    on every address; a flag or PYEXEC_ variable for either wins over it. With it, an empty PYEXEC_TRUSTED_PROXIES
+    stands for the default. Variables that describe a Kubernetes Service named `pyexec` aren't settings.
 
     Raises:
         ConfigError: a PYEXEC_ variable is unknown, or a value is empty or malformed.
@@ -288,6 +326,10 @@ def from_sources(flags: argparse.Namespace, environment: Optional[Mapping[str, s
     for variable, name in variables.items():
         if variable in environment:
             texts[name], origins[name] = environment[variable], variable
+    # The image trusts nobody by an empty variable, since who may reach it is not known there; where a platform gives
+    # the port its router stands in front. A flag that is empty means nobody even so.
+    if "PORT" in environment and not _words(texts.get("trusted_proxies", DEFAULT_PROXIES)):
+        del texts["trusted_proxies"]
     for setting in SETTINGS:
         given = getattr(flags, "setting_" + setting.name, None)
         if given is not None:

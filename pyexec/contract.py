@@ -6,20 +6,24 @@ Source of the rules: the "API" part of README.md. Nothing here parses or even lo
 from __future__ import annotations
 
 import binascii
+import re
 import string
 from dataclasses import dataclass
 from typing import Any, List, NoReturn, Optional, Tuple
 
-from pyexec import document
+from pyexec import document, rules
 from pyexec.config import Config
+from pyexec.document import CONTENT_FIELDS
 from pyexec.errors import ValidationError
-from pyexec.job import SCRIPT_NAME, Attachment, Job
+from pyexec.job import Attachment, Job
 
 FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")
-_ATTACHMENT_FIELDS = ("filename", "content_base_64")
+_ATTACHMENT_FIELDS = ("filename",) + CONTENT_FIELDS
+_WHITE = b"\t\n\f\r "
+# What a browser's FileReader and its kin put before the content.
+_DATA_URL = re.compile(rb"[\t\n\f\r ]*data:[\x20-\x2b\x2d-\x7e]{0,1000};base64,", re.IGNORECASE)
+_RAW = re.compile(rb"[\x00-\x1f]")
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
-_LONGEST_NAME = 255  # NAME_MAX of Linux file systems
-_LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
 
 
 @dataclass(frozen=True)
@@ -64,16 +68,10 @@ def parse(body: bytes, config: Config) -> Request:
     return Request(job, api_key)
 
 
-def _string(value: Any, field: str, nul: str = "a NUL character") -> str:
+def _string(value: Any, field: str) -> str:
     if not isinstance(value, str):
         _fail(field, "'%s' must be a string, not %s." % (field, document.type_name(value)))
-    if not value.isascii():  # which is known without a look at a large string
-        try:
-            value.encode("utf-8")
-        except UnicodeEncodeError as error:
-            _fail(field, "'%s' has invalid UTF-8 or a lone surrogate at character %d." % (field, error.start))
-    if "\0" in value:
-        _fail(field, "'%s' has %s at character %d." % (field, nul, value.index("\0")))
+    rules.characters(value, field)
     return value
 
 
@@ -105,58 +103,74 @@ def _attachments(value: Any, config: Config) -> Tuple[Attachment, ...]:
         for key in entry:
             if key not in _ATTACHMENT_FIELDS:
                 _fail(
-                    "%s.%s" % (where, document.shown(key)), "Unknown field '%s' in '%s'." % (document.shown(key), where)
+                    "%s.%s" % (where, document.shown(key)),
+                    "Unknown field '%s' in '%s'. Known fields: filename, content_base_64 (or content_base64)."
+                    % (document.shown(key), where),
                 )
-        for key in _ATTACHMENT_FIELDS:
+        names = [name for name in CONTENT_FIELDS if entry.get(name) is not None] or [CONTENT_FIELDS[0]]
+        if len(names) > 1:
+            _fail("%s.%s" % (where, names[1]), "'%s' has its content twice, as '%s' and as '%s'." % (where, *names))
+        for key in ("filename", names[0]):
             if entry.get(key) is None:
                 _fail("%s.%s" % (where, key), "The field '%s' is missing in '%s'." % (key, where))
         filename = _filename(entry["filename"], where + ".filename")
-        if any(filename == other.filename for other in found):
-            _fail(where + ".filename", "Two attachments are named '%s'." % filename)
-        content = _base64(entry["content_base_64"], where + ".content_base_64", config.attachment_bytes)
+        rules.another(filename, [other.filename for other in found], where + ".filename")
+        content = _base64(entry[names[0]], "%s.%s" % (where, names[0]), config.attachment_bytes)
         found.append(Attachment(filename, content))
     return tuple(found)
 
 
 def _filename(value: Any, field: str) -> str:
     name = _string(value, field)
-    if not 1 <= len(name.encode("utf-8")) <= _LONGEST_NAME:
-        _fail(field, "'%s' must have 1 to %d bytes in UTF-8." % (field, _LONGEST_NAME))
-    if "/" in name or "\\" in name or name in (".", ".."):
-        _fail(field, "'%s' must be a plain file name, not a path." % field)
-    # The categories Cc of Unicode: C0, DEL and C1.
-    if any(ord(character) < 0x20 or 0x7F <= ord(character) <= 0x9F for character in name):
-        _fail(field, "'%s' has a control character." % field)
-    if name == SCRIPT_NAME:
-        _fail(field, "'%s' must not be '%s', the script's own name." % (field, SCRIPT_NAME))
+    rules.filename(name, field)
     return name
 
 
 def _base64(value: Any, field: str, longest: int) -> bytes:
     # A long content has not been made a string.
     data = value if isinstance(value, memoryview) else memoryview(_string(value, field).encode("utf-8"))
+    prefix = _DATA_URL.match(data)
+    if prefix is not None:
+        data = data[prefix.end() :]
     # Before decoding: four characters make three bytes.
-    if len(data) > (longest + 2) // 3 * 4:
-        _fail(field, "'%s' may have at most %d bytes after decoding." % (field, longest))
-    end = bytes(data[-2:])
-    if len(data) % 4 or (end[:1] == b"=" and end[1:] != b"="):
-        _fail(field, "'%s' is not valid Base64: %s." % (field, _base64_fault(data)))
-    # The decoder passes over what is outside the alphabet, and padding in the middle; then less comes out than must.
-    # Twice as fast as its strict mode, which Python 3.8 lacks.
-    try:
-        content = binascii.a2b_base64(data)
-    except binascii.Error:
-        content = b""
-    if len(content) != len(data) // 4 * 3 - end.count(b"="):
-        _fail(field, "'%s' is not valid Base64: %s." % (field, _base64_fault(data)))
+    most = (longest + 2) // 3 * 4
+    content = _decoded(data) if len(data) <= most else None
+    if content is None:
+        # Not at once: a look at each character for white space, of which most contents have none, costs a copy.
+        if isinstance(value, memoryview):
+            raw = _RAW.search(value)
+            if raw is not None:  # which the parser of JSON has not seen
+                _fail(field, "'%s' has %s" % (field, document.raw_character(chr(raw.group()[0]))))
+        data = memoryview(bytes(data).translate(None, _WHITE))
+        if len(data) > most:
+            _fail(field, "'%s' may have at most %d bytes after decoding." % (field, longest))
+        content = _decoded(data)
+    if content is None:
+        _fail(field, "'%s' is not valid Base64: %s." % (field, _base64_fault(bytes(data))))
     if len(content) > longest:
         _fail(field, "'%s' may have at most %d bytes after decoding; it has %d." % (field, longest, len(content)))
     return content
 
 
-def _base64_fault(data: memoryview) -> str:
-    text = bytes(data)
-    if text.translate(None, _ALPHABET + b"="):
+def _decoded(data: memoryview) -> Optional[bytes]:
+    """Return what strict Base64 stands for, None if it is not that."""
+    end = bytes(data[-2:])
+    if len(data) % 4 or (end[:1] == b"=" and end[1:] != b"="):
+        return None
+    # The decoder passes over what is outside the alphabet, and padding in the middle; then less comes out than must.
+    # Twice as fast as its strict mode, which Python 3.8 lacks.
+    try:
+        content = binascii.a2b_base64(data)
+    except binascii.Error:
+        return None
+    return content if len(content) == len(data) // 4 * 3 - end.count(b"=") else None
+
+
+def _base64_fault(text: bytes) -> str:
+    others = text.translate(None, _ALPHABET + b"=")
+    if others:
+        if not others.strip(b"-_"):
+            return "it has '-' or '_' of the URL-safe alphabet; use '+' and '/'"
         return "a character outside the alphabet"
     return "its length is no multiple of four" if len(text) % 4 else "padding in the wrong place"
 
@@ -166,12 +180,7 @@ def _return_files(value: Any, config: Config) -> Tuple[str, ...]:
     for place, entry in enumerate(_array(value, "return_files", config.return_files)):
         field = "return_files[%d]" % place
         name = _string(entry, field)
-        if not 1 <= len(name.encode("utf-8")) <= _LONGEST_PATH:
-            _fail(field, "'%s' must have 1 to %d bytes in UTF-8." % (field, _LONGEST_PATH))
-        if name.startswith("/"):
-            _fail(field, "'%s' must be a relative path." % field)
-        if ".." in name.split("/"):
-            _fail(field, "'%s' must not contain '..'." % field)
+        rules.path(name, field)
         if name not in names:
             names.append(name)
     return tuple(names)

@@ -14,7 +14,20 @@ from typing import Any, Dict, List, Mapping, NoReturn, Tuple
 from pyexec.errors import ValidationError
 
 _LONGEST_FRAME = 65536
-_CONTENT = re.compile(rb'"content_base_64"\s*:\s*\Z')
+_CONTENT = re.compile(rb'"content_base_?64"\s*:\s*\Z')
+CONTENT_FIELDS = ("content_base_64", "content_base64")  # as requests have it, and as answers have it
+_NOTHING = re.compile(rb"[ \t\r\n]*\Z")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# How bodies begin that are no UTF-8, and what they are.
+_OTHERS = (
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+    (b"\0\0", "UTF-32"),
+    (b"\0", "UTF-16"),
+    (b"{\0\0", "UTF-32"),
+    (b"{\0", "UTF-16"),
+    (b"\x1f\x8b", "gzip"),
+)
 _BEFORE_CONTENT = 100
 _FEW_QUOTES = 1000
 # So many at a time and no more: the matcher keeps a hundred bytes for each repetition until the whole has matched.
@@ -49,12 +62,21 @@ def type_name(value: Any) -> str:
 
 
 def load(body: bytes) -> Dict[str, Any]:
-    """Return the object in a body; a long `content_base_64` is a view of the body, every number an opaque thing.
+    """Return the object in a body; a long content of an attachment is a view of the body, every number an opaque thing.
 
     Raises:
         ValidationError: it is no such object, has a name twice, or too much between its strings.
     """
-    frame, contents = _without_contents(body) if len(body) > _LONGEST_FRAME else (body, {})
+    # Some programs put one before every text (RFC 8259, 8.1, lets it be passed over).
+    start = len(_BYTE_ORDER_MARK) if body.startswith(_BYTE_ORDER_MARK) else 0
+    if _NOTHING.match(body, start):
+        raise ValidationError('The body is empty. Send a JSON object, such as {"code": "print(1)"}.')
+    for beginning, name in _OTHERS:
+        if body.startswith(beginning):
+            raise ValidationError(
+                "The body is not valid UTF-8, but seems to be %s. Send the JSON in UTF-8, as it is." % name
+            )
+    frame, contents = _without_contents(body, start) if len(body) > _LONGEST_FRAME else (body[start:], {})
     invalid = None
     try:
         # As text: json.loads is twice as fast on str as on bytes.
@@ -66,8 +88,8 @@ def load(body: bytes) -> Dict[str, Any]:
         document = (_decoder(contents) if contents else _PLAIN_DECODER).decode(text)
     except RecursionError:
         raise ValidationError("The body is not valid JSON for us: it is nested too deeply.")
-    except ValueError as error:
-        raise ValidationError(invalid or "The body is not valid JSON: %s." % error)
+    except json.JSONDecodeError as error:
+        raise ValidationError(invalid or _invalid_json(error, contents))
     if not isinstance(document, dict):
         raise ValidationError("The body must be a JSON object, not %s." % type_name(document))
     if invalid and any(shown(key) != key[:100] for key in document):
@@ -79,17 +101,38 @@ def _invalid_utf8(body: bytes) -> str:
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
-        return "The body is not valid UTF-8: byte %d." % error.start
+        return "The body is not valid UTF-8 at byte %d. Encode it as UTF-8 before sending it." % error.start
     raise AssertionError("a part of a valid body was not valid")
 
 
-def _check_frame(body: bytes) -> List[Tuple[int, int]]:
+def _invalid_json(error: json.JSONDecodeError, contents: Mapping[str, memoryview]) -> str:
+    # The parser saw a mark in place of each long content.
+    place, seen = error.pos, 0
+    for mark, view in contents.items():  # in the order of the body
+        seen = error.doc.find(mark, seen, error.pos)
+        if seen < 0:
+            break
+        place += len(view) - len(mark)
+    where = "character %d" % place if contents else "line %d, column %d" % (error.lineno, error.colno)
+    if not error.msg.startswith("Invalid control character"):
+        return "The body is not valid JSON at %s: %s." % (where, error.msg)
+    return "The body is not valid JSON at %s: %s" % (where, raw_character(error.doc[error.pos : error.pos + 1]))
+
+
+def raw_character(character: str) -> str:
+    """Return what to say of a control character that stands in a string as it is."""
+    names = {"\n": ("line break", "\\n"), "\r": ("carriage return", "\\r"), "\t": ("tab", "\\t")}
+    name, escape = names.get(character, ("control character", "\\u%04x" % ord(character)))
+    return "a raw %s in a string. Write it as %s, or let a JSON library write the body." % (name, escape)
+
+
+def _check_frame(body: bytes, start: int) -> List[Tuple[int, int]]:
     """Refuse a body with much between its strings, before it is parsed; return where its long plain strings lie.
 
     A request is a few long strings in a small frame. Millions of brackets would become objects of sixty times their
     size, made while no other thread can run.
     """
-    frame = place = 0
+    frame, place = 0, start
     long: List[Tuple[int, int]] = []
     while frame <= _LONGEST_FRAME:
         start = body.find(b'"', place)
@@ -127,7 +170,7 @@ def _end_of_string(body: bytes, place: int) -> int:
         place = part.end()
 
 
-def _without_contents(body: bytes) -> Tuple[bytes, Dict[str, memoryview]]:
+def _without_contents(body: bytes, start: int) -> Tuple[bytes, Dict[str, memoryview]]:
     """Return a long body with long contents of attachments replaced by marks, and mark → content.
 
     The parser looks at each character of a string, which for a large file takes as long as decoding it. Nothing is
@@ -135,12 +178,12 @@ def _without_contents(body: bytes) -> Tuple[bytes, Dict[str, memoryview]]:
     """
     contents: Dict[str, memoryview] = {}
     parts: List[bytes] = []
-    place = 0
-    for start, end in _check_frame(body):
-        if _CONTENT.search(body, max(0, start - 1 - _BEFORE_CONTENT), start - 1):
+    place = start
+    for begin, end in _check_frame(body, start):
+        if _CONTENT.search(body, max(0, begin - 1 - _BEFORE_CONTENT), begin - 1):
             mark = secrets.token_hex(16)  # which no caller can guess and send
-            contents[mark] = memoryview(body)[start:end]
-            parts += [body[place:start], mark.encode("ascii")]
+            contents[mark] = memoryview(body)[begin:end]
+            parts += [body[place:begin], mark.encode("ascii")]
             place = end
     return b"".join(parts + [body[place:]]), contents
 

@@ -64,12 +64,17 @@ class RunTimeoutError(PyexecError):
 
 
 class ResourceLimitError(PyexecError):
-    """The service ended the run because it used more of a resource than a run may; memory and disk are in bytes."""
+    """The run used more of a resource than a run may.
+
+    Memory, disk and output are in bytes.
+    """
 
     type, status = "ResourceLimitError", 400
 
     def __init__(self, resource: str, limit: int) -> None:
-        what = resource if resource in ("processes", "files") else "bytes of " + resource
+        what = {"memory": "bytes of memory", "disk": "bytes of disk", "output": "bytes of output"}.get(
+            resource, resource
+        )
         super().__init__("Execution exceeded its limit of %d %s." % (limit, what))
         self.resource, self.limit, self.limit_name = resource, limit, resource
 
@@ -82,6 +87,12 @@ class AuthenticationError(PyexecError):
     """The admin key is wrong, or none is configured."""
 
     type, status = "AuthenticationError", 401
+
+
+class Forbidden(PyexecError):
+    """A page of another origin may not use this."""
+
+    type, status = "Forbidden", 403
 
 
 class NotFound(PyexecError):
@@ -119,9 +130,19 @@ class PayloadTooLarge(PyexecError):
 
 
 class UnsupportedMediaType(PyexecError):
-    """The body isn't declared as JSON."""
+    """The body isn't declared as JSON in UTF-8, or is compressed, of which `of_coding` tells."""
 
     type, status = "UnsupportedMediaType", 415
+
+    def __init__(self, message: str, of_coding: bool = False) -> None:
+        super().__init__(message)
+        self.of_coding = of_coding
+
+
+class MisdirectedRequest(PyexecError):
+    """The Host that the request names is not one of this server's."""
+
+    type, status = "MisdirectedRequest", 421
 
 
 class RateLimitExceeded(PyexecError):
@@ -133,6 +154,10 @@ class RateLimitExceeded(PyexecError):
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
 
+    def fields(self) -> Dict[str, Any]:
+        """Return when to try again, for clients that don't look at header fields."""
+        return {"retry_after_sec": self.retry_after_s}
+
 
 class HeadersTooLarge(PyexecError):
     """The request line or the header fields are larger than the server reads."""
@@ -140,14 +165,30 @@ class HeadersTooLarge(PyexecError):
     type, status, limit_name = "HeadersTooLarge", 431, "head"
 
 
+class NotImplementedHere(PyexecError):
+    """The body is in a transfer coding that this server does not know; NotImplemented is a name of Python's own."""
+
+    type, status = "NotImplemented", 501
+
+
 class ServerBusy(PyexecError):
-    """No slot, connection or buffer is free."""
+    """No slot, connection or buffer is free, or the disk of the runs is nearly full."""
 
     type, status = "ServerBusy", 503
 
     def __init__(self, message: str, retry_after_s: int = 1, limit_name: str = "runs") -> None:
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
+
+    def fields(self) -> Dict[str, Any]:
+        """Return when to try again, for clients that don't look at header fields."""
+        return {"retry_after_sec": self.retry_after_s}
+
+
+class VersionNotSupported(PyexecError):
+    """The request is in a version of HTTP other than 1."""
+
+    type, status = "VersionNotSupported", 505
 
 
 class InternalServerError(PyexecError):

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
-import socket
 import sys
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
-from typing import List, Optional, Protocol
+from typing import Iterator, List, Optional, Protocol
 
 from pyexec import __version__
-from pyexec.bodies import ByteBudget, Untaken
+from pyexec.answers import Part, made_as_written
+from pyexec.bodies import BodyBudget
 from pyexec.config import Config
-from pyexec.connection import Connection, Disconnected
+from pyexec.connection import Buffer, Connection, Disconnected
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
 from pyexec.http1 import Head, parse_head, render_head
+from pyexec.pace import IDLE, LINGERING, RUNNING, Place
 from pyexec.service import Answer, Service
+from pyexec.table import Table
 from pyexec.timing import Stopwatch, server_timing
 
 _CLOSED_BY_CLIENT = 499
-# What a connection waits for. Where all places are taken, one that waits for its client makes room: of those between
-# two requests that which has waited longest, else of those in the middle of one.
-BUSY, MIDDLE, IDLE = 0, 1, 2
 
 
 class Listener(Protocol):
@@ -31,28 +31,25 @@ class Listener(Protocol):
 
     config: Config
     service: Service
-    bodies: ByteBudget
-    untaken: Untaken
+    bodies: BodyBudget
+    table: Table
     draining: bool
 
-    def mark(self, request: socket.socket, waits: int) -> bool:
-        """Note what a connection waits for; return False if it was told to make room."""
 
-    def accepted_s(self, request: socket.socket) -> Optional[float]:
-        """Return when a connection was accepted, for its first request; None for the others."""
-
-
-def head_and_body(service: Service, answer: Answer, close: bool, head_only: bool = False) -> List[bytes]:
-    """Return the bytes of an answer."""
+def head_and_body(service: Service, answer: Answer, close: bool, head_only: bool = False) -> List[Part]:
+    """Return the parts of an answer."""
     fields = [
         ("Server", "pyexec/" + __version__),
         ("Date", formatdate(usegmt=True)),
         ("Connection", "close" if close else "keep-alive"),
     ]
+    if not close and service.config.idle_timeout_s >= 1:
+        # For clients and proxies that would else send a request just when we close.
+        fields.append(("Keep-Alive", "timeout=%d" % service.config.idle_timeout_s))
     if answer.status not in (204, 304):
         fields += [("Content-Type", answer.content_type), ("Content-Length", str(answer.length))]
     head = render_head(answer.status, fields + service.security_fields() + answer.fields)
-    return [head] if head_only else [head] + answer.parts
+    return [head] if head_only else [head, *answer.parts]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -62,7 +59,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         """Wrap the socket; the standard library's buffered files are not used."""
-        self._connection = Connection(self.request)
+        self._place: Place = self.request
+        self._connection = Connection(self._place)
 
     def finish(self) -> None:
         """Do nothing: there is nothing buffered."""
@@ -76,12 +74,12 @@ class Handler(BaseHTTPRequestHandler):
     def _one(self) -> bool:
         """Answer one request; return whether another may follow."""
         config = self.server.config
-        if not self.server.mark(self.request, IDLE):
+        if not self.server.table.mark(self._place, IDLE):
             return False
         if self.server.draining or not self._connection.await_request(config.idle_timeout_s):
             return False
         started = time.monotonic()
-        accepted_s = self.server.accepted_s(self.request)
+        accepted_s, self._place.accepted_s = self._place.accepted_s, None
         watch = Stopwatch(started if accepted_s is None else accepted_s)
         if accepted_s is not None:
             watch.mark_at("accept", started)  # the client's first byte may be what was waited for
@@ -90,18 +88,16 @@ class Handler(BaseHTTPRequestHandler):
         received = 0
         with contextlib.ExitStack() as after:
             try:
-                raw = self._connection.read_head(config.header_timeout_s)
-                # A client that dawdles must not keep others out.
-                if not self.server.mark(self.request, MIDDLE):
-                    return False
-                head = parse_head(raw)
+                head = parse_head(self._connection.read_head(config.header_timeout_s))
+                chunked = head.chunked  # framing first: where it is wrong, nothing else can be relied on
                 respond = self.server.service.route(head)
-                body = self._body(head, after)
+                body = self._body(head, chunked, after)
                 unread, received = False, len(body)
                 watch.mark("read")
-                if not self.server.mark(self.request, BUSY):
+                if not self.server.table.mark(self._place, RUNNING):
                     return False
                 answer = respond(head, body, self.peer, after)
+                body = b""  # else it would be held, and no longer counted, while the answer is taken
             except PyexecError as error:
                 answer = self.server.service.refuse(error, head, self.peer)
             except Disconnected:
@@ -113,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
                 answer.fields.append(("Server-Timing", server_timing(watch.stages + answer.stages)))
             self._write(answer, head, close, started, received, after)
         if close and unread:
-            self._connection.linger()
+            self.server.table.mark(self._place, LINGERING)
         return not close
 
     def _must_close(self, head: Optional[Head], unread: bool) -> bool:
@@ -124,19 +120,21 @@ class Handler(BaseHTTPRequestHandler):
             head.method == "POST" or "content-length" in head.fields or "transfer-encoding" in head.fields
         )
 
-    def _body(self, head: Head, after: contextlib.ExitStack) -> bytes:
+    def _body(self, head: Head, chunked: bool, after: contextlib.ExitStack) -> bytes:
         config = self.server.config
         length = head.body_length
-        if length is None:
+        if length is None and not chunked:
             if head.method == "POST":
-                raise LengthRequired("Send a Content-Length.")
+                raise LengthRequired("Send a Content-Length, or the body in chunks.")
             return b""
-        if length > config.body_bytes:
+        if length is not None and length > config.body_bytes:
             raise PayloadTooLarge("The body has %d bytes; at most %d are taken." % (length, config.body_bytes))
-        take = after.enter_context(self.server.bodies.share())
+        body = after.enter_context(self.server.bodies.body(self._place, length))
         if head.expects_continue:
             self._connection.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
-        return self._connection.read_body(length, config.body_timeout_s, take)
+        if length is None:
+            return self._connection.read_chunks(config.body_bytes, config.body_timeout_s, body)
+        return self._connection.read_body(length, config.body_timeout_s, body)
 
     @property
     def peer(self) -> str:
@@ -156,16 +154,22 @@ class Handler(BaseHTTPRequestHandler):
         status = answer.status
         try:
             parts = head_and_body(self.server.service, answer, close, head_only)
-            rest = self._connection.write_at_once(parts)
+            ready = list(itertools.takewhile(lambda part: isinstance(part, bytes), parts))
+            rest = self._connection.write_at_once(ready, answer.length)  # type: ignore[arg-type]
             # What is left of the run goes now: a client that takes its answer slowly must not hold a child.
             after.close()
-            if rest and self.server.mark(self.request, MIDDLE):
-                with self.server.untaken.waiting(self.request, answer.length):
-                    self._connection.write(rest, self.server.config.write_timeout_s)
+            later = parts[len(ready) :]
+            if rest or later:
+                if answer.kept is not None:
+                    answer.kept.await_client(self._place)
+                waiting: Iterator[Buffer] = itertools.chain(rest, made_as_written(later))
+                self._connection.write(waiting, self.server.config.write_timeout_s)
         except Disconnected:
             status = _CLOSED_BY_CLIENT
             raise
         finally:
+            if answer.kept is not None:
+                answer.kept.release()
             self.server.service.count(head, answer, status, received)
             self._log(answer, head, status, started)
 

@@ -11,29 +11,35 @@ from dataclasses import dataclass
 from http.client import responses as REASONS
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from pyexec.errors import HeadersTooLarge, LengthRequired, ValidationError
+from pyexec.authority import Authority, parse_authority
+from pyexec.errors import HeadersTooLarge, NotImplementedHere, ValidationError, VersionNotSupported
 
 LONGEST_HEAD = 32768
 MOST_FIELDS = 100
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
 _TARGET = re.compile(r"[\x21-\x7e]{1,8192}\Z")
-_VERSION = re.compile(r"HTTP/1\.[01]\Z")
+_VERSION = re.compile(r"HTTP/1\.[0-9]\Z")
+_LATER_VERSION = re.compile(r"HTTP/[2-9](?:\.[0-9])?\Z")
 _DIGITS = re.compile(r"[0-9]+\Z")
 _MOST_DIGITS = 18
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?]*")
+_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
 _ENTITY_TAG = re.compile(r'"[^"]*"|\*')
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
 class Head:
-    """The head of a request. Field names are in lower case; repeated fields are joined by commas (RFC 9110, 5.3)."""
+    """The head of a request. Field names are in lower case; repeated fields are joined by commas (RFC 9110, 5.3).
+
+    The version is HTTP/1.0 or HTTP/1.1, which all later ones of HTTP/1 are taken as (RFC 9110, 2.5).
+    """
 
     method: str
     path: str
     version: str
     fields: Dict[str, str]
+    authority: Optional[Authority] = None  # whom the request is for; None for an HTTP/1.0 client that doesn't say
 
     def get(self, name: str) -> str:
         """Return a field's value, "" if it isn't there."""
@@ -61,6 +67,11 @@ class Head:
                 return not re.match(r"q=0(\.0*)?$", weight)
         return False
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body comes with this head, however long."""
+        return self.get("content-length") not in ("", "0") or "transfer-encoding" in self.fields
+
     def has(self, tag: str) -> bool:
         """Whether the client has what bears this entity tag and wants no other copy (RFC 9110, 13.1.2)."""
         known = _ENTITY_TAG.findall(self.get("if-none-match"))
@@ -68,24 +79,41 @@ class Head:
 
     @property
     def body_length(self) -> Optional[int]:
-        """The length of the body, None if the request has none.
+        """The length of the body as announced, None if it isn't."""
+        return int(self.fields["content-length"]) if "content-length" in self.fields else None
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the body comes in chunks.
 
         Raises:
-            LengthRequired: the body is sent in chunks.
+            ValidationError: its framing is malformed, and so where the next request begins is anybody's guess.
+            NotImplementedHere: it is in another transfer coding.
         """
-        if "transfer-encoding" in self.fields:
-            raise LengthRequired("Send a Content-Length; chunked bodies are not taken.")
-        return int(self.fields["content-length"]) if "content-length" in self.fields else None
+        if "transfer-encoding" not in self.fields:
+            return False
+        codings = self.fields["transfer-encoding"]
+        if self.version == "HTTP/1.0":
+            raise ValidationError("HTTP/1.0 has no Transfer-Encoding.")
+        if codings == "chunked":
+            return True
+        names = [coding.partition(";")[0].strip(" \t") for coding in codings.split(",")]
+        if not all(_TOKEN.match(name) for name in names):
+            raise ValidationError("Transfer-Encoding is malformed.")
+        if "chunked" in [name.lower() for name in names[:-1]]:
+            raise ValidationError("In Transfer-Encoding 'chunked' is the last, and there once.")
+        # In other letters, or with parameters, a server on the way may not have known it for what it is.
+        raise NotImplementedHere("The only Transfer-Encoding that is taken is 'chunked', exactly so.")
 
 
 def parse_head(raw: bytes) -> Head:
     """Return the head in these bytes, which end with an empty line.
 
     Raises:
-        ValidationError: malformed. HeadersTooLarge: too long a line or too many fields.
+        ValidationError: malformed. HeadersTooLarge: too long a line or too many fields. VersionNotSupported.
     """
     lines = raw.decode("latin-1").split("\r\n")
-    method, path, version = _request_line(lines[0])
+    method, path, version, target_authority = _request_line(lines[0])
     fields: Dict[str, str] = {}
     if len(lines) - 3 > MOST_FIELDS:
         raise HeadersTooLarge("More than %d header fields." % MOST_FIELDS)
@@ -111,25 +139,45 @@ def parse_head(raw: bytes) -> Head:
             raise ValidationError("Content-Length and Transfer-Encoding exclude each other.")
     if version == "HTTP/1.1" and "host" not in fields:
         raise ValidationError("The header field 'host' is missing.")
-    return Head(method, path, version, fields)
+    authority = _authority(fields["host"], "The header field 'host'") if "host" in fields else None
+    # Where the target names one as well, that is the one that counts (RFC 9112, 3.2.2).
+    return Head(method, path, version, fields, target_authority or authority)
 
 
-def _request_line(line: str) -> Tuple[str, str, str]:
+def _authority(text: str, where: str) -> Authority:
+    try:
+        return parse_authority(text)
+    except ValueError as error:
+        raise ValidationError("%s has %s." % (where, error))
+
+
+def _request_line(line: str) -> Tuple[str, str, str, Optional[Authority]]:
+    """Return method, path, version, and the authority of a target in the absolute form."""
     parts = line.split(" ")
-    if len(parts) != 3 or not _TOKEN.match(parts[0]) or not _VERSION.match(parts[2]):
+    if len(parts) != 3 or not _TOKEN.match(parts[0]):
         raise ValidationError("The request line is not one of HTTP/1.1.")
+    if _LATER_VERSION.match(parts[2]):
+        raise VersionNotSupported("This server speaks HTTP/1.1, not %s." % parts[2])
+    if not _VERSION.match(parts[2]):
+        raise ValidationError("The request line is not one of HTTP/1.1.")
+    version = "HTTP/1.0" if parts[2] == "HTTP/1.0" else "HTTP/1.1"
     if len(parts[1]) > 8192:
         raise HeadersTooLarge("The request target is too long.")
     if not _TARGET.match(parts[1]):
         raise ValidationError("The request target is malformed.")
-    target = parts[1]
+    target, authority = parts[1], None
+    # An asterisk is for OPTIONS, and CONNECT has a host and a port; what becomes of them is the router's business.
     if not target.startswith("/") and target != "*" and parts[0] != "CONNECT":
         # The absolute form, as to a proxy, is to be taken as well (RFC 9112, 3.2.2).
-        target, absolute = _ABSOLUTE.subn("", target, 1)
-        if not absolute:
+        absolute = _ABSOLUTE.match(target)
+        if absolute is None:
             raise ValidationError("The request target must begin with '/'.")
+        if absolute.group(1).lower() not in ("http", "https"):
+            raise ValidationError("The request target must be one of http.")
+        authority = _authority(absolute.group(2), "The request target")
+        target = target[absolute.end() :]
         target = target if target.startswith("/") else "/" + target
-    return parts[0], target.partition("?")[0], parts[2]
+    return parts[0], target.partition("?")[0], version, authority
 
 
 def render_head(status: int, fields: Sequence[Tuple[str, str]]) -> bytes:

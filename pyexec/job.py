@@ -1,28 +1,43 @@
-"""The nouns of pyexec, all frozen: what a run is asked, may use, and gave back. No behaviour, no I/O; both sides."""
+"""The nouns of pyexec, all frozen: what a run is asked, may use, and gave back. No I/O; both sides."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
-SCRIPT_NAME = "script.py"
+from pyexec import rules
+from pyexec.errors import ValidationError
+
+SCRIPT_NAME = rules.SCRIPT_NAME
 # What scripts are offered beside the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file that the caller puts into the run's directory before the script starts."""
+    """A file that the caller puts into the run's directory before the script starts.
+
+    Raises:
+        ValidationError: the name is no plain file name, or the content isn't bytes.
+    """
 
     filename: str
     content: bytes
 
+    def __post_init__(self) -> None:
+        rules.kind(self.filename, str, "filename")
+        rules.filename(self.filename, "filename")
+        rules.kind(self.content, bytes, "content")
+
 
 @dataclass(frozen=True)
 class Job:
-    """One script to run, as checked by `contract.parse`.
+    """One script to run.
 
     `return_files` are relative paths inside the run's directory. `admin` lifts the import rules and allows processes.
+
+    Raises:
+        ValidationError: names the field that breaks a rule of the HTTP contract, or has another type than here.
     """
 
     code: str
@@ -30,6 +45,27 @@ class Job:
     attachments: Tuple[Attachment, ...] = ()
     return_files: Tuple[str, ...] = ()
     admin: bool = False
+
+    def __post_init__(self) -> None:
+        rules.kind(self.code, str, "code")
+        rules.characters(self.code, "code")
+        if not self.code:
+            raise ValidationError("'code' must have at least 1 character; it has 0.", "code")
+        if self.stdin is not None:
+            rules.kind(self.stdin, bytes, "stdin")
+        rules.kind(self.attachments, tuple, "attachments")
+        names: List[str] = []
+        for place, attachment in enumerate(self.attachments):
+            where = "attachments[%d]" % place
+            if not isinstance(attachment, Attachment):
+                raise ValidationError("'%s' must be an Attachment, not %s." % (where, type(attachment).__name__), where)
+            rules.another(attachment.filename, names, where + ".filename")
+            names.append(attachment.filename)
+        rules.kind(self.return_files, tuple, "return_files")
+        for place, name in enumerate(self.return_files):
+            rules.kind(name, str, "return_files[%d]" % place)
+            rules.path(name, "return_files[%d]" % place)
+        rules.kind(self.admin, bool, "admin")
 
 
 @dataclass(frozen=True)
@@ -63,7 +99,8 @@ ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden
 class Outcome:
     """What a run gave back, judged from outside.
 
-    `exit_code` is −9 when the service ended the run. `stdout` and `stderr` hold at most the budget's
+    `exit_code` is −9 when the service ended the run; a script that ended by itself in a full directory keeps its own.
+    `stdout` and `stderr` hold at most the budget's
     `output_bytes`. `resource` and `limit` are set for RESOURCE, `modules` for FORBIDDEN.
     """
 

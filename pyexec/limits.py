@@ -11,31 +11,17 @@ import hmac
 import ipaddress
 import math
 import threading
-import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, Optional, Tuple, Union
 
+from pyexec.accounts import ROUNDING, Account, Now
 from pyexec.config import Config, Network
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
 
 _MOST_PROXIES = 20  # one behind the other; each address takes longer to parse than the rest of a small request
-_ROUNDING = 1e-6  # what floating point may lose of a token or a second
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
-
-
-@dataclass(frozen=True)
-class Now:
-    """One moment on both clocks: `monotonic_s` for buckets, `utc` for days. Only the second can be set back."""
-
-    monotonic_s: float
-    utc: datetime
-
-    @classmethod
-    def read(cls) -> Now:
-        """Return the present moment."""
-        return cls(time.monotonic(), datetime.now(timezone.utc))
 
 
 @dataclass(frozen=True)
@@ -124,15 +110,6 @@ def authenticate(caller: Caller, given_key: Optional[str], admin_key: Optional[s
     return Caller(caller.address, caller.identity, admin=True)
 
 
-class _Account:
-    """One caller's counters."""
-
-    __slots__ = ("tokens", "filled_at", "day", "used")
-
-    def __init__(self, tokens: float, filled_at: float, day: int) -> None:
-        self.tokens, self.filled_at, self.day, self.used = tokens, filled_at, day, 0
-
-
 class Ticket:
     """The right to run one script now; a context manager that gives its slot back exactly once.
 
@@ -172,7 +149,7 @@ class Limits:
         self._rate, self._daily = config.rate_per_minute, config.rate_per_day
         self._max_runs, self._max_callers = config.max_runs, config.max_callers
         self._lock = threading.Lock()
-        self._accounts: collections.OrderedDict[str, _Account] = collections.OrderedDict()
+        self._accounts: collections.OrderedDict[str, Account] = collections.OrderedDict()
         self._active = 0
         self._seen = Now(0.0, datetime.fromtimestamp(0, timezone.utc))
 
@@ -200,33 +177,26 @@ class Limits:
         """
         with self._lock:
             quota = None if caller.admin else self._charge(caller, now)
+            day = 0 if caller.admin else self._accounts[caller.identity].day
             if self._active >= self._max_runs:
                 if not caller.admin:
-                    self._credit(caller, now.utc.toordinal())
+                    self._credit(caller, day)
                 raise ServerBusy("All %d slots are taken; try again in a moment." % self._max_runs)
             active = self._active
             self._active += 1
-            return Ticket(self, caller, now.utc.toordinal(), active, quota)
+            return Ticket(self, caller, day, active, quota)
 
     def charge(self, caller: Caller, now: Now) -> Quota:
-        """Count a request that takes no slot, as one with a wrong key. Raises RateLimitExceeded."""
+        """Count a request that takes no slot, as a large one that is malformed. Raises RateLimitExceeded."""
         with self._lock:
             return self._charge(caller, now)
-
-    def check(self, caller: Caller, now: Now) -> None:
-        """Raise RateLimitExceeded if `charge` would; count nothing and remember nobody."""
-        with self._lock:
-            account = self._accounts.get(caller.identity)
-            if account is not None:
-                self._refresh(account, now)
-                self._refuse_if_used_up(account, now)
 
     def quota(self, caller: Caller, now: Now) -> Quota:
         """Return a caller's quota as it stands; counts nothing and remembers nobody."""
         with self._lock:
             account = self._accounts.get(caller.identity)
             if account is None:
-                account = _Account(self._rate, now.monotonic_s, now.utc.toordinal())
+                account = Account(self._rate, now)
             return self._snapshot(account, now)
 
     def _charge(self, caller: Caller, now: Now) -> Quota:
@@ -234,54 +204,48 @@ class Limits:
         account = self._account(caller, now)
         self._refresh(account, now)
         self._refuse_if_used_up(account, now)
-        account.tokens = max(0.0, account.tokens - 1)
+        account.take()
         account.used += 1
         return self._snapshot(account, now)
 
-    def _refuse_if_used_up(self, account: _Account, now: Now) -> None:
+    def _refuse_if_used_up(self, account: Account, now: Now) -> None:
         if account.used >= self._daily:
-            raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, _until_midnight_s(now), "day")
-        if account.tokens < 1 - _ROUNDING:
-            wait_s = math.ceil((1 - account.tokens) * 60 / self._rate - _ROUNDING)
-            raise RateLimitExceeded(
-                "Limit of %d request%s per minute exceeded." % (self._rate, "s" if self._rate > 1 else ""),
-                max(1, wait_s),
-            )
+            raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, account.day_left_s(now), "day")
+        wait_s = account.wait_s(self._rate)
+        if wait_s:
+            plural = "s" if self._rate > 1 else ""
+            raise RateLimitExceeded("Limit of %d request%s per minute exceeded." % (self._rate, plural), wait_s)
 
-    def _account(self, caller: Caller, now: Now) -> _Account:
+    def _account(self, caller: Caller, now: Now) -> Account:
         account = self._accounts.get(caller.identity)
         if account is None:
-            account = self._accounts[caller.identity] = _Account(self._rate, now.monotonic_s, now.utc.toordinal())
+            account = self._accounts[caller.identity] = Account(self._rate, now)
             if len(self._accounts) > self._max_callers:
                 self._accounts.popitem(last=False)
         self._accounts.move_to_end(caller.identity)
         return account
 
-    def _refresh(self, account: _Account, now: Now) -> None:
-        passed_s = max(0.0, now.monotonic_s - account.filled_at)
-        account.tokens = min(float(self._rate), account.tokens + passed_s * self._rate / 60)
-        account.filled_at = max(account.filled_at, now.monotonic_s)
-        # Forward only: a clock that is set back gives nobody a new day.
-        if now.utc.toordinal() > account.day:
-            account.day, account.used = now.utc.toordinal(), 0
+    def _refresh(self, account: Account, now: Now) -> None:
+        account.fill(self._rate, now.monotonic_s)
+        account.look_at_day(now)
 
-    def _snapshot(self, account: _Account, now: Now) -> Quota:
+    def _snapshot(self, account: Account, now: Now) -> Quota:
         self._refresh(account, now)
         missing = self._rate - account.tokens
         return Quota(
             daily_limit=self._daily,
             used_today=account.used,
             minute_limit=self._rate,
-            minute_left=int(account.tokens + _ROUNDING),
-            minute_reset_s=math.ceil(missing * 60 / self._rate - _ROUNDING),
-            day_reset_s=_until_midnight_s(now),
+            minute_left=int(account.tokens + ROUNDING),
+            minute_reset_s=math.ceil(missing * 60 / self._rate - ROUNDING),
+            day_reset_s=account.day_left_s(now),
         )
 
     def _credit(self, caller: Caller, day: int) -> Optional[Quota]:
         account = self._accounts.get(caller.identity)
         if account is None:
             return None
-        account.tokens = min(float(self._rate), account.tokens + 1)
+        account.give_back(self._rate)
         if account.day == day:  # what was charged yesterday is no longer counted
             account.used = max(0, account.used - 1)
         return self._snapshot(account, self._seen)
@@ -293,8 +257,3 @@ class Limits:
     def _release(self) -> None:
         with self._lock:
             self._active -= 1
-
-
-def _until_midnight_s(now: Now) -> int:
-    tomorrow = (now.utc + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    return max(1, math.ceil((tomorrow - now.utc).total_seconds()))

@@ -9,19 +9,31 @@ from pyexec.config import SETTINGS, Config
 from pyexec.contract import FIELDS
 from pyexec.schemas import STRING, Schema, leaves, limits, ref, schemas
 
-_EVERYWHERE = "Access-Control-Allow-Origin Access-Control-Expose-Headers Content-Security-Policy".split()
-_EVERYWHERE += "Cross-Origin-Opener-Policy Referrer-Policy Server-Timing X-Content-Type-Options".split()
+_EVERYWHERE = "Content-Security-Policy Cross-Origin-Opener-Policy Referrer-Policy Server-Timing".split()
+_EVERYWHERE += ["X-Content-Type-Options"]
+# Of CORS: with every answer, and with those to OPTIONS. None of them without a --cors-origin.
+_CORS = ["Access-Control-Allow-Origin", "Access-Control-Expose-Headers"]
+_CORS_OF_OPTIONS = ["Access-Control-Allow-Headers", "Access-Control-Allow-Methods", "Access-Control-Max-Age"]
 _QUOTA = ["RateLimit", "RateLimit-Policy"]
 # No quota for admins, nor where the caller isn't known yet.
-_NOT_ALWAYS = {"Content-Encoding", "Server-Timing", *_QUOTA}
-_HEADERS_OF_STATUS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
+_NOT_ALWAYS = {"Accept-Encoding", "Content-Encoding", "Server-Timing", *_QUOTA}
+_HEADERS_OF_STATUS = {
+    401: ["WWW-Authenticate"],
+    405: ["Allow"],
+    415: ["Accept-Encoding"],
+    429: ["Retry-After"],
+    503: ["Retry-After"],
+}
 # What may befall a request before its path or body counts.
-_ANYWHERE = {400, 405, 408, 411, 413, 431, 500, 503}
+_ANYWHERE = {400, 405, 408, 411, 413, 415, 421, 431, 500, 501, 503, 505}
+# For pages of other origins that would speak MCP.
+_NOT_OF_EXECUTE = {403}
 
 
 def _headers(config: Config) -> Schema:
     seconds = {"type": "integer", "minimum": 1}
     described: Dict[str, Any] = {
+        "Accept-Encoding": ("the coding of bodies that is taken, to who sent another", {"const": "identity"}),
         "Access-Control-Allow-Origin": ("who may read this in a browser", {"const": config.cors_origin}),
         "Access-Control-Allow-Methods": ("methods that this path takes", STRING),
         "Access-Control-Allow-Headers": ("header fields that a browser may send", STRING),
@@ -54,7 +66,7 @@ def _headers(config: Config) -> Schema:
 def _answer(
     text: str, schema: Optional[Schema], headers: Iterable[str] = (), media: str = "application/json"
 ) -> Schema:
-    names = sorted(set(_EVERYWHERE) | set(headers))
+    names = sorted({*_EVERYWHERE, *_CORS, *headers})
     answer: Schema = {
         "description": text,
         "headers": {name: {"$ref": "#/components/headers/" + name} for name in names},
@@ -96,7 +108,7 @@ def _execute(config: Config) -> Schema:
         },
         "responses": dict(
             {"200": _answer("The script was run", ref("Success"), _QUOTA)},
-            **_errors({kind.status for kind in leaves()}, kinds, _QUOTA),
+            **_errors({kind.status for kind in leaves()} - _NOT_OF_EXECUTE, kinds, _QUOTA),
         ),
     }
 
@@ -144,12 +156,20 @@ def _gets(config: Config) -> Schema:
 
 
 def _preflight(path: str) -> Schema:
-    cors = ["Access-Control-Allow-" + what for what in ("Methods", "Headers")] + ["Access-Control-Max-Age", "Allow"]
     return {
         "operationId": "options" + path.strip("/").split(".")[0].title(),
-        "summary": "What CORS asks first",
-        "responses": dict({"204": _answer("Yes", None, cors)}, **_errors(_ANYWHERE, "ValidationError")),
+        "summary": "The methods of this path, as CORS asks for them first",
+        "responses": dict(
+            {"204": _answer("Yes", None, [*_CORS_OF_OPTIONS, "Allow"])}, **_errors(_ANYWHERE, "ValidationError")
+        ),
     }
+
+
+def _take_out(names: Iterable[str], headers: Schema, paths: Schema) -> None:
+    answers = [answer for item in paths.values() for method in item.values() for answer in method["responses"].values()]
+    for described in [headers] + [answer["headers"] for answer in answers]:
+        for name in names:
+            described.pop(name, None)
 
 
 def document(config: Config) -> Schema:
@@ -163,6 +183,8 @@ def document(config: Config) -> Schema:
     paths = dict({"/execute": {"post": _execute(config)}}, **_gets(config))
     for path, item in paths.items():
         item["options"] = _preflight(path)
+    if config.cors_origin is None:
+        _take_out(_CORS + _CORS_OF_OPTIONS, components["headers"], paths)
     return {
         "openapi": "3.1.0",
         "info": {

@@ -17,10 +17,11 @@ import threading
 import time
 from typing import Any, Callable, Deque, Dict, Optional, Set, Tuple
 
-from pyexec import floor
+from pyexec import floor, usage
 from pyexec.base import Base
 from pyexec.config import Config
 from pyexec.errors import SandboxError
+from pyexec.guard import Guard
 from pyexec.template import Child, Template
 
 _READY_S = 20.0
@@ -49,8 +50,8 @@ class Pool:
         self.layers_on: Set[str] = set()
         self._closing = False
         self._base: Optional[Base] = None
+        self.guard: Optional[Guard] = None  # of the disk that the base is on
         self._orphans: Deque[Child] = collections.deque(maxlen=1000)  # since the last templates started
-        self._serial = 0
         self.restarts = 0
         self._starts: Deque[float] = collections.deque()
         self._keeper = threading.Thread(target=self._keep, name="pyexec-keeper", daemon=True)
@@ -73,6 +74,10 @@ class Pool:
         deadline = time.monotonic() + _READY_S
         for child in list(self._waiting[False]) + list(self._waiting[True]):
             child.await_ready(deadline)
+            if not usage.can_see(child):
+                raise SandboxError(
+                    "pyexec does not start on this host. /proc hides processes: mount it without hidepid."
+                )
 
     @property
     def report(self) -> Dict[str, Any]:
@@ -147,8 +152,7 @@ class Pool:
             self._changed.wait(min(left, _RETRY_S))
 
     def _new_child(self, place: int, admin: bool, libraries: bool) -> Child:
-        self._serial += 1
-        workdir = self._base.path_of("run-%d" % self._serial) if self._base else ""
+        workdir = self._base.new_path() if self._base else ""
         return Child(place, admin, libraries, workdir)
 
     def give_back_later(self, child: Child) -> None:
@@ -204,6 +208,12 @@ class Pool:
                     self._changed.notify_all()
             child.close()
 
+    def clear(self, child: Child) -> None:
+        """End a run whose output has been read, and remove its directory, before it is given back."""
+        child.kill()
+        child.await_death(_READY_S)
+        self._remove_directory(child)
+
     def _remove_directory(self, child: Child) -> None:
         """Remove what a dead child had on disk, else keep it for later; not raised, an answer may be on its way out."""
         if self._base is not None:
@@ -211,6 +221,8 @@ class Pool:
                 self._base.remove(os.path.basename(child.workdir))
             except OSError as error:
                 print("pyexec: what a run left could not be removed: %r" % error, file=sys.stderr, flush=True)
+        if self.guard is not None:
+            self.guard.removed(child)
 
     def _refill(self, libraries: bool, wanted: int) -> None:
         """Order children until so many wait; holds the lock. What fails now is tried again by whoever needs one."""
@@ -280,6 +292,7 @@ class Pool:
         self._report, self.layers_on = template.report, on
         if "mount" not in template.report["namespaces"] and self._base is None:
             self._base = Base(self._config.work_dir)
+            self.guard = Guard(self._base.fd)
 
     def _fill(self, template: Template) -> None:
         with self._changed:

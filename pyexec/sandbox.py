@@ -12,13 +12,14 @@ import fcntl
 import os
 import select
 import time
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
-from pyexec import usage, wire, workspace
+from pyexec import results, rules, usage, wire, workspace
 from pyexec.config import Config
-from pyexec.errors import LayerError, SandboxError
+from pyexec.errors import LayerError, SandboxError, ServerBusy, ValidationError
 from pyexec.job import ENDED, FORBIDDEN, LIBRARIES, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, LayerStatus, Outcome
 from pyexec.pool import Pool
+from pyexec.results import End
 from pyexec.template import Child
 from pyexec.timing import Stopwatch
 
@@ -28,18 +29,16 @@ _TRIES = 3
 _WATCH_S = 0.05
 _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
+_BLOCK = 4096  # in which tmpfs and most disks count
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
+
+
+def _count_nothing(size: int) -> None:
+    """Leave it to the caller how much is collected."""
 
 
 class _Unbegun(SandboxError):
     """A child ended before it read its job, so that another may have it."""
-
-
-class _End:
-    """How a run ended, before its output is read."""
-
-    def __init__(self, verdict: str, exit_code: int, moments: object = None, **details: Any) -> None:
-        self.verdict, self.exit_code, self.moments, self.details = verdict, exit_code, moments, details
 
 
 class Sandbox:
@@ -88,12 +87,18 @@ class Sandbox:
 
     def state(self) -> Dict[str, Any]:
         """Return whether a run could start now, how many children wait, and how often the templates were restarted."""
-        return {"ready": self._pool.ready(), "waiting": self._pool.waiting(), "restarts": self._pool.restarts}
+        return {
+            "ready": self._pool.ready() and not self._disk_is_short(),
+            "waiting": self._pool.waiting(),
+            "restarts": self._pool.restarts,
+        }
 
     def run(self, job: Job) -> Outcome:
         """Run a job and return what came of it, after everything of it was killed.
 
         Raises:
+            ValidationError: the job is larger than the settings allow. (That of `code`'s length is for HTTP alone.)
+            ServerBusy: the disk that runs share is nearly full.
             SandboxError, LayerError: the run could not be started or was lost; no fault of the script.
         """
         child, outcome = self._perform(job)
@@ -101,20 +106,26 @@ class Sandbox:
         return outcome
 
     @contextlib.contextmanager
-    def execution(self, job: Job) -> Iterator[Outcome]:
+    def execution(self, job: Job, count: Callable[[int], None] = _count_nothing) -> Iterator[Outcome]:
         """Run a job; leaving the context cleans up behind it, so that an answer can go out first.
 
+        Args:
+            count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+
         Raises:
-            SandboxError, LayerError: as for `run`.
+            SandboxError, LayerError: as for `run`. Whatever `count` raises.
         """
-        child, outcome = self._perform(job)
+        child, outcome = self._perform(job, count)
         try:
             yield outcome
         finally:
             self._pool.give_back_later(child)
 
-    def _perform(self, job: Job) -> Tuple[Child, Outcome]:
+    def _perform(self, job: Job, count: Callable[[int], None] = _count_nothing) -> Tuple[Child, Outcome]:
         """Run a job; return the child, which is to be given back, and what came of it."""
+        _check(job, self._config)
+        if self._disk_is_short():
+            raise ServerBusy("The server's disk is nearly full.", limit_name="disk")
         stopwatch = Stopwatch(time.monotonic())
         libraries, deadline = _names_library(job.code), time.monotonic() + _TAKE_S
         tries = 0
@@ -122,14 +133,17 @@ class Sandbox:
             child = self._pool.take(job.admin, libraries, deadline)
             stopwatch.mark("take")
             try:
-                return child, self._run(child, job, stopwatch)
+                outcome = self._run(child, job, stopwatch, count)
+                if self._disk_is_short():  # else what it left would stay until its caller has taken the answer
+                    self._pool.clear(child)
+                return child, outcome
             except BaseException as error:
                 self._pool.give_back(child)
                 tries += 1
                 if not isinstance(error, _Unbegun) or tries == _TRIES:
                     raise
 
-    def _run(self, child: Child, job: Job, stopwatch: Stopwatch) -> Outcome:
+    def _run(self, child: Child, job: Job, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
         try:
             self._hand_over(child, job)
             stopwatch.mark("hand_over")
@@ -140,8 +154,11 @@ class Sandbox:
             raise _Unbegun("a child ended before it had its job: %s" % error) from error
         except OSError as error:
             raise SandboxError("a child was lost before its job began: %s" % error) from error
-        watch = usage.Watch(child, self._config.budget, processes=job.admin, directory=not self._has("mount"))
-        end = self._await_end(child, job, started + self._config.budget.wall_s, watch)
+        watch = usage.Watch(child, self._config.budget, job.admin, not self._has("mount"), self._pool.guard)
+        try:
+            end = self._await_end(child, job, started + self._config.budget.wall_s, watch)
+        finally:
+            watch.over()
         duration_s = time.monotonic() - started
         stopwatch.mark_reported(_INSIDE, end.moments)
         if job.admin or end.verdict != ENDED:
@@ -154,12 +171,18 @@ class Sandbox:
             # Its processes are one group, which the template kills before it reaps the first of them.
             if not child.await_death(_TAKE_S) or child.orphaned:
                 raise SandboxError("a run that was killed has not ended, or nobody can tell")
-        outcome = self._outcome(child, job, end, duration_s)
+        if self._has("mount"):
+            end = results.met_a_wall(child, end, self._config.budget)
+        installed = self._pool.report["installed_code"]
+        outcome = results.outcome(child, job, end, duration_s, self._config.budget, installed, count)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
     def _has(self, namespace: str) -> bool:
         return namespace in self._pool.report["namespaces"]
+
+    def _disk_is_short(self) -> bool:
+        return self._pool.guard is not None and self._pool.guard.short()
 
     def _hand_over(self, child: Child, job: Job) -> None:
         """Put the script, its attachments and its input where the child will find them."""
@@ -178,14 +201,14 @@ class Sandbox:
         # Nothing may grow in it: memory of such a file belongs to no process that the kernel could end for it.
         fcntl.fcntl(child.streams[0], _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE)
 
-    def _await_end(self, child: Child, job: Job, deadline: float, watch: usage.Watch) -> _End:
+    def _await_end(self, child: Child, job: Job, deadline: float, watch: usage.Watch) -> End:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
         poll = select.poll()
         poll.register(child.end, select.POLLIN)
         poll.register(child.status, select.POLLIN)
         while True:
             left = max(0.0, deadline - time.monotonic())
-            ready = [fd for fd, _ in poll.poll(1000 * min(left, _WATCH_S if watch.needed else left))]
+            ready = [fd for fd, _ in poll.poll(1000 * min(left, _WATCH_S))]
             end = None
             if child.end.fileno() in ready:
                 end = self._own_word(child, job)
@@ -194,16 +217,16 @@ class Sandbox:
             elif child.status.fileno() in ready:
                 end = self._death(child, job)
             # Looked at once more at the end: a run shorter than the interval is no way around a limit.
-            exceeded = watch.exceeded() if watch.needed else None
+            exceeded = watch.exceeded(ended=end is not None)
             if exceeded is not None:
-                return _End(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1])
+                return End(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1])
             if end is not None:
                 return end
             # Only now: what ended in time is no timeout because the server itself was stopped, or came to it late.
             if not left:
-                return _End(TIMEOUT, _SIGKILL)
+                return End(TIMEOUT, _SIGKILL)
 
-    def _own_word(self, child: Child, job: Job) -> Optional[_End]:
+    def _own_word(self, child: Child, job: Job) -> Optional[End]:
         """Return the end that the run reports, None if it is none; written by hostile code perhaps."""
         try:
             message = wire.receive(child.end)
@@ -218,7 +241,7 @@ class Sandbox:
         if message.kind == wire.EXIT:
             code = payload.get("code")
             if type(code) is int and -64 <= code <= 255:
-                return _End(ENDED, code, payload.get("moments"))
+                return End(ENDED, code, payload.get("moments"))
             return None
         if message.kind == wire.FAILED and job.admin:
             # From the keeper, which no script can speak for. A public run's word for it would be worth a free request.
@@ -227,10 +250,10 @@ class Sandbox:
             names = payload.get("modules")
             if isinstance(names, list) and 0 < len(names) <= 100 and all(isinstance(name, str) for name in names):
                 clean = tuple(name.encode("utf-8", "replace").decode("utf-8")[:200] for name in names)
-                return _End(FORBIDDEN, _SIGKILL, modules=clean)
+                return End(FORBIDDEN, _SIGKILL, modules=clean)
         return None
 
-    def _death(self, child: Child, job: Job) -> _End:
+    def _death(self, child: Child, job: Job) -> End:
         try:
             code = child.receive_death()
         except (wire.WireError, OSError) as error:
@@ -245,34 +268,24 @@ class Sandbox:
         if code == _SIGKILL:
             # Not by us, and the run can't do that to its first process: the kernel's memory killer.
             budget = self._config.budget
-            return _End(RESOURCE, _SIGKILL, resource="memory", limit=budget.memory_bytes)
-        return _End(ENDED, code)
+            return End(RESOURCE, _SIGKILL, resource="memory", limit=budget.memory_bytes)
+        return End(ENDED, code)
 
-    def _outcome(self, child: Child, job: Job, end: _End, duration_s: float) -> Outcome:
-        cap = self._config.budget.output_bytes
-        outputs = [workspace.read_capped(fd, cap + 1) for fd in child.streams[1:]]
-        files = []
-        if end.verdict == ENDED:
-            longest = self._config.budget.returned_file_bytes
-            names: List[str] = list(dict.fromkeys(job.return_files))
-            files = [workspace.collect(child.directory_fd, name, longest) for name in names]
-        return Outcome(
-            verdict=end.verdict,
-            exit_code=end.exit_code,
-            duration_s=duration_s,
-            stdout=outputs[0][:cap],
-            stderr=self._without_paths(outputs[1][:cap]),
-            stdout_truncated=len(outputs[0]) > cap,
-            stderr_truncated=len(outputs[1]) > cap,
-            files=tuple(files),
-            **end.details,
-        )
 
-    def _without_paths(self, stderr: bytes) -> bytes:
-        """Return stderr with the files of libraries named from their package on: where they lie is not to be known."""
-        for directory in self._pool.report["installed_code"]:
-            stderr = stderr.replace(os.fsencode(directory) + b"/", b"")
-        return stderr
+def _check(job: Job, config: Config) -> None:
+    """Check a job against the settings, as whoever embeds us may not have. Raises ValidationError."""
+    if not isinstance(job, Job):
+        raise ValidationError("'job' must be a Job, not %s." % type(job).__name__, "job")
+    rules.at_most(len(job.stdin or b""), config.stdin_bytes, "bytes", "stdin")
+    rules.at_most(len(job.attachments), config.attachments, "entries", "attachments")
+    for place, attachment in enumerate(job.attachments):
+        rules.at_most(len(attachment.content), config.attachment_bytes, "bytes", "attachments[%d].content" % place)
+    rules.at_most(len(job.return_files), config.return_files, "entries", "return_files")
+    # What can't be put into the directory is the caller's fault, and known before a child is taken.
+    contents = [len(attachment.content) for attachment in job.attachments]
+    blocks = sum(-(-size // _BLOCK) for size in [len(job.code.encode("utf-8")), *contents])
+    rules.at_most(blocks * _BLOCK, config.budget.workdir_bytes, "bytes on disk, with the code", "attachments")
+    rules.at_most(len(contents) + 1, config.budget.workdir_files, "entries, with the code", "attachments")
 
 
 def _names_library(code: str) -> bool:

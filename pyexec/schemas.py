@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Type
 
 from pyexec import errors
 from pyexec.config import SETTINGS, Config
+from pyexec.document import CONTENT_FIELDS
 from pyexec.errors import PyexecError
 from pyexec.job import SCRIPT_NAME, Budget
 
@@ -24,10 +25,16 @@ PUBLIC_LIMITS = tuple(
 
 STRING: Schema = {"type": "string"}
 _INTEGER: Schema = {"type": "integer", "minimum": 0}
+_SECONDS: Schema = {"type": "integer", "minimum": 1, "description": "as Retry-After"}
 _NUMBER: Schema = {"type": "number", "minimum": 0}
 _BOOLEAN: Schema = {"type": "boolean"}
 _NO_NUL = "^[^\\u0000]*$"
 _BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+# As requests may have it: with white space, and with what makes it a data URL.
+_BASE64_OF_REQUESTS = (
+    "^%(w)s(?:[Dd][Aa][Tt][Aa]:[\\x20-\\x2b\\x2d-\\x7e]{0,1000};[Bb][Aa][Ss][Ee]64,%(w)s)?"
+    "(?:(?:%(c)s%(w)s){4})*(?:(?:%(c)s%(w)s){2}=%(w)s=%(w)s|(?:%(c)s%(w)s){3}=%(w)s)?$"
+) % {"w": "[\\t\\n\\f\\r ]*", "c": "[A-Za-z0-9+/]"}
 _PLAIN_NAME = "^[^/\\\\\\u0000-\\u001f\\u007f-\\u009f]+$"
 _RELATIVE_PATH = "^(?!/)(?!(?:[\\s\\S]*/)?\\.\\.(?:/|$))[^\\u0000]+$"
 
@@ -36,6 +43,8 @@ _EXTRA_FIELDS: Dict[str, Schema] = {
     "ValidationError": {"field": {"type": ["string", "null"], "description": "null: the body as a whole"}},
     "ForbiddenImportError": {"modules": {"type": "array", "items": STRING, "minItems": 1}},
     "ResourceLimitError": {"resource": STRING, "limit": _INTEGER},
+    "RateLimitExceeded": {"retry_after_sec": _SECONDS},
+    "ServerBusy": {"retry_after_sec": _SECONDS},
     "InternalServerError": {"id": dict(STRING, description="stands in the server's log")},
 }
 
@@ -72,6 +81,12 @@ def _array(items: Schema) -> Schema:
 
 def request(config: Config) -> Schema:
     """Return the schema of the body of POST /execute."""
+    content = {
+        "type": ["string", "null"],
+        "contentEncoding": "base64",
+        "pattern": _BASE64_OF_REQUESTS,
+        "description": "at most %d bytes after decoding" % config.attachment_bytes,
+    }
     attachment = _object(
         {
             "filename": {
@@ -82,15 +97,11 @@ def request(config: Config) -> Schema:
                 "not": {"enum": [".", "..", SCRIPT_NAME]},
                 "description": "at most 255 bytes in UTF-8; no two are the same",
             },
-            "content_base_64": {
-                "type": "string",
-                "contentEncoding": "base64",
-                "maxLength": (config.attachment_bytes + 2) // 3 * 4,
-                "pattern": _BASE64,
-                "description": "at most %d bytes after decoding" % config.attachment_bytes,
-            },
-        }
+            **{name: dict(content) for name in CONTENT_FIELDS},
+        },
+        optional=" ".join(CONTENT_FIELDS),
     )
+    attachment["oneOf"] = [{"required": [name], "properties": {name: STRING}} for name in CONTENT_FIELDS]
     path = {
         "type": "string",
         "minLength": 1,

@@ -7,35 +7,34 @@ and starts a thread for each connection, however many.
 
 from __future__ import annotations
 
-import _thread
-import collections
 import contextlib
 import errno
-import queue
-import select
+import gc
 import socket
 import sys
-import threading
 import time
 from http.server import ThreadingHTTPServer
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
-from pyexec.bodies import ByteBudget, Untaken
+from pyexec.answers import made_as_written
+from pyexec.bodies import BodyBudget
 from pyexec.config import Config
 from pyexec.errors import ServerBusy
-from pyexec.handler import IDLE, MIDDLE, Handler, head_and_body
+from pyexec.handler import Handler, head_and_body
+from pyexec.kernel import libc
+from pyexec.linger import Lingerer
+from pyexec.pace import LINGERING, Place
 from pyexec.service import Service
+from pyexec.table import Table
+from pyexec.threads import Threads
 
 _BACKLOG = 128
 _FULL_PAUSE_S = 0.05
-_IDLE_THREAD_S = 5.0
+_QUIET_S, _LONGEST_TIDE_S = 5.0, 30.0
 
 
 class Server(ThreadingHTTPServer):
-    """The listening socket and its connections: a thread each, a bounded number; a thread that has none waits for one.
-
-    Starting a thread takes as long as the rest of a small request's way through this module.
-    """
+    """The listening socket and its connections: a thread each, a bounded number."""
 
     request_queue_size = _BACKLOG
     allow_reuse_address = True
@@ -43,13 +42,10 @@ class Server(ThreadingHTTPServer):
     def __init__(self, config: Config, service: Service) -> None:
         """Bind and listen. Raises OSError."""
         self.config, self.service = config, service
-        self.bodies, self.untaken = ByteBudget(config.bodies_bytes), Untaken(config.bodies_bytes)
+        self.bodies = BodyBudget(config.bodies_bytes)
+        self.table = Table(config.max_connections, config.peer_connections, config.trusted_proxies)
         self.draining = self._stopping = False
-        self._connections_changed = threading.Condition()
-        self._open: collections.OrderedDict[socket.socket, int] = collections.OrderedDict()  # socket → what for
-        self._accepted: Dict[socket.socket, float] = {}  # when, until its first request came
-        self._idle_threads = 0
-        self._handed: queue.SimpleQueue[Tuple[Any, Any]] = queue.SimpleQueue()  # to as many idle threads
+        self._workers, self._lingerer = Threads(self._serve), Lingerer()
         if ":" in config.host:
             self.address_family = socket.AF_INET6
         super().__init__((config.host, config.port), Handler)
@@ -89,114 +85,48 @@ class Server(ThreadingHTTPServer):
         self._stopping = True
         super().shutdown()
 
+    def service_actions(self) -> None:
+        """Between two looks for connections: give memory back that a storm of large requests or answers has left."""
+        for tide in (self.bodies.tide, self.service.answer_budget.tide):
+            tide.ebb(_QUIET_S, _LONGEST_TIDE_S, _give_back_memory)
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a connection; when all places are taken, one that waits for its client makes room."""
-        with self._connections_changed:
-            full = len(self._open) >= self.config.max_connections
-            if full:
-                waiting = self._to_make_room()
-                if waiting is not None:
-                    del self._open[waiting]
-                    with contextlib.suppress(OSError):  # its client has just closed it
-                        waiting.shutdown(socket.SHUT_RDWR)
-                    full = False
-            if not full:
-                self._open[request] = IDLE
-                self._accepted[request] = time.monotonic()
-        if full:
+        """Take a connection; when all places are taken, one that gets on badly makes room."""
+        place = self.table.enter(request, client_address)
+        if place is None:
             self._refuse(request)
         else:
-            self._hand_to_thread(request, client_address)
+            self._workers.call(place, client_address)
 
-    def _to_make_room(self) -> Optional[socket.socket]:
-        """Return the connection that has waited longest between two requests, else in the middle of one; or None."""
-        for state in (IDLE, MIDDLE):
-            for sock, waits in self._open.items():
-                if waits == state and not _has_spoken(sock):
-                    return sock
-        return None
+    def _serve(self, place: Place, client_address: Any) -> None:
+        """Serve one connection to its end."""
+        try:
+            Handler(place, client_address, self)  # type: ignore[arg-type]
+        except Exception:  # noqa: BLE001 - of one connection, for which no answer could be given
+            self.handle_error(place, client_address)
+        finally:
+            if place.state == LINGERING:
+                self._lingerer.take(place.sock, lambda: self.shutdown_request(place.sock))
+            else:
+                self.shutdown_request(place.sock)
 
-    def _hand_to_thread(self, request: socket.socket, client_address: Any) -> None:
-        with self._connections_changed:
-            waits = self._idle_threads > 0
-            self._idle_threads -= waits
-        if waits:
-            self._handed.put((request, client_address))
-        else:
-            # Not threading.Thread, whose start waits for a sign of life: for ever, and we with it, if the thread runs
-            # out of memory before it gives one. Its connection is idle then, and makes room for another.
-            _thread.start_new_thread(self._serve, (request, client_address))
-
-    def _serve(self, request: socket.socket, client_address: Any) -> None:
-        """Be a thread: serve a connection, then wait for another, for a while or as the last one that waits."""
-        while True:
-            self.process_request_thread(request, client_address)
-            with self._connections_changed:
-                self._idle_threads += 1
-            handed = None
-            while handed is None:
-                with contextlib.suppress(MemoryError):  # counted as waiting, it must go on waiting
-                    handed = self._next_connection()
-                    if handed is None:
-                        return
-            request, client_address = handed
-
-    def _next_connection(self) -> Optional[Tuple[socket.socket, Any]]:
-        """Return what was handed to this idle thread; None if it is to end, and is no longer counted as idle."""
-        while True:
-            try:
-                return self._handed.get(timeout=_IDLE_THREAD_S)
-            except queue.Empty:
-                with self._connections_changed:
-                    # What has been handed over meanwhile is no longer counted, and another takes it.
-                    if self._idle_threads > 1:
-                        self._idle_threads -= 1
-                        return None
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection and forget it."""
+        self.table.leave(request)
+        super().shutdown_request(request)
 
     def _refuse(self, request: socket.socket) -> None:
         answer = self.service.error(ServerBusy("Too many connections; try again in a moment.", 1, "connections"))
         self.service.count(None, answer, answer.status, 0)
         with contextlib.suppress(OSError):  # what does not fit into an empty send buffer is not sent
             request.setblocking(False)
-            request.send(b"".join(head_and_body(self.service, answer, close=True)))
-        self.shutdown_request(request)
-
-    def mark(self, request: socket.socket, waits: int) -> bool:
-        """Note what a connection waits for; return False if it was told to make room."""
-        with self._connections_changed:
-            if request not in self._open:
-                return False
-            if self._open[request] != waits:  # a new connection stands where it was accepted
-                self._open[request] = waits
-                self._open.move_to_end(request)
-            self._connections_changed.notify_all()
-            return True
-
-    def accepted_s(self, request: socket.socket) -> Optional[float]:
-        """Return when a connection was accepted, for its first request; None for the others."""
-        return self._accepted.pop(request, None)
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close a connection and forget it."""
-        with self._connections_changed:
-            self._open.pop(request, None)
-            self._accepted.pop(request, None)
-            self._connections_changed.notify_all()
-        super().shutdown_request(request)
+            request.send(b"".join(made_as_written(head_and_body(self.service, answer, close=True))))
+        self._lingerer.take_spare(request)
 
     def drain(self, timeout_s: float) -> bool:
         """Close idle connections and wait for the others to be answered; return whether all were."""
         self.draining = True
-        deadline = time.monotonic() + timeout_s
-        with self._connections_changed:
-            while True:
-                for sock, waits in self._open.items():
-                    if waits == IDLE:
-                        with contextlib.suppress(OSError):  # closed meanwhile
-                            sock.shutdown(socket.SHUT_RDWR)
-                if not self._open or time.monotonic() >= deadline:
-                    return not self._open
-                self._connections_changed.wait(min(0.5, deadline - time.monotonic()))
+        return self.table.drain(timeout_s)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log a fault that no answer could be given for."""
@@ -205,8 +135,6 @@ class Server(ThreadingHTTPServer):
             self.service.fault(error)
 
 
-def _has_spoken(sock: socket.socket) -> bool:
-    """Return whether bytes wait that its thread has not come to read: then it is not idle, only not looked at yet."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+def _give_back_memory() -> None:
+    gc.collect()  # what exceptions hold on to goes only then, and nothing else brings it about in a quiet server
+    libc.give_back_freed_memory()

@@ -15,9 +15,11 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
-from pyexec import __version__, answers, contract, limits, metrics, openapi, schemas
+from pyexec import __version__, answers, browsers, contract, limits, media, metrics, openapi, schemas
+from pyexec.accounts import Now
+from pyexec.bodies import AnswerBudget, Kept
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -28,28 +30,20 @@ from pyexec.errors import (
     RateLimitExceeded,
     ServerBusy,
     UnsupportedMediaType,
+    ValidationError,
 )
+from pyexec.hosts import LOOPBACK, Hosts
 from pyexec.http1 import Head
 from pyexec.job import Job
-from pyexec.limits import Caller, Limits, Now, Quota
+from pyexec.keys import Keys
+from pyexec.limits import Caller, Limits, Quota
 from pyexec.sandbox import Sandbox
 from pyexec.static import PAGES, tag_of
 from pyexec.timing import Stage, Stopwatch
 
 JSON = "application/json; charset=utf-8"
 _LARGE = 1 << 20
-# What a script of another origin may read beside the body; without this it can't see how long to wait.
-_EXPOSED = ("Access-Control-Expose-Headers", "ETag, RateLimit, RateLimit-Policy, Retry-After")
-_SECURITY_FIELDS = (
-    ("X-Content-Type-Options", "nosniff"),
-    ("Referrer-Policy", "no-referrer"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    (
-        "Content-Security-Policy",
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self';"
-        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
-    ),
-)
+_FREE_BODY = 65536  # that a malformed request of this size costs nothing is promised
 
 
 @dataclass
@@ -57,7 +51,7 @@ class Answer:
     """What goes back to the client, and what the log says of it."""
 
     status: int
-    parts: List[bytes]
+    parts: List[answers.Part]
     content_type: str = JSON
     fields: List[Tuple[str, str]] = field(default_factory=list)
     kind: str = "ok"
@@ -65,6 +59,7 @@ class Answer:
     caller: str = "-"
     fault: str = ""
     stages: List[Stage] = field(default_factory=list)  # where the time went
+    kept: Optional[Kept] = None  # what it holds of the memory of all answers
 
     @property
     def length(self) -> int:
@@ -86,7 +81,10 @@ class Service:
         """Wire the parts together."""
         self.config = config
         self.limits = Limits(config)
+        self._keys = Keys(config)
+        self._hosts = Hosts(config.host, config.allowed_hosts)
         self.metrics = metrics.Metrics()
+        self.answer_budget = AnswerBudget(config.answers_bytes)
         self._sandbox = sandbox
         self._wide = threading.Lock()
         self._description = b""
@@ -105,22 +103,27 @@ class Service:
             del self._routes["/metrics"]
 
     def metrics_alone(self) -> Service:
-        """Return the same service with /metrics as its only path."""
+        """Return the same service with /metrics as its only path, for a port of the loopback."""
         alone = copy.copy(self)
-        alone._routes = self._metrics_route
+        alone._routes, alone._hosts = self._metrics_route, Hosts(LOOPBACK, self.config.allowed_hosts)
         return alone
 
     def security_fields(self) -> List[Tuple[str, str]]:
         """Return the header fields that every answer carries."""
-        cors = [("Access-Control-Allow-Origin", self.config.cors_origin), _EXPOSED]
-        return cors + list(_SECURITY_FIELDS)
+        return browsers.fields_of_all(self.config.cors_origin)
 
     def route(self, head: Head) -> Callable[..., Answer]:
         """Return what answers a request, before its body is read.
 
         Raises:
-            NotFound, MethodNotAllowed, UnsupportedMediaType.
+            MisdirectedRequest, NotFound, MethodNotAllowed, UnsupportedMediaType.
         """
+        if head.method == "CONNECT":  # its target is no path, and its host is never ours
+            raise MethodNotAllowed(head.method, self._all_methods())
+        self._hosts.check(head)
+        media.check_coding(head)
+        if head.method == "OPTIONS" and head.path == "*":
+            return self._preflight
         methods = self._routes.get(head.path)
         if methods is None:
             paths = [path for path in self._routes if not path.startswith("/static/")]
@@ -131,24 +134,19 @@ class Service:
         if method not in methods:
             raise MethodNotAllowed(head.method, self._allow(methods))
         if method == "POST":
-            kind = head.get("content-type").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                raise UnsupportedMediaType("Send 'Content-Type: application/json'.")
+            media.check_json(head)
         return methods[method]
 
     @staticmethod
-    def _allow(methods: Dict[str, Callable[..., Answer]]) -> Tuple[str, ...]:
+    def _allow(methods: Iterable[str]) -> Tuple[str, ...]:
         return tuple(methods) + (("HEAD",) if "GET" in methods else ()) + ("OPTIONS",)
 
+    def _all_methods(self) -> Tuple[str, ...]:
+        return self._allow(dict.fromkeys(method for methods in self._routes.values() for method in methods))
+
     def _preflight(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
-        allow = ", ".join(self._allow(self._routes[head.path]))
-        fields = [
-            ("Allow", allow),
-            ("Access-Control-Allow-Methods", allow),
-            ("Access-Control-Allow-Headers", "Content-Type, Authorization"),
-            ("Access-Control-Max-Age", "86400"),
-        ]
-        return Answer(204, [], fields=fields)
+        methods = self._all_methods() if head.path == "*" else self._allow(self._routes[head.path])
+        return Answer(204, [], fields=browsers.fields_of_preflight(self.config.cors_origin, methods))
 
     def _page(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         page = PAGES[head.path]
@@ -227,17 +225,21 @@ class Service:
     def _execute(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         watch = Stopwatch(time.monotonic())
         now = Now.read()
+        kept = self.answer_budget.keep()
         caller = self.caller(head, peer)
         quota: Optional[Quota] = None
         active: Optional[int] = None
         ticket: Optional[limits.Ticket] = None
         try:
-            # A character outside of ASCII makes text of up to four times the bytes: one such body at a time.
-            wide = len(body) >= _LARGE and not body.isascii()
-            with self._wide if wide else contextlib.nullcontext():
-                request = contract.parse(body, self.config)
-            caller = self._authenticated(caller, head, request.api_key, now)
-            job = Job(**dict(vars(request.job), admin=caller.admin))
+            parsed = self._parsed(body)
+            key = None if isinstance(parsed, ValidationError) else parsed.api_key
+            caller = self._authenticated(caller, head, key, now)
+            if isinstance(parsed, ValidationError):
+                # To find the fault in a large body is work, which must not be had without end.
+                if len(body) > _FREE_BODY and not caller.admin:
+                    self.limits.charge(caller, now)
+                raise parsed
+            job = Job(**dict(vars(parsed.job), admin=caller.admin))
             watch.mark("parse")
             ticket = self.limits.admit(caller, now)
             watch.mark("admit")
@@ -245,7 +247,7 @@ class Service:
             # What is left to clean up is the sandbox's business, which lets the next run wait for it if need be.
             with ticket:
                 quota, active = ticket.quota, ticket.active
-                outcome = after.enter_context(self._sandbox.execution(job))
+                outcome = after.enter_context(self._sandbox.execution(job, kept.count))
             for name, seconds in outcome.stages:
                 watch.add(name, seconds)
             self.metrics.count_run(outcome.duration_s)
@@ -257,6 +259,8 @@ class Service:
                 parts = answers.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
                 answer = Answer(200, parts)
         except PyexecError as refusal:
+            if isinstance(refusal, ServerBusy) and ticket is not None:  # no room to run, or for the answer
+                quota = ticket.refund()
             answer = self._refused(refusal, caller, now, active)
         except Exception as fault:  # noqa: BLE001
             # Ours, whatever it is: the caller gets back what the request cost.
@@ -264,11 +268,21 @@ class Service:
                 quota = ticket.refund()
             answer = self._refused(self.fault(fault), caller, now, active)
         watch.mark("render")
-        answer.stages = watch.stages
+        answer.stages, answer.kept = watch.stages, kept
         answer.caller = "admin" if caller.admin else caller.address
         if not caller.admin:
             answer.fields += answers.rate_limit_headers(quota or self.limits.quota(caller, now))
         return answer
+
+    def _parsed(self, body: bytes) -> Union[contract.Request, ValidationError]:
+        """Return the request in a body, or what is wrong with it: what that costs depends on whose it is."""
+        # A character outside of ASCII makes text of up to four times the bytes: one such body at a time.
+        wide = len(body) >= _LARGE and not body.isascii()
+        with self._wide if wide else contextlib.nullcontext():
+            try:
+                return contract.parse(body, self.config)
+            except ValidationError as error:
+                return error
 
     def refuse(self, error: PyexecError, head: Optional[Head], peer: str) -> Answer:
         """Return the answer to a request that was refused before its body was read."""
@@ -294,16 +308,7 @@ class Service:
                 key = key.encode("latin-1").decode("utf-8")
         if key is None:
             return caller
-        # Guesses have an account of their own, looked at before the key is: else a right one would show itself at any
-        # rate. Nobody's runs are counted in it.
-        guesses = Caller(caller.address, "key " + caller.identity)
-        self.limits.check(guesses, now)
-        try:
-            return limits.authenticate(caller, key, self.config.admin_key)
-        except AuthenticationError:
-            self.limits.charge(guesses, now)
-            self.limits.charge(caller, now)
-            raise
+        return self._keys.authenticate(caller, key, now)
 
     def _refused(self, error: PyexecError, caller: Caller, now: Now, active: Optional[int]) -> Answer:
         quota = None if caller.admin else self.limits.quota(caller, now)
@@ -319,13 +324,15 @@ class Service:
     def error(self, error: PyexecError, context: Optional[_Context] = None, outcome: Any = None) -> Answer:
         """Return the answer for an error, in the one shape that all errors have."""
         context = context or _Context()
-        body = answers.render_error(error, Now.read().utc, context.user, context.server, outcome)
-        answer = Answer(error.status, [body], kind=error.type, fields=[("Cache-Control", "no-store")])
+        parts = answers.render_error(error, Now.read().utc, context.user, context.server, outcome)
+        answer = Answer(error.status, parts, kind=error.type, fields=[("Cache-Control", "no-store")])
         answer.limit_name = error.limit_name
         if isinstance(error, (RateLimitExceeded, ServerBusy)):
             answer.fields.append(("Retry-After", str(error.retry_after_s)))
         if isinstance(error, MethodNotAllowed):
             answer.fields.append(("Allow", ", ".join(error.allow)))
+        if isinstance(error, UnsupportedMediaType) and error.of_coding:
+            answer.fields.append(("Accept-Encoding", "identity"))
         if isinstance(error, AuthenticationError):
             answer.fields.append(("WWW-Authenticate", 'Bearer realm="pyexec"'))
         if isinstance(error, InternalServerError):

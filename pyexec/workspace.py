@@ -7,12 +7,14 @@ anything but a regular file, trusts a size, or walks without a bound. No privile
 
 from __future__ import annotations
 
+import dataclasses
 import errno
-import itertools
 import os
 import stat
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+import time
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from pyexec import rules
 from pyexec.job import OutputFile
 
 NOT_FOUND = "File not found after execution."
@@ -20,6 +22,10 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
 # Non-blocking: a FIFO planted at a returned name must not make the server wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_DEEPEST = 64  # as many descriptors does a look take
+# Of the processor, so that a slow disk is held against nobody: a thousand entries take some 5 ms.
+_LONGEST_LOOK_S = 0.25
 
 
 class Usage(NamedTuple):
@@ -29,9 +35,28 @@ class Usage(NamedTuple):
     files: int
 
 
+class _Uncountable(Exception):
+    """A tree hides what is in it, or is such that counting it would hold the server up."""
+
+
+def _component(name: str) -> bytes:
+    """Return the name of an entry as it stands on disk, in UTF-8 whatever our locale is.
+
+    Raises:
+        ValueError: it could lead elsewhere. `rules` has refused it long before; this is the last door.
+    """
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ValueError("%r is no name of an entry" % name)
+    return name.encode("utf-8")
+
+
 def put(directory_fd: int, name: str, content: bytes, owner: Optional[Tuple[int, int]] = None) -> None:
-    """Write a new file into the directory, before the script starts. Raises OSError if the name exists."""
-    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=directory_fd)
+    """Write a new file into the directory, before the script starts.
+
+    Raises:
+        OSError: as when the name exists. ValueError: the name is a path.
+    """
+    fd = os.open(_component(name), _NEW, 0o644, dir_fd=directory_fd)
     try:
         view = memoryview(content)
         while view:
@@ -42,18 +67,31 @@ def put(directory_fd: int, name: str, content: bytes, owner: Optional[Tuple[int,
         os.close(fd)
 
 
-def collect(directory_fd: int, name: str, longest: int) -> OutputFile:
-    """Return the content of a file that the run left, or why it can't be returned. Never raises for what a run did.
+def collect(directory_fd: int, names: Sequence[str], longest: int) -> Iterator[OutputFile]:
+    """Yield the files of these names that the run left, or why they can't be returned.
+
+    Of several spellings of one path the first counts, and what has several names is read once. Never raises for what a
+    run did.
 
     Args:
-        name: a relative path without "..", as checked by the contract.
-        longest: bytes; a larger file is reported with its size only.
+        names: relative paths without "..", as checked by `rules`. longest: bytes; of a larger file the size is told.
 
     Raises:
-        OSError: the server has no descriptor or memory left.
+        OSError: the server has no descriptor or memory left. ValueError: a name leads out of the directory.
     """
+    spelled: Dict[str, str] = {}
+    for name in names:
+        # As given, if it can't be brought into shape: then it is refused below.
+        spelled.setdefault(name if name.startswith("/") else rules.canonical(name), name)
+    read: Dict[Tuple[int, int], bytes] = {}
+    for path, name in spelled.items():
+        yield dataclasses.replace(_collect(directory_fd, path, longest, read), name=name)
+
+
+def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, int], bytes]) -> OutputFile:
+    parts = [b"."] if name == "." else [_component(part) for part in name.split("/")]
     try:
-        return _collect(directory_fd, name, longest)
+        return _read(directory_fd, parts, name, longest, read)
     except OSError as error:
         if error.errno in _OURS:
             raise
@@ -64,11 +102,12 @@ def collect(directory_fd: int, name: str, longest: int) -> OutputFile:
         return OutputFile(name, error="Could not be read: %s." % (error.strerror or "unknown error"))
 
 
-def _collect(directory_fd: int, name: str, longest: int) -> OutputFile:
-    *parents, last = [part for part in name.split("/") if part not in ("", ".")] or ["."]
-    where = _descend(directory_fd, tuple(parents))
+def _read(
+    directory_fd: int, parts: List[bytes], name: str, longest: int, read: Dict[Tuple[int, int], bytes]
+) -> OutputFile:
+    where = _descend(directory_fd, parts[:-1])
     try:
-        fd = os.open(last, _FILE, dir_fd=where)
+        fd = os.open(parts[-1], _FILE, dir_fd=where)
     finally:
         os.close(where)
     try:
@@ -78,10 +117,12 @@ def _collect(directory_fd: int, name: str, longest: int) -> OutputFile:
         if status.st_size > longest:
             reason = "File is too large: %d bytes, at most %d can be returned." % (status.st_size, longest)
             return OutputFile(name, size_bytes=status.st_size, error=reason)
-        content = read_capped(fd, longest)
+        identity = (status.st_dev, status.st_ino)
+        if identity not in read:
+            read[identity] = read_capped(fd, longest)
     finally:
         os.close(fd)
-    return OutputFile(name, content, len(content))
+    return OutputFile(name, read[identity], len(read[identity]))
 
 
 def read_capped(fd: int, longest: int) -> bytes:
@@ -98,55 +139,86 @@ def read_capped(fd: int, longest: int) -> bytes:
 
 
 def usage(directory_fd: int, most_files: int) -> Usage:
-    """Return how much a directory holds; stops counting past `most_files` entries."""
-    size = files = 0
-    for status in _walk(directory_fd, most_files + 1):
-        size += status.st_blocks * 512
-        files += 1
-    return Usage(size, files)
+    """Return how much a directory holds; stops counting past `most_files` entries.
 
-
-def _walk(directory_fd: int, most: int) -> Iterator[os.stat_result]:
-    """Yield the status of the entries of a tree, at most `most`, however deep; what vanishes is passed over.
-
-    A directory that the server can't look into counts as all the entries that are left: it hides them.
+    What hides its content counts as too many files: a directory that the server can't look into, a tree deeper than 64
+    directories, and one that takes fifty times as long to walk as the largest honest one.
 
     Raises:
         OSError: the server has no descriptor or memory left to look with; then nothing is known.
     """
-    waiting: List[Tuple[str, ...]] = [()]
-    while waiting:
-        path = waiting.pop()
-        try:
-            here = _descend(directory_fd, path)
-        except PermissionError:
-            yield from itertools.repeat(os.fstat(directory_fd), most)
-            return
-        except OSError as error:
-            if error.errno in _OURS:
+    walk = _Walk(most_files)
+    try:
+        walk.all_below(directory_fd)
+    except (_Uncountable, PermissionError):
+        return Usage(walk.size_bytes, max(walk.files, most_files + 1))
+    finally:
+        walk.close()
+    return Usage(walk.size_bytes, walk.files)
+
+
+class _Walk:
+    """One look at a tree that may be changing, through a stack of descriptors: no path is walked twice."""
+
+    def __init__(self, most_files: int) -> None:
+        self.size_bytes = self.files = 0
+        self._most_files = most_files
+        self._deadline_s = time.thread_time() + _LONGEST_LOOK_S
+        self._stack: List[Tuple[int, List[str]]] = []  # open directories, each with those in it yet to be entered
+
+    def all_below(self, directory_fd: int) -> None:
+        """Count. Raises _Uncountable, PermissionError; OSError as `usage` does."""
+        self._count(os.dup(directory_fd))
+        while self._stack:
+            here, inner = self._stack[-1]
+            if not inner:
+                os.close(self._stack.pop()[0])
+                continue
+            if len(self._stack) > _DEEPEST:
+                raise _Uncountable
+            try:
+                below = os.open(inner.pop(), _DIRECTORY, dir_fd=here)
+            except PermissionError:
                 raise
-            continue  # gone, or replaced, between two looks
-        try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except PermissionError:  # it may be listed, and no more
-                        yield from itertools.repeat(os.fstat(directory_fd), most)
-                        return
-                    except OSError:
-                        continue
-                    if stat.S_ISDIR(status.st_mode):
-                        waiting.append(path + (entry.name,))
-                    yield status
-                    most -= 1
-                    if most <= 0:
-                        return
-        finally:
-            os.close(here)
+            except OSError as error:
+                if error.errno in _OURS:
+                    raise
+                continue  # gone, or replaced, between two looks
+            self._count(below)
+
+    def _count(self, directory_fd: int) -> None:
+        inner: List[str] = []
+        self._stack.append((directory_fd, inner))
+        with os.scandir(directory_fd) as entries:
+            for entry in entries:
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except PermissionError:  # it may be listed, and no more
+                    raise
+                except OSError:
+                    continue
+                self.size_bytes += status.st_blocks * 512
+                self.files += 1
+                if stat.S_ISDIR(status.st_mode):
+                    inner.append(entry.name)
+                if self.files > self._most_files or time.thread_time() > self._deadline_s:
+                    raise _Uncountable
+
+    def close(self) -> None:
+        """Give back what is open."""
+        while self._stack:
+            os.close(self._stack.pop()[0])
 
 
-def _descend(directory_fd: int, path: Tuple[str, ...]) -> int:
+def full(directory_fd: int) -> str:
+    """Return what a run's own file system has none left of: "disk", "files", or "" for neither. Raises OSError."""
+    room = os.fstatvfs(directory_fd)
+    if room.f_blocks and not room.f_bfree:
+        return "disk"
+    return "files" if room.f_files and not room.f_ffree else ""
+
+
+def _descend(directory_fd: int, path: Sequence[bytes]) -> int:
     """Return a descriptor of a directory below, entered step by step without following a link. Raises OSError."""
     where = os.dup(directory_fd)
     for part in path:

@@ -39,7 +39,9 @@ class RunningServer:
         RunningServer.started += 1
         # Servers that run as root on one machine at once must not share uids: the kernel counts processes by uid.
         uid_base = 100000 + 10000 * (os.getpid() % 1000) + 40 * RunningServer.started
-        for name, value in dict({"port": 0, "uid_base": uid_base}, **settings).items():
+        # Tests that write requests by hand call it x.
+        defaults = {"port": 0, "uid_base": uid_base, "allowed_hosts": "x example.org"}
+        for name, value in dict(defaults, **settings).items():
             flags += ["--" + name.replace("_", "-"), str(value)]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}
         clean.update(
@@ -145,6 +147,22 @@ def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
     for thread in threads:
         thread.join()
     return results
+
+
+def left_by_runs(work_dir: str) -> List[str]:
+    """Return what lies in the directories of runs below a --work-dir; those of children that wait are empty."""
+    found: List[str] = []
+    for base in os.listdir(work_dir):
+        for name in os.listdir(os.path.join(work_dir, base)):
+            path = os.path.join(work_dir, base, name)
+            if os.path.isdir(path):
+                try:
+                    found += os.listdir(path)
+                except PermissionError:  # closed by the script, and not yet removed
+                    found.append(name)
+                except FileNotFoundError:
+                    continue
+    return found
 
 
 settings.register_profile("pyexec", database=None, deadline=None, derandomize=bool(os.environ.get("CI")))

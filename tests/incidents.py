@@ -72,6 +72,14 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
             "write_memory_of_victim",
         ),
     ),
+    "CVE-2026-25592 Semantic Kernel": (
+        "a model's words named the host's file that a sandboxed run's file was written to",
+        (
+            "test_job.py::test_an_attachment_refuses_the_names_that_the_contract_refuses",
+            "test_job.py::test_a_job_refuses_the_paths_that_the_contract_refuses",
+            "test_job.py::test_a_path_that_gets_past_all_rules_is_written_nowhere_and_read_from_nowhere",
+        ),
+    ),
     "CVE-2026-0863 n8n": (
         "formats and exception objects got around source checks",
         (
@@ -271,7 +279,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     ),
     "snekbox #81, SandboxFusion #62": (
         "the server's own memory filled with output",
-        ("test_runs.py::test_output_flood_is_cut_and_harmless",),
+        ("test_runs.py::test_a_flood_of_output_ends_the_run",),
     ),
     "snekbox #100": (
         "bytes that are no UTF-8 broke the answer",

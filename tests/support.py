@@ -39,16 +39,20 @@ STATUS_OF = {
     "TimeoutError": 400,
     "ResourceLimitError": 400,
     "AuthenticationError": 401,
+    "Forbidden": 403,
     "NotFound": 404,
     "MethodNotAllowed": 405,
     "RequestTimeout": 408,
     "LengthRequired": 411,
     "PayloadTooLarge": 413,
     "UnsupportedMediaType": 415,
+    "MisdirectedRequest": 421,
     "RateLimitExceeded": 429,
     "HeadersTooLarge": 431,
     "InternalServerError": 500,
+    "NotImplemented": 501,
     "ServerBusy": 503,
+    "VersionNotSupported": 505,
 }
 
 
@@ -195,6 +199,8 @@ def check_error(document: Any) -> None:
         "ValidationError": {"field"},
         "ForbiddenImportError": {"modules"},
         "ResourceLimitError": {"resource", "limit"},
+        "RateLimitExceeded": {"retry_after_sec"},
+        "ServerBusy": {"retry_after_sec"},
         "InternalServerError": {"id"},
     }
     assert set(details) == {"type", "message"} | extra.get(details["type"], set())
@@ -202,14 +208,16 @@ def check_error(document: Any) -> None:
     assert isinstance(details["message"], str) and details["message"].endswith(".")
 
 
-def check_reply(reply: Reply, origin: str = "*") -> None:
+def check_reply(reply: Reply, origin: Optional[str] = None) -> None:
     """Check what every final answer has: security fields, framing, and one JSON shape for all errors."""
     for name, value in _SECURITY.items():
         assert reply.fields[name] == value
     assert "default-src 'none'" in reply.fields["content-security-policy"]
     assert "frame-ancestors 'none'" in reply.fields["content-security-policy"]
     assert "require-trusted-types-for 'script'" in reply.fields["content-security-policy"]
-    assert reply.fields["access-control-allow-origin"] == origin
+    assert reply.fields.get("access-control-allow-origin") == origin
+    if origin is None:
+        assert not [name for name in reply.fields if name.startswith("access-control-")]
     assert reply.fields["connection"] in ("close", "keep-alive")
     assert re.match(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\Z", reply.fields["date"])
     assert ("content-length" in reply.fields) == ("content-type" in reply.fields) == (reply.status not in (204, 304))
@@ -217,6 +225,9 @@ def check_reply(reply: Reply, origin: str = "*") -> None:
     assert ("retry-after" in reply.fields) == (reply.status == 429 or reply.error_type == "ServerBusy")
     if "retry-after" in reply.fields:
         assert int(reply.fields["retry-after"]) >= 1
+        if reply.body:
+            assert reply.document["error_details"]["retry_after_sec"] == int(reply.fields["retry-after"])
+    assert "accept-encoding" not in reply.fields or reply.status == 415
     assert ("www-authenticate" in reply.fields) == (reply.status == 401)
     if reply.status >= 400 and reply.body and reply.error_type is not None:
         assert reply.fields["content-type"] == "application/json; charset=utf-8"

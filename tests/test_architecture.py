@@ -15,17 +15,19 @@ PACKAGE = os.path.join(ROOT, "pyexec")
 
 # Row by row, as README's map of the code has it: a module imports only from rows below its own.
 ROWS = {
-    "__main__": 10,
-    "cli": 9,
-    "serve": 8,
-    "server": 7,
-    "handler": 6,
-    "service": 5,
+    "__main__": 11,
+    "cli": 10,
+    "serve": 9,
+    "server": 8,
+    "handler": 7,
+    "service": 6,
     "forkserver": 6,
     "spawner": 5,
-    "sandbox": 4,
+    "sandbox": 5,
     "child": 4,
     "usage": 3,
+    "guard": 1,
+    "results": 3,
     "openapi": 4,
     "schemas": 2,
     "metrics": 1,
@@ -34,14 +36,19 @@ ROWS = {
     "document": 1,
     "answers": 3,
     "template": 2,
-    "pool": 3,
+    "pool": 4,
     "limits": 2,
     "static": 2,
-    "connection": 2,
-    "bodies": 1,
+    "connection": 3,
+    "table": 3,
+    "bodies": 2,
+    "chunks": 1,
+    "pace": 1,
+    "linger": 0,
+    "threads": 0,
     "kernel.layers": 2,
     "workspace": 1,
-    "base": 1,
+    "base": 2,
     "floor": 2,
     "preload": 3,
     "warmup": 2,
@@ -50,6 +57,12 @@ ROWS = {
     "timing": 1,
     "config": 1,
     "http1": 1,
+    "authority": 0,
+    "accounts": 0,
+    "keys": 3,
+    "hosts": 2,
+    "media": 2,
+    "browsers": 1,
     "kernel.namespaces": 1,
     "kernel.rlimits": 1,
     "kernel.identity": 1,
@@ -63,7 +76,8 @@ ROWS = {
     "kernel.bpf": 0,
     "kernel": -1,
     "job": 0,
-    "errors": 0,
+    "rules": -1,
+    "errors": -2,
     "__init__": -1,
 }
 CHILD_SIDE = {
@@ -84,7 +98,7 @@ CHILD_SIDE = {
     "kernel.seccomp",
     "kernel.bpf",
 }
-BOTH_SIDES = {"wire", "job", "errors", "kernel.libc", "kernel.calls", "kernel", "__init__"}
+BOTH_SIDES = {"wire", "job", "rules", "errors", "kernel.libc", "kernel.calls", "kernel", "__init__"}
 
 
 def _modules() -> Iterator[str]:

@@ -8,6 +8,7 @@ import os
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import FUZZ
@@ -43,12 +44,15 @@ SAMPLES: Dict[str, Any] = {
     "return_files": ("0", 0),
     "body_bytes": ("8", 8),
     "bodies_bytes": ("9", 9),
+    "answers_bytes": ("9", 9),
     "max_connections": ("10", 10),
+    "peer_connections": ("10", 10),
     "header_timeout_s": ("0.1", 0.1),
     "body_timeout_s": ("86400", 86400.0),
     "idle_timeout_s": ("1.5", 1.5),
     "write_timeout_s": ("2e1", 20.0),
     "cors_origin": ("https://example.org", "https://example.org"),
+    "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
     "server_timing": ("1", 1),
     "modules": ("json, math", ("json", "math")),
     "uid_base": ("100000", 100000),
@@ -56,7 +60,7 @@ SAMPLES: Dict[str, Any] = {
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
 }
 LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
-TEXTS = ("host", "cors_origin", "work_dir")
+TEXTS = ("host", "cors_origin", "allowed_hosts", "work_dir")
 FRACTIONS = ("wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
 
@@ -88,7 +92,7 @@ def test_the_contracts_defaults() -> None:
     assert (found.code_chars, found.attachments, found.return_files) == (2000, 2, 10)
     assert found.attachment_bytes == found.stdin_bytes == found.budget.returned_file_bytes == 8 * 1024 * 1024
     assert found.budget == Budget(10.0, 512 << 20, 10, 1 << 20, 8 << 20, 64 << 20, 1000)
-    assert (found.host, found.cors_origin, found.admin_key) == ("127.0.0.1", "*", None)
+    assert (found.host, found.cors_origin, found.admin_key) == ("127.0.0.1", None, None)
     assert [str(item) for item in found.trusted_proxies] == config.DEFAULT_PROXIES.split()
     assert found == Config.of()
 
@@ -203,10 +207,32 @@ def test_an_empty_text_is_an_error(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["https://a.example\r\nSet-Cookie: a=b", "a\nb", "a\rb", "a\0b", "\x7f", "https://ключ.example"]
+    "text",
+    ["https://a.example\r\nSet-Cookie: a=b", "a\nb", "a\rb", "a\0b", "\x7f", "https://ключ.example"]
+    # What no browser would ever send as its Origin, so that the setting would do nothing; and what any frame may send.
+    + ["https://a.example/", "https://a.example/x", "a.example", "https://A.example", "https://a.example:443"]
+    + ["http://a.example:80", "https://u@a.example", "https://a.example https://b.example", "null", "**", "https://"],
 )
-def test_an_origin_that_no_header_can_carry_is_an_error(text: str) -> None:
+def test_an_origin_that_no_browser_names_is_an_error(text: str) -> None:
     refuse("cors_origin", text)
+
+
+@pytest.mark.parametrize("text", ["*", "http://localhost:3000", "https://[::1]:8443", "chrome-extension://abcdef"])
+def test_origins(text: str) -> None:
+    assert Config.of(cors_origin=text).cors_origin == text
+    assert Config.of(cors_origin="none").cors_origin is Config.of(cors_origin=None).cors_origin is None
+
+
+@pytest.mark.parametrize(
+    "text", ["*", "*.example.org", "a.example:5000", "http://a.example", "a/b", "a@b", "bücher.example", ",", "a none"]
+)
+def test_what_is_no_host_name_is_an_error(text: str) -> None:
+    refuse("allowed_hosts", text)
+
+
+def test_no_host_names() -> None:
+    assert Config.of(allowed_hosts="none").allowed_hosts == Config.of(allowed_hosts=None).allowed_hosts == ()
+    assert Config.of(allowed_hosts="a [::1] 192.0.2.1").allowed_hosts == ("a", "::1", "192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +316,36 @@ def test_the_port_of_a_hosting_platform(arguments: Sequence[str], environment: D
     assert (found.host, found.port) == expected
 
 
+PRIVATE = tuple(config.DEFAULT_PROXIES.split())
+
+
+@pytest.mark.parametrize(
+    "arguments, environment, expected",
+    [
+        # as the image sets it: nobody, but for a platform's router, which stands in front where there is a $PORT
+        ([], {"PYEXEC_TRUSTED_PROXIES": ""}, ()),
+        ([], {"PYEXEC_TRUSTED_PROXIES": " , ", "PORT": "80"}, PRIVATE),
+        ([], {"PYEXEC_TRUSTED_PROXIES": "", "PORT": "80"}, PRIVATE),
+        # what somebody has named is what is trusted
+        ([], {"PORT": "80"}, PRIVATE),
+        ([], {"PYEXEC_TRUSTED_PROXIES": "192.0.2.1/32", "PORT": "80"}, ("192.0.2.1/32",)),
+        (["--trusted-proxies", ""], {"PYEXEC_TRUSTED_PROXIES": "", "PORT": "80"}, ()),
+        (["--trusted-proxies", ""], {"PORT": "80"}, ()),
+        (["--trusted-proxies", "192.0.2.1/32"], {"PYEXEC_TRUSTED_PROXIES": "", "PORT": "80"}, ("192.0.2.1/32",)),
+    ],
+)
+def test_whom_the_image_trusts(arguments: Sequence[str], environment: Dict[str, str], expected: Any) -> None:
+    assert value_of(from_sources(arguments, environment), "trusted_proxies") == expected
+
+
+def test_the_image_sets_that() -> None:
+    with open(os.path.join(ROOT, "Containerfile"), encoding="utf-8") as file:
+        lines = [line.split()[1:] for line in file if line.startswith("ENV ")]
+    environment = dict(word.split("=", 1) for words in lines for word in words)
+    assert environment == {"PYEXEC_HOST": "0.0.0.0", "PYEXEC_TRUSTED_PROXIES": ""}
+    assert value_of(from_sources([], environment), "trusted_proxies") == ()
+
+
 @pytest.mark.parametrize("text", ["", " ", "x", "65536", "-1", "80.0", "tcp://10.0.0.1:80"])
 def test_a_port_of_a_hosting_platform_that_is_none(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -365,6 +421,11 @@ def test_every_setting_is_explained_by_help() -> None:
 
 def said(name: str, text: str) -> Any:
     """Return what a text says for a setting, found out in another way than the program's; raises ValueError."""
+    if name in ("cors_origin", "metrics_port") and text == "none":
+        return None
+    if name == "allowed_hosts":
+        words = text.lower().replace(",", " ").split()
+        return tuple(word[:-1] if word.endswith(".") else word for word in words if words != ["none"])
     if name in TEXTS:
         return text.strip()
     if name in LISTS:
@@ -402,7 +463,7 @@ def test_any_text_is_an_error_or_means_what_it_says(name: str, text: str) -> Non
     assert found == {other: DEFAULTS[other] for other in NAMES if other != name}
     # Never "no restriction": an empty text is refused or means nothing at all, a number is finite.
     assert text.strip(" \t\n\r" + "," * (name not in TEXTS)) or value == ()
-    assert name in LISTS + TEXTS or 0 <= value <= 2**40
+    assert name in LISTS + TEXTS or value is None or 0 <= value <= 2**40
 
 
 # What a Service named `pyexec`, with a port named `http`, puts into the environment of every pod of its namespace.

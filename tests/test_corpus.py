@@ -35,7 +35,7 @@ from pyexec.preload import installed_code
 
 CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 # With a file tree of its own, and without.
-_RUN_DIRECTORY = "%s|%s/pyexec-[^/]+/run-[0-9]+" % (WORKDIR, re.escape(os.path.realpath(tempfile.gettempdir())))
+_RUN_DIRECTORY = "%s|%s/pyexec-[^/]+/[0-9a-f]{32}" % (WORKDIR, re.escape(os.path.realpath(tempfile.gettempdir())))
 _DIRECTIVE = re.compile(r"# *(admin|python|stdin|attach|files)(?:: *(.*))?")
 
 
@@ -102,9 +102,10 @@ def run_plainly(script: Script) -> Ending:
     with tempfile.TemporaryDirectory() as outer:
         directory = os.path.realpath(os.path.join(outer, "work"))
         os.mkdir(directory, 0o700)
-        for each in (Attachment(SCRIPT_NAME, script.source), *script.attachments):
-            with open(os.path.join(directory, each.filename), "xb") as file:
-                file.write(each.content)
+        contents = [(each.filename, each.content) for each in script.attachments]
+        for filename, content in [(SCRIPT_NAME, script.source)] + contents:
+            with open(os.path.join(directory, filename), "xb") as file:
+                file.write(content)
         paths = [os.path.join(outer, name) for name in ("stdin", "stdout", "stderr")]
         with open(paths[0], "wb") as file:
             file.write(script.stdin)
@@ -137,7 +138,9 @@ def run_plainly(script: Script) -> Ending:
 
 def run_confined(sandbox: Sandbox, script: Script, admin: bool) -> Ending:
     """Run a script in the sandbox."""
-    job = Job(script.source.decode("utf-8"), script.stdin, script.attachments, script.files, admin)
+    job = Job("1", script.stdin, script.attachments, script.files, admin)
+    # `script` is held to sources that no caller may send, as an empty one or one with a NUL byte, all the same.
+    object.__setattr__(job, "code", script.source.decode("utf-8"))
     outcome = sandbox.run(job)
     assert outcome.verdict == ENDED, outcome
     assert not outcome.stdout_truncated and not outcome.stderr_truncated

@@ -529,7 +529,7 @@ def test_no_link_is_followed(server: RunningServer) -> None:
 
 
 def test_a_directory_is_no_file(server: RunningServer) -> None:
-    names = [".", "./", "dir", "dir/."]
+    names = [".", "dir"]
     found = outputs(server, "import os; os.mkdir('dir')", names, api_key=ADMIN_KEY)
     assert found == {name: {"error": "Not a regular file."} for name in names}
 
@@ -539,7 +539,7 @@ def test_a_directory_that_is_asked_for_costs_the_server_no_descriptor(tmp_path: 
     try:
         before = os.listdir("/proc/self/fd")
         for _ in range(3):
-            workspace.collect(directory_fd, ".", 100)
+            list(workspace.collect(directory_fd, ["."], 100))
         assert os.listdir("/proc/self/fd") == before
     finally:
         os.close(directory_fd)
@@ -636,7 +636,8 @@ def test_a_script_that_takes_too_long(quick: RunningServer, code: str) -> None:
     details = document["execution_details"]
     assert (answer.status_code, document["error_details"]["type"]) == (400, "TimeoutError")
     assert "1 second" in document["error_details"]["message"]
-    assert (details["success"], details["stdout"], details["output_files"]) == (False, "so far é\n", {})
+    assert (details["success"], details["stdout"]) == (False, "so far é\n")
+    assert content_of(document, "script.py") == code.encode("utf-8")
     assert 1 <= details["execution_duration_sec"] < 5 and 1 <= took_s < 10
     assert document["user_info"]["requests_today"] >= 1
 
@@ -792,25 +793,69 @@ def test_the_day_is_used_up(start_server: Callable[..., RunningServer]) -> None:
 
 
 @pytest.mark.parametrize("how", ["field", "header"])
-def test_a_wrong_key_counts_and_ends_in_429(start_server: Callable[..., RunningServer], how: str) -> None:
+def test_a_wrong_key_is_a_guess_and_no_run(start_server: Callable[..., RunningServer], how: str) -> None:
     running = start_server(rate_per_minute=3)
 
-    def guess(key: str) -> Any:
+    def guess(key: str, **headers: str) -> Any:
         if how == "field":
-            return post_to(running.url, code="print(1)", api_key=key)
-        return post_to(running.url, {"Authorization": "Bearer " + key}, code="print(1)")
+            return post_to(running.url, headers, code="print(1)", api_key=key)
+        return post_to(running.url, dict(headers, Authorization="Bearer " + key), code="print(1)")
 
-    for used, key in enumerate(("x", ADMIN_KEY[:-1].replace("ö", "o"), "None"), 1):
-        answer = guess(key)
-        assert outcome(answer) == (401, "AuthenticationError")
-        assert answer.json()["user_info"]["requests_today"] == used
-        assert "WWW-Authenticate" in answer.headers
-    assert outcome(guess("x")) == (429, "RateLimitExceeded")
-    assert outcome(post_to(running.url, code="1")) == (429, "RateLimitExceeded")
-    # Nor does the right one get in from there for now, or guessing would know no rate; from elsewhere it does.
-    assert outcome(guess(ADMIN_KEY)) == (429, "RateLimitExceeded")
-    elsewhere = {"X-Forwarded-For": "192.0.2.77"}
-    assert outcome(post_to(running.url, elsewhere, code="print(1)", api_key=ADMIN_KEY)) == (200, None)
+    used_before = as_caller("192.0.2.78")
+    assert outcome(post_to(running.url, used_before, code="print(1)", api_key=ADMIN_KEY)) == (200, None)
+    for address in ({}, used_before):
+        for key in ("x", ADMIN_KEY[:-1].replace("ö", "o"), "None"):
+            answer = guess(key, **address)
+            assert outcome(answer) == (401, "AuthenticationError")
+            assert answer.json()["user_info"]["requests_today"] == 0
+            assert "WWW-Authenticate" in answer.headers
+        answer = guess("x", **address)
+        assert outcome(answer) == (429, "RateLimitExceeded")
+        assert answer.json()["error_details"]["message"] == "Limit of 3 wrong API keys per minute exceeded."
+        retry_after_s = answer.json()["error_details"]["retry_after_sec"]
+        assert 1 <= retry_after_s == int(answer.headers["Retry-After"]) <= 20
+    # No other key gets in from there for now, or guessing would know no rate; but where it was used before, and runs
+    # without one, are not touched.
+    admin = {"code": "print(1)", "api_key": ADMIN_KEY}
+    assert outcome(post_to(running.url, **admin)) == (429, "RateLimitExceeded")
+    assert outcome(post_to(running.url, used_before, **admin)) == (200, None)
+    assert outcome(post_to(running.url, as_caller("192.0.2.77"), **admin)) == (200, None)
+    assert [outcome(post_to(running.url, code="1"))[0] for _ in range(4)] == [200] * 3 + [429]
+
+
+def test_what_a_refused_request_costs(start_server: Callable[..., RunningServer]) -> None:
+    running = start_server(rate_per_minute=8, rate_per_day=100, wall_s=1)
+    used = 0
+
+    def cost(raw: Any, status: int, runs: int, **headers: str) -> None:
+        nonlocal used
+        raw = raw if isinstance(raw, bytes) else json.dumps(raw).encode()
+        headers = dict({"Content-Type": "application/json"}, **headers)
+        answer = requests.post(running.url + "/execute", data=raw, headers=headers, timeout=60)
+        assert (answer.status_code, answer.json()["user_info"].get("requests_today")) == (status, used + runs), raw[:50]
+        used += runs
+
+    large, longest_free = {"code": "1", "x": "y" * 65536}, b'{"code": "' + b"y" * (65536 - 12) + b'"}'
+    assert len(longest_free) == 65536
+    cost({"code": ""}, 400, 0)
+    cost(longest_free, 400, 0)
+    cost(longest_free + b" ", 400, 1)
+    cost(b"\xff" * 70000, 400, 1)
+    cost({"code": "import os"}, 400, 1)
+    cost({"code": "while True: pass"}, 400, 1)
+    cost({"code": "1/0"}, 200, 1)
+    cost({"code": "1"}, 415, 0, **{"Content-Encoding": "gzip"})
+    cost({"code": "1", "api_key": "x"}, 401, 0)
+    # A guess is one however it is wrapped up, and the key is looked at before what is wrong with the body is told.
+    cost(large, 401, 0, Authorization="Bearer x")
+    answer = requests.post(
+        running.url + "/execute", json=large, headers={"Authorization": b"Bearer " + ADMIN_KEY.encode()}, timeout=60
+    )
+    assert (outcome(answer), answer.json()["user_info"]["role"]) == ((400, "ValidationError"), "admin")
+    cost(large, 400, 1)
+    while used < 8:
+        cost({"code": "1"}, 200, 1)
+    cost(large, 429, 0)
 
 
 @pytest.mark.parametrize("key", ["a b:c", "ключ", "voilà", "Å"])

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
 from typing import Iterator
 
 import pytest
-from conftest import ROOT, in_threads
+from conftest import ROOT, in_threads, left_by_runs
 from laboratory import OLDER as OLDER_ABIS
 from processes import await_that, command, parents
 
@@ -108,16 +109,7 @@ def test_watched_directory_is_bounded(start_server, work_dir) -> None:
             running.client.execute(code)
         details = caught.value.document["error_details"]
         assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", resource, limit)
-    await_that(
-        lambda: (
-            not [
-                name
-                for base in os.listdir(work_dir)
-                for name in os.listdir(work_dir + "/" + base)
-                if name in ("run-1", "run-2")
-            ]
-        )
-    )
+    await_that(lambda: left_by_runs(work_dir) == [])
 
 
 def test_hostile_trees_are_removed(start_server, work_dir) -> None:
@@ -200,3 +192,17 @@ def test_machine_has_the_landlock_that_it_declares() -> None:
     """EXPECT_LANDLOCK_ABI; where nobody says, any will do, and what it doesn't restrict is counted as not shown."""
     declared = int(os.environ.get("EXPECT_LANDLOCK_ABI", "0"))
     assert KERNEL_ABI >= declared
+
+
+def test_nobody_finds_the_directory_of_another_run(start_server, work_dir) -> None:
+    """Sizes and times of other runs' files were told by names that anybody could count up: run-1, run-2."""
+    running = start_server(REFUSE + ["docker", "--"], work_dir=work_dir, max_runs=1, rate_per_minute=100)
+    (base,) = (os.path.join(work_dir, name) for name in os.listdir(work_dir))
+    names = [name for name in os.listdir(base) if os.path.isdir(os.path.join(base, name))]
+    assert names and all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
+    code = "import os\ntry:\n    print(os.listdir('..'))\nexcept OSError as error:\n    print(error.strerror)\nprint(os.getcwd())"
+    said, where = running.admin.execute(code).stdout.splitlines()
+    assert said == "Permission denied" and os.path.dirname(where) == base and os.path.basename(where) not in names
+    # The control: with the name, its entries would be told; nothing but the name hides them.
+    stat_of = "import os\nprint(os.stat(%r).st_size)" % os.path.join(base, names[0])
+    assert running.admin.execute(stat_of).stdout.strip().isdigit()

@@ -56,14 +56,23 @@ def post(*fields: str, body: bytes = BODY) -> bytes:
     return line("POST /execute HTTP/1.1", "Host: x", "Content-Type: application/json", *fields) + body
 
 
+def chunked(*pieces: bytes, end: bytes = b"0\r\n\r\n", fields: Sequence[str] = ()) -> bytes:
+    """Return a POST to /execute with these bytes as its chunks, well-formed unless `end` is not."""
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return post("Transfer-Encoding: chunked", *fields, body=chunks + end)
+
+
 OK = [(200, None)]
 BAD = [(400, "ValidationError")]
 NOT_FOUND = [(404, "NotFound")]
 NOT_ALLOWED = [(405, "MethodNotAllowed")]
+NO_CODING = [(501, "NotImplemented")]
 NO_LENGTH = [(411, "LengthRequired")]
 TOO_LONG = [(431, "HeadersTooLarge")]
 TOO_LARGE = [(413, "PayloadTooLarge")]
 WRONG_TYPE = [(415, "UnsupportedMediaType")]
+MISDIRECTED = [(421, "MisdirectedRequest")]
+VERSION = [(505, "VersionNotSupported")]
 PREFLIGHT = [(204, None)]
 NOTHING: List[Tuple[int, Optional[str]]] = []
 HEALTH = line("GET /health HTTP/1.1", "Host: x")
@@ -79,7 +88,6 @@ VALID: Dict[str, Case] = {
     "empty lines before": Case(b"\r\n\r\n" + HEALTH, OK),
     "HTTP/1.0 needs no host": Case(line("GET /health HTTP/1.0"), OK),
     "HTTP/1.0 with host": Case(line("GET /health HTTP/1.0", "Host: x"), OK),
-    "empty host": Case(line("GET /health HTTP/1.1", "Host:"), OK),
     "names in any case": Case(line("GET /health HTTP/1.1", "hOST: x", "CONNECTION: CLOSE"), OK),
     "no space after the colon": Case(line("GET /health HTTP/1.1", "Host:x"), OK),
     "white space around a value": Case(line("GET /health HTTP/1.1", "Host: \t x \t ", "A:  b\tc "), OK),
@@ -106,6 +114,27 @@ VALID: Dict[str, Case] = {
     "leading zeros of a length": Case(post("Content-Length: 00022"), OK),
     "media type in capitals": Case(RUN.replace(b"application/json", b"Application/JSON"), OK),
     "media type with charset": Case(RUN.replace(b"application/json", b'application/json ; charset="utf-8"'), OK),
+    "chunks": Case(chunked(BODY) + HEALTH, OK * 2),
+    "chunks of one byte": Case(chunked(*[BODY[n : n + 1] for n in range(len(BODY))]) + HEALTH, OK * 2),
+    "chunk size with leading zeros": Case(
+        chunked(end=b"0000000000000016\r\n" + BODY + b"\r\n0\r\n\r\n") + HEALTH, OK * 2
+    ),
+    "chunk size in capitals": Case(chunked(b" " * 10, BODY).replace(b"\na\r", b"\nA\r") + HEALTH, OK * 2),
+    "last chunk of many zeros": Case(chunked(BODY, end=b"0000000000000000\r\n\r\n") + HEALTH, OK * 2),
+    "chunk extensions": Case(chunked(end=b'16;a;b=c ; d="e f"\r\n' + BODY + b"\r\n0 ;g=\xff\r\n\r\n") + HEALTH, OK * 2),
+    "trailers": Case(chunked(BODY, end=b"0\r\nA: b\r\nHost: evil\r\nContent-Length: 5\r\n\r\n") + HEALTH, OK * 2),
+    "extensions and trailers up to their bound": Case(
+        chunked(BODY, end=b"0;" + b"x" * 4095 + b"\r\nA: " + b"y" * 4091 + b"\r\n\r\n") + HEALTH, OK * 2
+    ),
+    "chunks to get": Case(
+        line("GET /health HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n" + HEALTH,
+        OK * 2,
+    ),
+    "no chunks to get": Case(
+        line("GET /health HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + b"0\r\n\r\n" + HEALTH, OK * 2
+    ),
+    "chunks that are no JSON": Case(chunked(b"x") + HEALTH, BAD + OK),
+    "no chunk at all": Case(chunked() + HEALTH, BAD + OK),
     "options": Case(line("OPTIONS /execute HTTP/1.1", "Host: x"), PREFLIGHT),
     "options of a page": Case(line("OPTIONS / HTTP/1.1", "Host: x"), PREFLIGHT),
     "options with a body": Case(
@@ -132,12 +161,16 @@ INVALID: Dict[str, Case] = {
     "nothing at all": Case(b"", NOTHING),
     "empty lines only": Case(b"\r\n\r\n\r\n", NOTHING),
     "half a head": Case(b"GET /health HTTP/1.1\r\nHost: x\r\n", NOTHING),
-    "bare line feeds": Case(b"GET /health HTTP/1.1\nHost: x\n\n", NOTHING),
-    "a TLS greeting": Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", NOTHING),
+    "bare line feeds": Case(b"GET /health HTTP/1.1\nHost: x\n\n", BAD),
+    "a bare line feed before": Case(b"\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n", BAD),
+    "a TLS greeting": Case(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", BAD),
+    "an SSH greeting": Case(b"SSH-2.0-OpenSSH_9.2\r\n", NOTHING),
+    "a first byte that no method has": Case(b"{", BAD),
+    "a control character in half a head": Case(b"GET /health HTTP/1.1\r\nHost: \x01", BAD),
+    "half a head with a carriage return alone": Case(b"GET /health HTTP/1.1\r\nHost: x\ry", BAD),
     "words": Case(b"hello\r\n\r\n", BAD),
     "HTTP/0.9": Case(b"GET /health\r\n\r\n", BAD),
-    "HTTP/2 preface": Case(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD),
-    "HTTP/1.2": Case(line("GET /health HTTP/1.2", "Host: x"), BAD),
+    "HTTP/2 preface": Case(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", VERSION),
     "HTTP/1.10": Case(line("GET /health HTTP/1.10", "Host: x"), BAD),
     "HTTP/01.1": Case(line("GET /health HTTP/01.1", "Host: x"), BAD),
     "http/1.1": Case(line("GET /health http/1.1", "Host: x"), BAD),
@@ -195,12 +228,52 @@ INVALID: Dict[str, Case] = {
     "length and chunks": Case(post("Content-Length: 22", "Transfer-Encoding: chunked"), BAD),
     "chunks and length": Case(post("Transfer-Encoding: chunked", "Content-Length: 22"), BAD),
     "chunks twice": Case(post("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), BAD),
-    "chunks": Case(post("Transfer-Encoding: chunked", body=b"16\r\n" + BODY + b"\r\n0\r\n\r\n"), NO_LENGTH),
-    "other codings": Case(post("Transfer-Encoding: xchunked", body=UNREAD), NO_LENGTH),
-    "identity": Case(post("Transfer-Encoding: identity", body=UNREAD), NO_LENGTH),
-    "empty coding": Case(post("Transfer-Encoding:", body=UNREAD), NO_LENGTH),
-    "chunks to get": Case(line("GET /health HTTP/1.1", "Host: x", "Transfer-Encoding: chunked") + UNREAD, NO_LENGTH),
-    "chunks, HTTP/1.0": Case(line("GET /health HTTP/1.0", "Transfer-Encoding: chunked") + UNREAD, NO_LENGTH),
+    "other coding": Case(post("Transfer-Encoding: xchunked", body=UNREAD), NO_CODING),
+    "packed, then chunks": Case(post("Transfer-Encoding: gzip, chunked", body=UNREAD), NO_CODING),
+    "identity": Case(post("Transfer-Encoding: identity", body=UNREAD), NO_CODING),
+    "coding in capitals": Case(post("Transfer-Encoding: Chunked", body=UNREAD), NO_CODING),
+    "coding with a parameter": Case(post("Transfer-Encoding: chunked;a=b", body=UNREAD), NO_CODING),
+    "empty coding": Case(post("Transfer-Encoding:", body=UNREAD), BAD),
+    "coding that is no token": Case(post('Transfer-Encoding: "chunked"', body=UNREAD), BAD),
+    "coding and a comma": Case(post("Transfer-Encoding: chunked,", body=UNREAD), BAD),
+    "coding behind a vertical tab": Case(post("Transfer-Encoding: \x0bchunked", body=UNREAD), BAD),
+    "chunks, then packed": Case(post("Transfer-Encoding: chunked, gzip", body=UNREAD), BAD),
+    "chunks in chunks": Case(post("Transfer-Encoding: chunked, chunked", body=UNREAD), BAD),
+    "chunks, HTTP/1.0": Case(
+        line("POST /execute HTTP/1.0", "Content-Type: application/json", "Transfer-Encoding: chunked") + UNREAD, BAD
+    ),
+    "bad framing of what there isn't": Case(
+        line("POST /nothing HTTP/1.1", "Host: x", "Transfer-Encoding: chunked, gzip") + UNREAD, BAD
+    ),
+    "chunks to nowhere": Case(chunked(UNREAD).replace(b"/execute", b"/nothing"), NOT_FOUND),
+    "chunk without a size": Case(chunked(end=b"\r\n" + UNREAD), BAD),
+    "chunk size with a sign": Case(chunked(end=b"+16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size below nothing": Case(chunked(end=b"-1\r\n" + UNREAD), BAD),
+    "chunk size with 0x": Case(chunked(end=b"0x16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size with an underscore": Case(chunked(end=b"1_6\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size of 17 digits": Case(chunked(end=b"0" * 15 + b"16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size behind a space": Case(chunked(end=b" 16\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size before a space": Case(chunked(end=b"16 \r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size with a line feed": Case(chunked(end=b"16\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk size with a carriage return": Case(chunked(end=b"16\r" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk extension with a line feed": Case(chunked(end=b"16;a\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk extension with a carriage return": Case(chunked(end=b"16;a\rb\r\n" + BODY + b"\r\n0\r\n\r\n"), BAD),
+    "chunk extension with a NUL": Case(chunked(end=b"16;\0\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk longer than its size": Case(chunked(end=b"15\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk shorter than its size": Case(chunked(end=b"17\r\n" + BODY + b"\r\n0\r\n\r\n" + UNREAD), BAD),
+    "chunk that ends in a line feed": Case(chunked(end=b"16\r\n" + BODY + b"\n0\r\n\r\n" + UNREAD), BAD),
+    "trailer without a colon": Case(chunked(BODY, end=b"0\r\nhello\r\n\r\n" + UNREAD), BAD),
+    "request line as a trailer": Case(chunked(BODY, end=b"0\r\n" + UNREAD), BAD),
+    "trailer with a line feed": Case(chunked(BODY, end=b"0\r\nA: b\nC: d\r\n\r\n" + UNREAD), BAD),
+    "end with a line feed": Case(chunked(BODY, end=b"0\r\n\n" + UNREAD), BAD),
+    "extensions too long": Case(chunked(BODY, end=b"0;" + b"x" * 8192 + b"\r\n\r\n"), BAD),
+    "trailers too long": Case(chunked(BODY, end=b"0\r\n" + (b"A: " + b"y" * 1000 + b"\r\n") * 9 + b"\r\n"), BAD),
+    "line between chunks without end": Case(chunked(BODY, end=b"0;" + b"x" * 30000), BAD),
+    "chunks without end": Case(chunked(BODY, end=b""), NOTHING),
+    "no last line": Case(chunked(BODY, end=b"0\r\n"), NOTHING),
+    "chunk too large": Case(chunked(end=b"%x\r\n" % (48 * MIB + 1)), TOO_LARGE),
+    "chunk unspeakably large": Case(chunked(end=b"f" * 16 + b"\r\n" + UNREAD), TOO_LARGE),
+    "chunks that add up to too much": Case(chunked(b" ", end=b"%x\r\n" % (48 * MIB)), TOO_LARGE),
     "no length": Case(post(body=b""), NO_LENGTH),
     "no length, a body": Case(post(body=BODY), NO_LENGTH),
     "one byte too large": Case(post("Content-Length: %d" % (48 * MIB + 1), body=UNREAD), TOO_LARGE),
@@ -224,7 +297,7 @@ INVALID: Dict[str, Case] = {
     "a file of ours": Case(line("GET /static/__init__.py HTTP/1.1", "Host: x"), NOT_FOUND),
     "backslashes": Case(line("GET /static\\style.css HTTP/1.1", "Host: x"), NOT_FOUND),
     "asterisk": Case(line("GET * HTTP/1.1", "Host: x"), NOT_FOUND),
-    "authority": Case(line("CONNECT example.org:443 HTTP/1.1", "Host: x"), NOT_FOUND),
+    "authority": Case(line("CONNECT example.org:443 HTTP/1.1", "Host: x") + HEALTH, NOT_ALLOWED + OK),
     "absolute form, unknown path": Case(line("GET http://example.org/nothing HTTP/1.1", "Host: x"), NOT_FOUND),
     "a colon and two slashes in a path": Case(line("GET /a://b/health HTTP/1.1", "Host: x"), NOT_FOUND),
     "put": Case(line("PUT /execute HTTP/1.1", "Host: x", "Content-Length: 33") + UNREAD, NOT_ALLOWED),
@@ -250,7 +323,114 @@ INVALID: Dict[str, Case] = {
     "wrong bearer": Case(execute({"code": "1"}, ("Authorization", "Bearer x")), [(401, "AuthenticationError")]),
     "forbidden import": Case(execute({"code": "import os"}) + HEALTH, [(400, "ForbiddenImportError")] + OK),
 }
-CORPUS = dict(VALID, **INVALID)
+BAD_HOSTS = ("", " ", "user@x", "user:pw@x", "@x", "x/health", "x?a", "x#a", "a, b", "a,b", "x y", "http://x")
+BAD_HOSTS += ("x:y", "x:-1", "x:+80", "x:80:80", "x:65536", "x:999999999", "x: 80", "x :80", ":80", ".")
+BAD_HOSTS += (
+    "..[",
+    "[",
+    "]",
+    "[]",
+    "[::1",
+    "::1",
+    "[::1]x",
+    "[::1]:x",
+    "[::g]",
+    "[1.2.3.4]",
+    "[v1.x]",
+    "[::1%]",
+    "x%",
+    "x%4",
+)
+BAD_HOSTS += ("x%zz", 'x"', "x\\y", "<x>", "x\ty", "\xe9", "x\xad", "x" * 256)
+GOOD_HOSTS = ("x", "X", "x.", "x:", "x:0", "x:80", "x:0080", "x:65535", "example.org:5000", "EXAMPLE.ORG")
+GOOD_HOSTS += (
+    "127.0.0.1",
+    "192.0.2.1:80",
+    "[::1]",
+    "[::1]:5000",
+    "[2001:DB8::1]",
+    "[::ffff:1.2.3.4]",
+    "[fe80::1%25eth0]:1",
+)
+FOREIGN_HOSTS = (
+    "y",
+    "x.y",
+    "xx",
+    "evil.example:5000",
+    "127.0.0.1.evil.example",
+    "x%2e",
+    "%78",
+    "127.1",
+    "0x7f.1",
+    "x..",
+)
+FOREIGN_HOSTS += ("localhost.evil.example", "a.localhost", "127.0.0.01", "_x", "x!$&'()*+;=~-")
+GRAMMAR: Dict[str, Case] = {
+    "HTTP/1.2": Case(line("GET /about HTTP/1.2", "Host: x") + HEALTH, OK * 2),
+    "HTTP/1.9": Case(line("GET /about HTTP/1.9", "Host: x"), OK),
+    "HTTP/1.2 needs a host": Case(line("GET /about HTTP/1.2"), BAD),
+    "HTTP/2.0": Case(line("GET /about HTTP/2.0", "Host: x") + HEALTH, VERSION),
+    "HTTP/2": Case(line("GET /nothing HTTP/2"), VERSION),
+    "HTTP/3.1": Case(line("GET no-target HTTP/3.1", "Host: a b"), VERSION),
+    "HTTP/9.9, with a body": Case(post("Content-Length: 22").replace(b"HTTP/1.1", b"HTTP/9.9"), VERSION),
+    "HTTP/0.9 by name": Case(line("GET /about HTTP/0.9", "Host: x"), BAD),
+    "HTTP/10.0": Case(line("GET /about HTTP/10.0", "Host: x"), BAD),
+    "HTTP/2.": Case(line("GET /about HTTP/2.", "Host: x"), BAD),
+    # whom it is for
+    "a foreign host of health": Case(line("GET /health HTTP/1.1", "Host: y") + HEALTH, OK * 2),
+    "a foreign host of health, head": Case(line("HEAD /health HTTP/1.1", "Host: y") + HEALTH, OK * 2, ["HEAD", "GET"]),
+    "a foreign host of health, options": Case(line("OPTIONS /health HTTP/1.1", "Host: y") + HEALTH, MISDIRECTED + OK),
+    "a foreign host, unknown path": Case(line("GET /nothing HTTP/1.1", "Host: y"), MISDIRECTED),
+    "a foreign host, unknown method": Case(line("PUT /execute HTTP/1.1", "Host: y"), MISDIRECTED),
+    "a foreign host, a run": Case(RUN.replace(b"Host: localhost", b"Host: y"), MISDIRECTED),
+    "a foreign host, HTTP/1.0": Case(line("GET /about HTTP/1.0", "Host: y"), MISDIRECTED),
+    "no host, HTTP/1.0": Case(line("GET /about HTTP/1.0"), OK),
+    "the target's host counts": Case(line("GET http://x/about HTTP/1.1", "Host: y"), OK),
+    "the target's host counts, foreign": Case(line("GET http://y/about HTTP/1.1", "Host: x"), MISDIRECTED),
+    "the target's host, but a bad one": Case(line("GET http://x/about HTTP/1.1", "Host: a b"), BAD),
+    "the target's host, but none": Case(line("GET http://x/about HTTP/1.1"), BAD),
+    "the target's host, HTTP/1.0": Case(line("GET http://y/about HTTP/1.0"), MISDIRECTED),
+    "a target with a user": Case(line("GET http://x@x/about HTTP/1.1", "Host: x"), BAD),
+    "a target with a bad port": Case(line("GET http://x:y/about HTTP/1.1", "Host: x"), BAD),
+    "a target with an empty host": Case(line("GET http:///about HTTP/1.1", "Host: x"), BAD),
+    "a target with a port alone": Case(line("GET http://:80/about HTTP/1.1", "Host: x"), BAD),
+    "a target with no slashes": Case(line("GET http:/about HTTP/1.1", "Host: x"), BAD),
+    "https": Case(line("GET https://x/about HTTP/1.1", "Host: x"), OK),
+    "a foreign scheme": Case(line("GET ftp://x/about HTTP/1.1", "Host: x"), BAD),
+    "another foreign scheme": Case(line("GET ws://x/health HTTP/1.1", "Host: x"), BAD),
+    "a file": Case(line("GET file:///etc/passwd HTTP/1.1", "Host: x"), BAD),
+    # targets that are no paths
+    "options of all": Case(line("OPTIONS * HTTP/1.1", "Host: x") + HEALTH, PREFLIGHT + OK),
+    "options of all, HTTP/1.0": Case(line("OPTIONS * HTTP/1.0"), PREFLIGHT),
+    "options of all, a foreign host": Case(line("OPTIONS * HTTP/1.1", "Host: y"), MISDIRECTED),
+    "post to all": Case(RUN.replace(b"/execute", b"*"), NOT_FOUND),
+    "connect, a foreign host": Case(line("CONNECT y:443 HTTP/1.1", "Host: y:443"), NOT_ALLOWED),
+    "connect to a path": Case(line("CONNECT /execute HTTP/1.1", "Host: x"), NOT_ALLOWED),
+    "connect, a bad host": Case(line("CONNECT x:443 HTTP/1.1", "Host: a b"), BAD),
+    # framing before the route
+    "a bad length to nothing": Case(post("Content-Length: x").replace(b"/execute", b"/nothing"), BAD),
+    # codings and charsets
+    "gzip": Case(post("Content-Length: 22", "Content-Encoding: gzip"), WRONG_TYPE),
+    "gzip, another type": Case(
+        post("Content-Length: 22", "Content-Encoding: gzip").replace(b"json", b"text"), WRONG_TYPE
+    ),
+    "gzip of two": Case(post("Content-Length: 22", "Content-Encoding: identity, GZIP"), WRONG_TYPE),
+    "gzip to nothing": Case(
+        post("Content-Length: 22", "Content-Encoding: br").replace(b"/execute", b"/nothing"), WRONG_TYPE
+    ),
+    "gzip to get": Case(
+        line("GET /about HTTP/1.1", "Host: x", "Content-Encoding: gzip", "Content-Length: 1") + b"x", WRONG_TYPE
+    ),
+    "gzip of no body": Case(line("GET /about HTTP/1.1", "Host: x", "Content-Encoding: gzip"), OK),
+    "identity as content coding": Case(post("Content-Length: 22", "Content-Encoding: Identity"), OK),
+    "no content coding": Case(post("Content-Length: 22", "Content-Encoding:"), OK),
+}
+GRAMMAR.update({"bad host %r" % host: Case(line("GET /health HTTP/1.1", "Host: " + host), BAD) for host in BAD_HOSTS})
+GRAMMAR.update({"good host %r" % host: Case(line("GET /about HTTP/1.1", "Host: " + host), OK) for host in GOOD_HOSTS})
+GRAMMAR.update(
+    {"foreign %r" % host: Case(line("GET /about HTTP/1.1", "Host: " + host), MISDIRECTED) for host in FOREIGN_HOSTS}
+)
+CORPUS = dict(VALID, **INVALID, **GRAMMAR)
 # Too long to be sent byte by byte, or going on after an end that was announced and agreed on.
 NOT_IN_BYTES = {name for name, case in CORPUS.items() if len(case.raw) > 1200} | {
     "pipelined after close",
@@ -269,7 +449,7 @@ def check_replies(data: bytes, methods: Sequence[str]) -> List[Reply]:
 
 
 def test_no_name_stands_for_two_requests() -> None:
-    assert not set(VALID) & set(INVALID)
+    assert len(CORPUS) == len(VALID) + len(INVALID) + len(GRAMMAR)
 
 
 @pytest.mark.parametrize("name", CORPUS)
@@ -358,13 +538,20 @@ def test_expecting_clients_get_a_word_before_the_body(server: RunningServer) -> 
         assert sock.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(BODY)
         assert read_reply(sock).document["execution_details"]["stdout"] == "42\n"
+        sock.sendall(post("Expect: 100-continue", "Transfer-Encoding: chunked", body=b""))
+        assert sock.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        for piece in (b"1", b"6\r\n", BODY, b"\r", b"\n0\r\n", b"\r\n"):
+            sock.sendall(piece)
+        assert read_reply(sock).document["execution_details"]["stdout"] == "42\n"
 
 
 @pytest.mark.parametrize(
     "raw, status",
     [
         (post("Expect: 100-continue", "Content-Length: %d" % (48 * MIB + 1), body=b""), 413),
-        (post("Expect: 100-continue", "Transfer-Encoding: chunked", body=b""), 411),
+        (post("Expect: 100-continue", "Transfer-Encoding: gzip", body=b""), 501),
+        (post("Expect: 100-continue", "Transfer-Encoding: chunked, gzip", body=b""), 400),
+        (post("Expect: 100-continue", body=b""), 411),
         (line("POST /execute HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue"), 415),
         (line("POST /nothing HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue"), 404),
         (line("POST /health HTTP/1.1", "Host: x", "Content-Length: 5", "Expect: 100-continue"), 405),
@@ -395,7 +582,7 @@ def test_a_body_that_is_too_large_is_refused_unread_and_the_answer_arrives(serve
 def test_a_client_that_sends_first_and_reads_later_gets_its_refusal(server: RunningServer) -> None:
     reply = ask(server.port, post("Content-Length: %d" % (48 * MIB + 1), body=bytes(3 * MIB)))
     assert reply.error_type == "PayloadTooLarge"
-    assert ask(server.port, post("Transfer-Encoding: chunked", body=bytes(3 * MIB))).error_type == "LengthRequired"
+    assert ask(server.port, post("Transfer-Encoding: gzip", body=bytes(3 * MIB))).error_type == "NotImplemented"
     assert ask(server.port, b"x" * (3 * MIB)).error_type == "HeadersTooLarge"
 
 
@@ -451,19 +638,47 @@ def test_other_methods_of_what_is_read(server: RunningServer, method: str, path:
 
 
 @pytest.mark.parametrize(
-    "path, methods", [("/execute", "POST, OPTIONS")] + [(path, "GET, HEAD, OPTIONS") for path in GET_PATHS]
+    "path, methods",
+    [("/execute", "POST, OPTIONS"), ("*", "POST, GET, HEAD, OPTIONS")]
+    + [(path, "GET, HEAD, OPTIONS") for path in GET_PATHS],
 )
-def test_preflights(server: RunningServer, path: str, methods: str) -> None:
+def test_options_names_the_methods_and_grants_nothing(server: RunningServer, path: str, methods: str) -> None:
     fields = [("Origin", "https://a.example"), ("Access-Control-Request-Method", "POST")]
+    reply = ask(server.port, request("OPTIONS", path, fields=fields))
+    assert (reply.status, reply.body, reply.fields["allow"]) == (204, b"", methods)
+
+
+def test_what_is_said_of_a_body_that_is_refused_for_its_coding(server: RunningServer) -> None:
+    reply = ask(server.port, post("Content-Length: 22", "Content-Encoding: gzip"))
+    assert (reply.error_type, reply.fields["accept-encoding"]) == ("UnsupportedMediaType", "identity")
+    assert "'Content-Encoding: gzip'" in reply.document["error_details"]["message"]
+    assert "accept-encoding" not in ask(server.port, RUN.replace(b"application/json", b"text/plain")).fields
+
+
+@pytest.mark.parametrize("declared", ["utf-8", "UTF-8", '"utf-8"', " utf8 ", "utf-8; version=1"])
+def test_the_charset_may_be_named(server: RunningServer, declared: str) -> None:
+    raw = RUN.replace(b"application/json", b"application/json; charset=" + declared.encode())
+    assert ask(server.port, raw).status == 200
+
+
+@pytest.mark.parametrize(
+    "declared, shown",
+    [
+        ("ISO-8859-1", "ISO-8859-1"),
+        ('"utf-16"', "utf-16"),
+        ("utf-8; charset=latin1", "latin1"),
+        ("", ""),
+        ('"a\\"; charset=utf-8', "a"),
+        ("utf-8x", "utf-8x"),
+    ],
+)
+def test_another_charset_is_refused_by_its_name(server: RunningServer, declared: str, shown: str) -> None:
     reply = ask(
-        server.port, request("OPTIONS", path, fields=fields + [("Access-Control-Request-Headers", "content-type")])
+        server.port, RUN.replace(b"application/json", b"application/json; version=1 ;CharSet = " + declared.encode())
     )
-    assert (reply.status, reply.body) == (204, b"")
-    assert reply.fields["allow"] == reply.fields["access-control-allow-methods"] == methods
-    allowed = reply.fields["access-control-allow-headers"].lower().split(", ")
-    assert {"content-type", "authorization"} <= set(allowed)
-    assert int(reply.fields["access-control-max-age"]) > 0
-    assert "access-control-allow-credentials" not in reply.fields
+    assert reply.error_type == "UnsupportedMediaType"
+    assert "charset=utf-8'" in reply.document["error_details"]["message"]
+    assert shown in reply.document["error_details"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -665,6 +880,7 @@ def test_one_line_a_request_and_no_secret_in_it(start_server: Callable[..., Runn
         (request("GET", "/x\"}{\\u000a'%0a%00"), 404, "/x\"}{\\u000a'%0a%00", "NotFound"),
         (request("GET", "/" + "y" * 5000), 404, "/" + "y" * 199, "NotFound"),
         (request("GET", "http://5ecret/health?5ecret#5ecret"), 200, "/health", "ok"),
+        (request("GET", "http://unknown/about?5ecret"), 421, "/about", "MisdirectedRequest"),
         (execute(script), 200, "/execute", "ok"),
         (execute(script, forwarded), 200, "/execute", "ok"),
         (execute(dict(script, api_key="5ecret-guess")), 401, "/execute", "AuthenticationError"),

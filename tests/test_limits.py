@@ -14,9 +14,11 @@ import pytest
 from conftest import in_threads
 
 from pyexec import answers, limits
+from pyexec.accounts import Now
 from pyexec.config import DEFAULT_PROXIES, Config, networks
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
-from pyexec.limits import Caller, Limits, Now, Quota
+from pyexec.keys import Keys
+from pyexec.limits import Caller, Limits, Quota
 
 NOON = datetime(2024, 3, 15, 12, 0, 0, tzinfo=timezone.utc)
 TRUSTED = networks(DEFAULT_PROXIES)
@@ -190,6 +192,64 @@ def test_a_clock_that_is_set_back_gives_nobody_a_new_day() -> None:
         refused(counters, ANN, Now(5000.0, NOON - timedelta(seconds=back_s)))
     refused(counters, ANN, at(0))
     assert counters.charge(ANN, at(DAY)).used_today == 1
+
+
+@pytest.mark.parametrize("ahead_s", [HOUR * 13, DAY, 400 * DAY, 100000 * DAY])
+def test_a_clock_that_was_ahead_freezes_no_quota(ahead_s: float) -> None:
+    counters = limits_of(rate_per_minute=1000, rate_per_day=2)
+    use(counters, ANN, 2, Now(5000.0, NOON + timedelta(seconds=ahead_s)))
+    error = refused(counters, ANN, at(1))  # set right again: that alone makes no new day
+    assert error.retry_after_s == counters.quota(ANN, at(1)).day_reset_s == 12 * HOUR - 1
+    assert refused(counters, ANN, at(12 * HOUR - 1)).retry_after_s == 1
+    assert counters.charge(ANN, at(12 * HOUR)).used_today == 1  # the next midnight does
+    counters.charge(ANN, at(13 * HOUR))
+    assert refused(counters, ANN, at(13 * HOUR)).retry_after_s == 23 * HOUR
+
+
+def test_a_clock_that_was_ahead_freezes_nobody_who_comes_days_later() -> None:
+    counters = limits_of(rate_per_minute=1000, rate_per_day=1)
+    counters.charge(ANN, Now(5000.0, NOON + timedelta(days=4000)))
+    assert counters.charge(ANN, at(DAY)).used_today == 1
+    refused(counters, ANN, at(DAY + HOUR))
+
+
+def test_a_clock_that_jumps_back_and_forth_gives_one_day_a_day() -> None:
+    counters = limits_of(rate_per_minute=1000000, rate_per_day=10)
+    chance = random.Random(5)
+    admitted = 0
+    for minute in range(24 * 60):
+        # Never ahead of the date on which it began, or that would be a new day indeed.
+        back = timedelta(days=chance.choice([0, 0, 1, 30, 4000]) if minute else 0)
+        date = NOON if minute < 12 * 60 else NOON - timedelta(days=1)
+        try:
+            counters.charge(ANN, Now(5000.0 + 60 * minute, date + timedelta(minutes=minute) - back))
+            admitted += 1
+        except RateLimitExceeded as error:
+            assert 1 <= error.retry_after_s <= DAY
+    assert admitted <= 20
+
+
+def test_a_refund_finds_its_day_though_the_clock_was_ahead() -> None:
+    counters = limits_of(rate_per_minute=1000, rate_per_day=5, max_runs=1)
+    counters.charge(ANN, Now(5000.0, NOON + timedelta(days=4000)))
+    with counters.admit(ANN, at(1)) as ticket:
+        with pytest.raises(ServerBusy):
+            counters.admit(ANN, at(1))
+        assert counters.quota(ANN, at(1)).used_today == 2
+        quota = ticket.refund()
+    assert quota is not None and quota.used_today == 1
+
+
+def test_a_bucket_does_not_wait_for_a_monotonic_clock_that_went_back() -> None:
+    counters = limits_of(rate_per_day=1000)
+    use(counters, ANN, 5, Now(1e9, NOON))
+    refused(counters, ANN, Now(5000.0, NOON))  # which fills nothing by itself
+    assert counters.charge(ANN, Now(5012.0, NOON)).minute_left == 0
+
+
+def test_the_last_day_that_there_is() -> None:
+    last = Now(5000.0, datetime(9999, 12, 31, 23, 59, 30, tzinfo=timezone.utc))
+    assert limits_of().charge(ANN, last).day_reset_s == 30
 
 
 def test_a_clock_that_is_set_back_does_not_stop_the_bucket() -> None:
@@ -606,6 +666,87 @@ def test_keys_are_compared_in_constant_time_always(
     except AuthenticationError:
         pass
     assert compared == [(given.encode("utf-8"), (configured or "").encode("utf-8"))]
+
+
+SECRET = "5ecret"
+
+
+def keys_of(**settings: object) -> Keys:
+    return Keys(Config.of(admin_key=SECRET, **settings))
+
+
+def guess(keys: Keys, caller: Caller, now: Now, key: str = "x") -> str:
+    """Return what became of a key: "admin" or the type of the refusal."""
+    try:
+        return "admin" if keys.authenticate(caller, key, now).admin else "public"
+    except (AuthenticationError, RateLimitExceeded) as error:
+        return error.type
+
+
+def test_guesses_are_limited_by_the_minute_and_not_by_the_day() -> None:
+    keys = keys_of(rate_per_minute=3, rate_per_day=3)
+    assert [guess(keys, ANN, at(0)) for _ in range(5)] == ["AuthenticationError"] * 3 + ["RateLimitExceeded"] * 2
+    with pytest.raises(RateLimitExceeded) as caught:
+        keys.authenticate(ANN, "x", at(1))
+    assert (caught.value.retry_after_s, caught.value.limit_name) == (19, "guesses")
+    assert caught.value.message == "Limit of 3 wrong API keys per minute exceeded."
+    for minute in range(1, 20):  # far more than a day has of runs
+        assert [guess(keys, ANN, at(60 * minute)) for _ in range(4)] == ["AuthenticationError"] * 3 + [
+            "RateLimitExceeded"
+        ]
+
+
+def test_no_key_is_looked_at_while_the_guesses_are_used_up() -> None:
+    keys = keys_of(rate_per_minute=2)
+    for _ in range(2):
+        guess(keys, ANN, at(0))
+    assert guess(keys, ANN, at(0), SECRET) == "RateLimitExceeded"
+    assert guess(keys, BOB, at(0), SECRET) == "admin"  # from elsewhere it is
+    assert guess(keys, ANN, at(30), SECRET) == "admin"
+
+
+def test_wrong_keys_never_bar_the_right_one_where_it_was_used_before() -> None:
+    keys = keys_of(rate_per_minute=2)
+    assert guess(keys, ANN, at(0), SECRET) == "admin"
+    found = [guess(keys, ANN, at(0)) for _ in range(50)]
+    assert found == ["AuthenticationError"] * 2 + ["RateLimitExceeded"] * 48
+    assert [guess(keys, ANN, at(0), SECRET) for _ in range(50)] == ["admin"] * 50
+    assert guess(keys, ANN, at(0)) == "RateLimitExceeded"  # the right one pays for no guess
+    # An address that is near isn't the same, but one of the same /64 is.
+    assert guess(keys, limits.identify("2001:db8::1", "", ()), at(0), SECRET) == "admin"
+    for _ in range(3):
+        guess(keys, limits.identify("2001:db8::2", "", ()), at(0))
+    assert guess(keys, limits.identify("2001:db8::3", "", ()), at(0), SECRET) == "admin"
+
+
+def test_the_right_key_costs_no_guess() -> None:
+    keys = keys_of(rate_per_minute=1)
+    assert [guess(keys, ANN, at(0), SECRET) for _ in range(10)] == ["admin"] * 10
+    assert guess(keys, ANN, at(0)) == "AuthenticationError"
+
+
+def test_guesses_made_at_once_are_no_more() -> None:
+    keys = keys_of(rate_per_minute=5)
+    found = in_threads(64, lambda _: guess(keys, ANN, at(0)))
+    assert sorted(found) == ["AuthenticationError"] * 5 + ["RateLimitExceeded"] * 59
+
+
+def test_the_tables_of_guessers_stay_bounded_and_strangers_push_nobody_out() -> None:
+    keys = keys_of(max_callers=10, rate_per_minute=1)
+    guess(keys, ANN, at(0), SECRET)
+    for number in range(1000):
+        assert guess(keys, Caller("", str(number)), at(0)) == "AuthenticationError"
+    assert keys.guessers == 10
+    guess(keys, ANN, at(0))
+    assert guess(keys, ANN, at(0), SECRET) == "admin"
+    for number in range(20):
+        guess(keys, Caller("", "admin %d" % number), at(0), SECRET)
+    assert len(keys._known) == 10
+
+
+def test_a_server_without_a_key_counts_guesses_too() -> None:
+    keys = Keys(Config.of(rate_per_minute=1))
+    assert [guess(keys, ANN, at(0), key) for key in ("", SECRET)] == ["AuthenticationError", "RateLimitExceeded"]
 
 
 # -- what the caller is told ------------------------------------------------------------------------------------------

@@ -13,9 +13,15 @@ import time
 
 import pytest
 from conftest import ROOT, in_threads
+from figures import record
 from processes import await_that, command, descendants, settled
 
+from pyexec import template, usage
 from pyexec.client import ServiceError
+from pyexec.config import Config
+from pyexec.errors import SandboxError
+from pyexec.job import ENDED, RESOURCE, Job
+from pyexec.sandbox import Sandbox
 
 NATIVE = """
 import ctypes, os
@@ -151,6 +157,83 @@ time.sleep(10)
     assert caught.value.document["execution_details"]["success"] is False
 
 
+TABLES = """
+import ctypes, time
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+for n in range(12000):
+    place = libc.mmap(0x100000000000 + (n << 30), 4096, 1, 0x22, -1, 0)
+    ctypes.c_char.from_address(place).value
+time.sleep(2)
+print('held')
+"""
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_page_tables_count(monkeypatch: pytest.MonkeyPatch, admin) -> None:
+    """Each mapping far from the others takes two pages of tables, which no rlimit counts: 512 MiB for 65,530 of them."""
+    config = Config.of(
+        memory_bytes=64 << 20, wall_s=30, max_runs=1, modules="ctypes time", uid_base=30000000 + 10 * os.getpid()
+    )
+    with Sandbox(config) as sandbox:
+        outcome = sandbox.run(Job(TABLES, admin=admin))
+        assert (outcome.verdict, outcome.resource, outcome.limit) == (RESOURCE, "memory", 64 << 20), outcome
+        monkeypatch.setattr(usage.Watch, "_processes", lambda watch: None)
+        assert sandbox.run(Job(TABLES, admin=admin)).stdout == b"held\n"  # the control: nothing else stops it
+    record("memory attacks ended by the watch")
+
+
+def test_a_run_that_the_watch_cannot_see_gets_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where /proc is mounted with hidepid: nothing would bound its memory. Nor does a server start there."""
+    config = Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid())
+    with Sandbox(config) as sandbox:
+        monkeypatch.setattr(usage, "_process", lambda pid: None)
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks
+        with pytest.raises(SandboxError, match="/proc hides them"):
+            sandbox.run(Job("import time; time.sleep(3)"))
+    with pytest.raises(SandboxError, match="does not start on this host. /proc hides"):
+        Sandbox(config)
+
+
+def test_a_run_may_use_the_whole_of_its_memory(server) -> None:
+    """The watch, which counts more than the rlimit does, stays behind it."""
+    code = "import time\nx = bytearray(480 << 20)\nfor n in range(0, len(x), 4096): x[n] = 1\ntime.sleep(0.3)\nprint('held')"
+    for caller in (server.client, server.admin):
+        assert caller.execute(code).stdout == "held\n"
+
+
+def test_threads_of_admin_runs_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """973 of them ran where neither a uid nor a user namespace counts them."""
+    code = """
+import threading, time
+threading.stack_size(64 << 10)
+done = threading.Event()
+try:
+    for n in range(%d):
+        threading.Thread(target=done.wait, daemon=True).start()
+except RuntimeError:
+    pass
+time.sleep(%s)
+print(threading.active_count() - 1)
+done.set()
+"""
+    # As on a host whose RLIMIT_NPROC counts nobody, or everybody: set in the templates before they start.
+    uncounted = "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda plan: False; "
+    monkeypatch.setattr(
+        template, "_BOOT", template._BOOT.replace("from pyexec import", uncounted + "from pyexec import")
+    )
+    config = Config.of(max_runs=1, memory_bytes=4 << 30, uid_base=30000000 + 10 * os.getpid())
+    with Sandbox(config) as sandbox:
+        outcome = sandbox.run(Job(code % (300, 5), admin=True))
+        assert (outcome.verdict, outcome.resource, outcome.limit) == (RESOURCE, "threads", 32), outcome
+        as_promised = sandbox.run(Job(code % (32, 0.3), admin=True))
+        assert (as_promised.verdict, as_promised.stdout) == (ENDED, b"32\n"), as_promised
+        monkeypatch.setattr(usage.Watch, "_processes", lambda watch: None)
+        unwatched = sandbox.run(Job(code % (300, 0.3), admin=True))
+        assert unwatched.stdout == b"300\n"  # the control
+
+
 def test_directory_is_bounded(server) -> None:
     fill = "with open('big', 'wb') as f:\n    for _ in range(200): f.write(bytes(1 << 20))"
     with_error = _stopped(server, fill)
@@ -171,12 +254,75 @@ def _stopped(server, code: str) -> str:
     return result.stderr
 
 
-def test_output_flood_is_cut_and_harmless(server) -> None:
-    result = server.client.execute("import sys\nfor _ in range(8): sys.stdout.write('x' * (1 << 20))")
+def test_output_beyond_the_cap_is_cut_and_the_script_goes_on(server) -> None:
+    result = server.client.execute("import sys\nfor _ in range(4): sys.stdout.write('x' * (1 << 20))\nprint(end='')")
     assert result.success and result.stdout == "x" * (1 << 20)
     assert result.document["execution_details"]["stdout_truncated"] is True
-    endless = server.client.execute("while True: print('x' * 1000000)")
-    assert not endless.success and "File too large" in endless.stderr and len(endless.stdout) == 1 << 20
+
+
+FLOODS = {
+    "blocks": "while True: print('x' * 1000000)",
+    "lines": "while True: print('x' * 50)",
+    "errors": "import sys\nwhile True: sys.stderr.write('x' * 50)",
+    "done before anybody looks": "print('x' * (5 << 20))",
+    "what meets the kernel's limit": "print('x' * (80 << 20))",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_flood_of_output_ends_the_run(either_host, flood) -> None:
+    """A flood of short lines held its slot to the time limit."""
+    started = time.monotonic()
+    with pytest.raises(ServiceError) as caught:
+        either_host.client.execute(FLOODS[flood])
+    details, so_far = caught.value.document["error_details"], caught.value.document["execution_details"]
+    assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", "output", 4 << 20)
+    assert details["message"] == "Execution exceeded its limit of 4194304 bytes of output."
+    stream = "stderr" if flood == "errors" else "stdout"
+    assert len(so_far[stream]) == 1 << 20 and so_far[stream + "_truncated"] is True
+    assert time.monotonic() - started < 10  # the time limit
+
+
+def test_files_come_back_after_a_time_out_and_a_resource_limit(start_server) -> None:
+    """What a script wrote vanished when it was ended."""
+    running = start_server(wall_s=0.5, output_bytes=1000)
+    write = "with open('f', 'w') as f: f.write('so far')\n"
+    for code, kind in (("while True: pass", "TimeoutError"), ("while True: print('x' * 99)", "ResourceLimitError")):
+        with pytest.raises(ServiceError) as caught:
+            running.client.execute(write + code, return_files=["f", "g"])
+        assert caught.value.type == kind
+        assert caught.value.document["execution_details"]["output_files"] == {
+            "f": {"content_base64": "c28gZmFy", "size_bytes": 6},
+            "g": {"error": "File not found after execution."},
+        }
+
+
+FULL = {
+    "disk": "with open('big', 'wb') as f:\n    for _ in range(200): f.write(bytes(1 << 20))",
+    "many large": "for n in range(9):\n    with open('big%d' % n, 'wb') as f: f.write(bytes(8 << 20))",
+    "files": "for n in range(5000): open(str(n), 'w').close()",
+}
+
+
+@pytest.mark.parametrize("code", FULL)
+def test_a_run_that_fails_in_a_full_directory_met_its_limit(either_host, code) -> None:
+    """Where it has a tmpfs it was a 200 with an exit code, elsewhere a ResourceLimitError."""
+    with pytest.raises(ServiceError) as caught:
+        either_host.client.execute(FULL[code], return_files=["1"])
+    resource, limit = ("files", 1000) if code == "files" else ("disk", 64 << 20)
+    details = caught.value.document["error_details"]
+    assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", resource, limit)
+    assert ("content_base64" in caught.value.document["execution_details"]["output_files"]["1"]) == (code == "files")
+
+
+def test_a_full_directory_is_no_failure_of_a_script_that_copes(server) -> None:
+    """Where the directory is the run's own file system."""
+    if "mount_namespace" not in server.client.health()["layers"]:
+        return
+    fill = "try:\n    with open('big', 'wb') as f:\n        while True: f.write(bytes(1 << 16))\nexcept OSError: pass\n"
+    assert server.client.execute(fill + "print('full')").stdout == "full\n"
+    emptied = server.client.execute(fill + "open('big', 'wb').close()\nraise SystemExit(3)")
+    assert emptied.exit_code == 3
 
 
 def test_descriptors_are_bounded_and_none_is_inherited(server) -> None:

@@ -134,7 +134,7 @@ def test_directories_of_children_that_waited_for_a_killed_template(start_server)
         first = set(os.listdir(base))
         os.kill(_template(running.process.pid, PLAIN), signal.SIGKILL)
         await_that(lambda: "starting another" in running.log and _works(running))
-        await_that(lambda: not first & set(os.listdir(base)) and len(os.listdir(base)) == len(first))
+        await_that(lambda: first & set(os.listdir(base)) == {Base.MARK} and len(os.listdir(base)) == len(first))
 
 
 def test_an_answer_is_whole_though_the_directory_can_not_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,10 +169,10 @@ def test_a_server_without_descriptors_does_not_say_what_a_run_left(monkeypatch: 
         with monkeypatch.context() as patch:
             patch.setattr(os, "dup", _fails(OSError(number, os.strerror(number))))
             with pytest.raises(OSError, match=os.strerror(number)):
-                workspace.collect(fd, "a", 10)
+                list(workspace.collect(fd, ["a"], 10))
             with pytest.raises(OSError, match=os.strerror(number)):
                 workspace.usage(fd, 10)
-        assert workspace.collect(fd, "a", 10).content == b"x" and workspace.usage(fd, 10).files == 1
+        assert list(workspace.collect(fd, ["a"], 10))[0].content == b"x" and workspace.usage(fd, 10).files == 1
         os.close(fd)
 
 
@@ -198,7 +198,7 @@ def test_files_in_a_directory_that_may_only_be_listed_count(monkeypatch: pytest.
 def test_a_server_that_looks_late_does_not_call_it_a_timeout(monkeypatch: pytest.MonkeyPatch, code) -> None:
     """A run that had ended in time was one if the server was stopped meanwhile, or had too large a directory to count."""
 
-    def look(watch: usage.Watch) -> None:
+    def look(watch: usage.Watch, ended: bool) -> None:
         monkeypatch.undo()
         time.sleep(1.2)
 

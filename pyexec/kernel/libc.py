@@ -111,6 +111,12 @@ def keep_freed_memory() -> None:
             _libc.mallopt(ctypes.c_int(option), ctypes.c_int(value))
 
 
+def give_back_freed_memory() -> None:
+    """Hand back all pages that the C library keeps, those between others as well; no-op where it can't."""
+    if hasattr(_libc, "malloc_trim"):  # glibc; musl keeps little
+        _libc.malloc_trim(ctypes.c_size_t(0))
+
+
 def mount(source: Optional[str], target: str, kind: Optional[str], flags: int, data: Optional[str] = None) -> None:
     """Call mount(2). Raises OSError with the target as its file name."""
     encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]

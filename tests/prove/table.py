@@ -32,6 +32,8 @@ ONCE = (
     "bytes grown in these",
     "connections held idle",
     "slow clients",
+    "slow-client attacks",
+    "memory attacks on the server",
     "aborted connections",
     "right answers under load",
     "refusals under load, each with Retry-After",

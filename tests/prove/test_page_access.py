@@ -12,6 +12,7 @@ from typing import Any, List
 
 import pytest
 from selenium.webdriver.common.keys import Keys
+from support import log_lines
 
 pytest_plugins = ["browser"]
 
@@ -93,22 +94,28 @@ def test_without_scripts_there_is_the_documentation(browser, server) -> None:
         browser.cdp("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_a_page_of_another_origin_may_call_and_see_how_long_to_wait(browser, start_server) -> None:
-    running = start_server(rate_per_minute=1)
+def test_a_page_of_an_allowed_origin_may_call_and_see_how_long_to_wait(browser, start_server) -> None:
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="/nonexistent")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
         threading.Thread(target=other.serve_forever, daemon=True).start()
-        browser.driver.get("http://127.0.0.1:%d/" % other.server_port)
+        origin = "http://127.0.0.1:%d" % other.server_port
+        running, closed = start_server(rate_per_minute=1, cors_origin=origin), start_server()
+        browser.driver.get(origin + "/")
         call = """const done = arguments[1];
           fetch(arguments[0] + '/execute', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: '{"code": "print(1)"}' })
             .then(async (a) => done([a.status, (await a.json()).status, a.headers.get('RateLimit'), Number(a.headers.get('Retry-After'))]),
                   (error) => done(String(error)))"""
         first = browser.driver.execute_async_script(call, running.url)
         second = browser.driver.execute_async_script(call, running.url)
+        refused = browser.driver.execute_async_script(call, closed.url)
+        complaints = browser.until(browser.complaints, "the refusal")
         browser.driver.get("about:blank")
         other.shutdown()
     assert first[:2] == [200, "success"] and '"minute";r=0' in first[2]
     assert second[:2] == [429, "error"] and 1 <= second[3] <= 60
+    # By default the browser asks first, and is told no: nothing was run.
+    assert "No 'Access-Control-Allow-Origin' header" in str(complaints)
+    assert refused.startswith("TypeError") and "POST" not in [line["method"] for line in log_lines(closed.log)]
 
 
 def test_copying_where_the_browser_has_only_the_old_way(browser, server) -> None:

@@ -1,0 +1,79 @@
+"""Whose key is looked at: guesses are limited by address, and never at the cost of whoever has the right one.
+
+A web page or a neighbour behind the same address may send wrong keys at will. They must neither be tried at any rate,
+nor use up the runs of that address, nor lock out an admin who works from there.
+"""
+
+from __future__ import annotations
+
+import collections
+import threading
+
+from pyexec import limits
+from pyexec.accounts import Bucket, Now
+from pyexec.config import Config
+from pyexec.errors import AuthenticationError, RateLimitExceeded
+from pyexec.limits import Caller
+
+
+class Keys:
+    """The key of one server, and the accounts of guesses at it. Thread-safe."""
+
+    def __init__(self, config: Config) -> None:
+        """Start with nobody known and no guess made."""
+        self._admin_key = config.admin_key
+        self._rate, self._most = config.rate_per_minute, config.max_callers
+        self._lock = threading.Lock()
+        self._guesses: collections.OrderedDict[str, Bucket] = collections.OrderedDict()
+        # Who has shown the right key. Strangers can't fill this table and so push anybody out of it.
+        self._known: collections.OrderedDict[str, None] = collections.OrderedDict()
+
+    @property
+    def guessers(self) -> int:
+        """Addresses whose guesses are remembered now."""
+        return len(self._guesses)
+
+    def authenticate(self, caller: Caller, given: str, now: Now) -> Caller:
+        """Return the caller as admin.
+
+        Raises:
+            AuthenticationError: the key is wrong. RateLimitExceeded: so were as many before it as a minute allows.
+        """
+        # Under the lock, so that guesses made at once are no more than those made one after the other.
+        with self._lock:
+            wait_s = self._wait_s(caller, now)
+            if wait_s and caller.identity not in self._known:
+                raise self._refusal(wait_s)  # the right key as well, or it would show itself at any rate
+            try:
+                admin = limits.authenticate(caller, given, self._admin_key)
+            except AuthenticationError:
+                if wait_s:
+                    raise self._refusal(wait_s) from None
+                self._count(caller, now)
+                raise
+            self._remember(caller)
+            return admin
+
+    def _wait_s(self, caller: Caller, now: Now) -> int:
+        bucket = self._guesses.get(caller.identity)
+        if bucket is None:
+            return 0
+        bucket.fill(self._rate, now.monotonic_s)
+        return bucket.wait_s(self._rate)
+
+    def _refusal(self, wait_s: int) -> RateLimitExceeded:
+        message = "Limit of %d wrong API key%s per minute exceeded." % (self._rate, "s" if self._rate > 1 else "")
+        return RateLimitExceeded(message, wait_s, "guesses")
+
+    def _count(self, caller: Caller, now: Now) -> None:
+        bucket = self._guesses.setdefault(caller.identity, Bucket(self._rate, now.monotonic_s))
+        bucket.take()
+        self._guesses.move_to_end(caller.identity)
+        if len(self._guesses) > self._most:
+            self._guesses.popitem(last=False)
+
+    def _remember(self, caller: Caller) -> None:
+        self._known[caller.identity] = None
+        self._known.move_to_end(caller.identity)
+        if len(self._known) > self._most:
+            self._known.popitem(last=False)

@@ -1,0 +1,209 @@
+"""`pyexec.client` against servers, and what stands in front of them, that don't answer as pyexec would."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any, Iterator, List, Tuple
+
+import pytest
+from conftest import RunningServer
+from support import MIB, PATIENCE_S
+
+from pyexec.client import Client, ServiceError
+
+KEY = "5ecret-key"
+
+
+@contextlib.contextmanager
+def answering(raw: bytes, most: int = 1 << 30, wait_s: float = 0.0) -> Iterator[Tuple[str, List[bytes]]]:
+    """Serve these bytes to every connection, once so much has come as a whole request or `most`; yield URL and requests."""
+    seen: List[bytes] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = listening.accept()
+            except OSError:
+                return
+            with sock, contextlib.suppress(OSError):
+                sock.settimeout(PATIENCE_S)
+                data = b""
+                while len(data) < most and not _whole(data):
+                    data += sock.recv(1 << 16) or b"\r\n\r\n"
+                seen.append(data)
+                sock.sendall(raw)
+                time.sleep(wait_s)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield "http://127.0.0.1:%d" % listening.getsockname()[1], seen
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+def _whole(data: bytes) -> bool:
+    head, end, body = data.partition(b"\r\n\r\n")
+    lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    return bool(end) and len(body) >= int(lengths[0] if lengths else 0)
+
+
+def answer(status: int, body: bytes, *fields: str) -> bytes:
+    head = ["HTTP/1.1 %d Some" % status, "Content-Length: %d" % len(body), *fields]
+    return ("\r\n".join(head) + "\r\n\r\n").encode("latin-1") + body
+
+
+def error_of(raw: bytes, **named: Any) -> ServiceError:
+    with answering(raw, **named) as (url, _), pytest.raises(ServiceError) as caught:
+        Client(url, KEY).execute("1")
+    return caught.value
+
+
+REFUSED = json.dumps(
+    {"status": "error", "error_details": {"type": "PayloadTooLarge", "message": "Too large."}}
+).encode()
+
+
+# -- a body that is refused before all of it has come -------------------------------------------------------------------
+
+
+def test_the_answer_is_read_after_a_broken_pipe() -> None:
+    large = {"big": bytes(48 * MIB)}
+    # The server closes with most of the body unread, which makes the kernel reset the connection.
+    with answering(answer(413, REFUSED), most=100000, wait_s=0.2) as (url, seen):
+        request = urllib.request.Request(url + "/execute", bytes(48 * MIB))
+        with pytest.raises(urllib.error.URLError) as plain:  # the control: what urllib makes of it
+            urllib.request.urlopen(request)
+        assert not isinstance(plain.value, urllib.error.HTTPError)
+        with pytest.raises(ServiceError) as caught:
+            Client(url).execute("1", attachments=large)
+        assert (caught.value.status, caught.value.type) == (413, "PayloadTooLarge")
+        assert str(caught.value) == "PayloadTooLarge: Too large."
+        assert max(map(len, seen)) < 2 * MIB
+
+
+def test_a_refused_upload_is_told_by_the_server_itself(server: RunningServer) -> None:
+    with pytest.raises(ServiceError) as caught:
+        server.client.execute("1", attachments={"big": bytes(45 * MIB)})
+    assert (caught.value.status, caught.value.type) == (413, "PayloadTooLarge")
+
+
+def test_without_an_answer_the_broken_pipe_is_the_error() -> None:
+    with answering(b"", most=100000) as (url, _), pytest.raises(OSError) as caught:
+        Client(url).execute("1", attachments={"big": bytes(20 * MIB)})
+    assert not isinstance(caught.value, urllib.error.HTTPError)
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    with pytest.raises(OSError):
+        Client("http://127.0.0.1:%d" % port).health()
+
+
+# -- redirects ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_key_goes_to_no_host_that_a_redirect_names(status: int) -> None:
+    with answering(answer(200, b"{}")) as (other, seen):
+        with answering(answer(status, b"", "Location: %s/health" % other)) as (url, _):
+            if status != 308:  # the control: Python before 3.11 doesn't know that one
+                request = urllib.request.Request(url, headers={"Authorization": "Bearer " + KEY})
+                urllib.request.urlopen(request).close()
+                assert KEY.encode() in seen.pop()
+            for call in (lambda client: client.health(), lambda client: client.execute("1")):
+                with pytest.raises(ServiceError) as caught:
+                    call(Client(url, KEY))
+                assert (caught.value.status, caught.value.type, caught.value.document) == (status, "HTTPError", {})
+                assert other in str(caught.value) and KEY not in str(caught.value)
+        assert seen == []
+
+
+# -- what stands in front -----------------------------------------------------------------------------------------------
+
+PAGE = b"<html><head><title>502 Bad Gateway</title></head>\r\n<body>nginx \xff" + b"x" * 5000 + b"</body></html>"
+
+
+@pytest.mark.parametrize("status", [200, 404, 413, 502, 504])
+def test_a_proxys_page_is_a_service_error(status: int) -> None:
+    error = error_of(answer(status, PAGE, "Content-Type: text/html"))
+    assert (error.status, error.type, error.document, error.retry_after_s) == (status, "HTTPError", {}, None)
+    assert "502 Bad Gateway" in str(error) and len(str(error)) < 400
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b'"x"', b"{", b"\xff", b"[" * 100000, b"1"])
+@pytest.mark.parametrize("status", [200, 503])
+def test_what_is_no_json_object_is_a_service_error(body: bytes, status: int) -> None:
+    assert (error_of(answer(status, body)).type, error_of(answer(status, body)).status) == ("HTTPError", status)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{}, {"execution_details": None}, {"execution_details": {}}, {"execution_details": {"output_files": []}}]
+    + [{"error_details": "no"}, {"error_details": {"type": None}}, {"message": "Forbidden"}],
+)
+def test_the_json_of_somebody_else_is_a_service_error(document: Any) -> None:
+    for status in (200, 403):
+        error = error_of(answer(status, json.dumps(document).encode()))
+        assert (error.status, error.document) == (status, document)
+
+
+def test_a_server_that_is_not_ready_tells_its_state() -> None:
+    with answering(answer(503, b'{"status": "unavailable"}')) as (url, _), pytest.raises(ServiceError) as caught:
+        Client(url).health()
+    assert caught.value.document == {"status": "unavailable"} and str(caught.value) == "HTTPError: status 503"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"hello\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}",
+        b"HTTP/1.1 502 X\r\nContent-Length: 9\r\n\r\n{}",
+    ],
+)
+def test_an_answer_that_is_cut_off_or_no_http_is_an_os_error(raw: bytes) -> None:
+    with answering(raw) as (url, _), pytest.raises(OSError) as caught:
+        Client(url).execute("1")
+    assert not isinstance(caught.value, urllib.error.HTTPError)
+
+
+def _in(seconds: float) -> str:
+    return format_datetime(datetime.now(timezone.utc) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    "text, low, high",
+    [("7", 7, 7), (" 120 ", 120, 120), ("0", 0, 0), (_in(3600), 3000, 3601), (_in(-3600), 0, 0)]
+    + [("Fri, 31 Dec 9999 23:59:59 GMT", 10**9, 10**12), ("Friday, 31-Dec-99 23:59:59 GMT", 0, 10**11)],
+)
+@pytest.mark.parametrize("body", [PAGE, REFUSED])
+def test_when_to_try_again(text: str, low: int, high: int, body: bytes) -> None:
+    found = error_of(answer(503, body, "Retry-After: " + text)).retry_after_s
+    assert found is not None and low <= found <= high
+
+
+@pytest.mark.parametrize(
+    "text", ["", "soon", "-5", "3.5", "\xb2", "1e3", "9" * 5000, "Fri, 99 Foo 2026", "x, y z 1:2:3"]
+)
+def test_a_retry_after_that_says_nothing_is_none(text: str) -> None:
+    assert error_of(answer(503, REFUSED, "Retry-After: " + text)).retry_after_s is None
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a\r\nX: y", "\0", "\x7f"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Client("http://127.0.0.1:1", KEY + key)
+    assert KEY not in str(caught.value)

@@ -1,0 +1,175 @@
+"""The guard of a disk that runs share: whoever has taken most is ended, nothing starts on a full disk, nobody else pays."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from conftest import ROOT
+from support import ask, exchange, execute, parse_replies, request
+
+from pyexec.guard import Guard
+
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+GIB = 1 << 30
+
+
+def _disk(monkeypatch: pytest.MonkeyPatch, size: int, free: int) -> SimpleNamespace:
+    room = SimpleNamespace(f_blocks=size >> 12, f_bavail=free >> 12, f_frsize=1 << 12)
+    monkeypatch.setattr(os, "fstatvfs", lambda fd: room)
+    return room
+
+
+@pytest.mark.parametrize(
+    ("size", "free", "short"),
+    [
+        (100 * GIB, GIB, False),
+        (100 * GIB, GIB - 4096, True),
+        (GIB, GIB // 10 + 4096, False),
+        (GIB, GIB // 10 - 4096, True),
+        (0, 0, False),  # a file system that tells nothing of its size
+    ],
+)
+def test_the_floor_is_the_smaller_of_a_tenth_and_a_gibibyte(monkeypatch, size, free, short) -> None:
+    _disk(monkeypatch, size, free)
+    assert Guard(0).short() is short
+
+
+def test_one_at_a_time_the_largest_first_and_only_the_first_is_at_fault(monkeypatch) -> None:
+    room = _disk(monkeypatch, GIB, GIB)
+    guard = Guard(0)
+    for run, taken in (("small", 1), ("large", 9), ("middle", 5)):
+        assert guard.look(run, taken) is None
+    room.f_bavail = 0
+    assert guard.look("small", 1) is None and guard.look("middle", 5) is None
+    first = guard.look("large", 9)
+    assert first is not None and (first.at_fault, first.taken_bytes) == (True, 9)
+    guard.ended("large")
+    assert guard.look("middle", 5) is None  # what the last one had isn't free yet
+    guard.removed("large")
+    second = guard.look("middle", 5)
+    assert second is not None and not second.at_fault
+    guard.ended("middle")
+    guard.removed("middle")
+    room.f_bavail = room.f_blocks
+    assert guard.look("small", 1) is None
+    room.f_bavail = 0
+    again = guard.look("small", 1)
+    assert again is not None and again.at_fault  # another shortage, of which it has taken most
+
+
+# On a disk of 200 MiB, of which all that lies in the base takes some, and a stranger's file of OTHERS MiB the rest.
+PROGRAM = """
+import os, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from types import SimpleNamespace
+from pyexec import guard, workspace
+from pyexec.config import Config
+from pyexec.errors import SandboxError, ServerBusy
+from pyexec.job import Job
+from pyexec.sandbox import Sandbox
+
+MIB = 1 << 20
+OTHERS = [0]
+HELD = [0]
+
+def room(fd):
+    HELD[0] = workspace.usage(fd, 100000).size_bytes // MIB
+    used = HELD[0] + OTHERS[0]
+    return SimpleNamespace(f_blocks=200, f_bavail=max(0, 200 - used), f_frsize=MIB)
+
+fstatvfs, os.fstatvfs = os.fstatvfs, room
+if sys.argv[3] == "unguarded":
+    guard.Guard.look = lambda self, run, taken_bytes: [self.short()][1:] or None
+
+CODE = '''
+import time
+for n in range(%d):
+    with open(str(n), "wb") as f: f.write(bytes(1 << 20))
+time.sleep(%g)
+print("done")
+'''
+said = {}
+
+def run(name, mib, seconds):
+    try:
+        outcome = sandbox.run(Job(CODE % (mib, seconds)))
+        said[name] = outcome.verdict, outcome.resource, outcome.limit // MIB // 10, outcome.stdout
+    except (SandboxError, ServerBusy) as error:
+        said[name] = type(error).__name__, str(error).partition(";")[0]
+
+with Sandbox(Config.of(max_runs=4, wall_s=20, uid_base=int(sys.argv[4]))) as sandbox:
+    assert "mount" not in sandbox.report["namespaces"] and sandbox.state()["ready"]
+    threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 8), ("b", 30, 8), ("c", 55, 8))]
+    for thread in threads:
+        thread.start()
+    while HELD[0] < 105:  # all have written what they will; the watch keeps looking
+        time.sleep(0.01)
+    OTHERS[0] = int(sys.argv[2])
+    for thread in threads:
+        thread.join()
+    OTHERS[0] = 190
+    assert not sandbox.state()["ready"]
+    run("late", 1, 0)
+    OTHERS[0] = 0
+    assert sandbox.state()["ready"]
+    run("then", 1, 0)
+for name in sorted(said):
+    print(name, *said[name])
+"""
+REST = ["late ServerBusy The server's disk is nearly full.", "then ended  0 b'done\\n'"]
+DONE = "%s ended  0 b'done\\n'"
+LOST = "%s SandboxError the disk of --work-dir is nearly full"
+
+
+@pytest.mark.parametrize(
+    ("others", "guarded", "expected"),
+    [
+        (0, "guarded", [DONE % "a", DONE % "b", DONE % "c"]),
+        (90, "guarded", [DONE % "a", DONE % "b", "c resource disk 5 b''"]),
+        (140, "guarded", [DONE % "a", LOST % "b", "c resource disk"]),
+        (90, "unguarded", [DONE % "a", DONE % "b", DONE % "c"]),  # the control: each is within its own limits
+    ],
+)
+def test_who_has_taken_most_is_ended(others, guarded, expected) -> None:
+    uids = str(30000000 + 10 * os.getpid())
+    command = [*REFUSE, sys.executable, "-c", PROGRAM, ROOT, str(others), guarded, uids]
+    done = subprocess.run(command, capture_output=True, timeout=60, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 5 and all(line.startswith(start) for line, start in zip(lines, expected + REST)), lines
+
+
+# Given the command of the server, whose disk is full while a certain file exists.
+SERVER = """
+import os, sys
+from pyexec import cli, guard
+guard.Guard.short = lambda self: os.path.exists(%r)
+sys.exit(cli.main(sys.argv[4:]))
+"""
+
+
+def _health(running: Any) -> int:
+    (reply,) = parse_replies(exchange(running.port, request("GET", "/health")))
+    return reply.status
+
+
+def test_on_a_full_disk_nothing_starts_and_it_costs_nothing(start_server: Any, tmp_path: Any) -> None:
+    """503 from /health, for the balancer, and from /execute, with the quota as it was."""
+    full = tmp_path / "full"
+    running = start_server([*REFUSE, sys.executable, "-c", SERVER % str(full)], rate_per_minute=100)
+    assert _health(running) == 200
+    full.touch()
+    assert _health(running) == 503
+    refused = ask(running.port, execute({"code": "print(1)"}))
+    assert (refused.status, refused.error_type) == (503, "ServerBusy")
+    assert refused.document["error_details"]["message"] == "The server's disk is nearly full."
+    assert refused.document["user_info"]["requests_today"] == 0
+    assert ask(running.port, request("GET", "/metrics")).body.count(b'pyexec_refusals_total{limit="disk"} 1\n') == 1
+    full.unlink()
+    assert ask(running.port, execute({"code": "print(1)"})).document["user_info"]["requests_today"] == 1
+    assert _health(running) == 200

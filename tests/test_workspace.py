@@ -1,0 +1,217 @@
+"""A run's directory as the server handles it: names, files asked for, the look that measures it; and the base's mark."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, Iterator, List
+
+import pytest
+from conftest import ROOT
+
+from pyexec import base as base_module
+from pyexec import workspace
+from pyexec.base import Base
+
+NOT_UTF8 = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+
+
+@pytest.fixture
+def directory(tmp_path: Any) -> Iterator[int]:
+    """A descriptor of tmp_path."""
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+# -- files asked for --------------------------------------------------------------------------------------------------
+
+
+def test_two_spellings_of_a_path_are_one_file(server) -> None:
+    names = ["a", "./a", "././a", ".//a", "a/", "d/b", "d//b", "./d/./b", "c", "./c"]
+    result = server.admin.execute("import os\nopen('a', 'w').write('1'); os.mkdir('d'); open('d/b', 'w').write('2')", return_files=names)  # fmt: skip
+    assert result.files == {"a": b"1", "d/b": b"2"} and list(result.file_errors) == ["c"]
+
+
+def test_a_file_of_many_names_is_read_once(directory, tmp_path, monkeypatch) -> None:
+    """Ten links of one file took ten times its size of the server's memory."""
+    (tmp_path / "a").write_bytes(b"content")
+    names = ["a"] + ["link%d" % n for n in range(9)]
+    for name in names[1:]:
+        os.link(tmp_path / "a", tmp_path / name)
+    reads: List[int] = []
+    read_capped = workspace.read_capped
+    monkeypatch.setattr(workspace, "read_capped", lambda fd, most: reads.append(fd) or read_capped(fd, most))
+    found = list(workspace.collect(directory, names, 100))
+    assert [file.name for file in found] == names and {file.content for file in found} == {b"content"}
+    assert len(reads) == 1 and len({id(file.content) for file in found}) == 1
+
+
+def test_names_are_utf_8_whatever_the_locale(start_server) -> None:
+    """`return_files: ["€"]` was a 500 after the run, at no charge and without end."""
+    running = start_server(environment=dict(NOT_UTF8, PYTHON_EXE_KEY="k"), rate_per_minute=100)
+    code = "print(open('ä.txt').read())\nopen('€', 'w').write('1')"
+    result = running.client.execute(code, attachments={"ä.txt": b"attached"}, return_files=["€", "ä.txt", "ö/ü"])
+    assert (result.stdout, result.files) == ("attached\n", {"€": b"1", "ä.txt": b"attached"})
+    # The control: by the encoding of file names there, such a name can't even be looked for.
+    program = "import os; os.stat('\\u20ac')"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=dict(os.environ, **NOT_UTF8), capture_output=True, text=True
+    )
+    assert "UnicodeEncodeError" in done.stderr
+
+
+# -- the look ---------------------------------------------------------------------------------------------------------
+
+
+def _nest(path: str, depth: int) -> None:
+    """Make a chain of directories, deeper than a path may be long."""
+    here = os.open(path, os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def test_a_look_counts_bytes_and_entries(directory, tmp_path) -> None:
+    (tmp_path / "d" / "e").mkdir(parents=True)
+    (tmp_path / "d" / "e" / "f").write_bytes(bytes(100000))
+    os.symlink("/", tmp_path / "d" / "root")
+    found = workspace.usage(directory, 100)
+    assert found.files == 4 and 100000 <= found.size_bytes < 200000
+    assert workspace.usage(directory, 4).files == 4 and workspace.usage(directory, 3).files > 3
+
+
+@pytest.mark.parametrize(("depth", "too_deep"), [(64, False), (65, True), (900, True)])
+def test_a_tree_deeper_than_sixty_four_counts_as_too_many_files(directory, tmp_path, depth, too_deep) -> None:
+    _nest(str(tmp_path), depth)
+    before = os.listdir("/proc/self/fd")
+    found = workspace.usage(directory, 1000)
+    assert found.files == (1001 if too_deep else depth)
+    assert os.listdir("/proc/self/fd") == before
+    shutil.rmtree(tmp_path / "d")
+
+
+def test_a_look_enters_each_directory_once(directory, tmp_path, monkeypatch) -> None:
+    """One look took 2.7 s at a deep tree, since each directory was entered from the top."""
+    _nest(str(tmp_path), 60)
+    for n in range(100):
+        (tmp_path / ("x%d" % n)).mkdir()
+    opened: List[str] = []
+    real = os.open
+
+    def count(name: Any, flags: int, *rest: Any, **named: Any) -> int:
+        opened.append(name)
+        return real(name, flags, *rest, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", count)
+        assert workspace.usage(directory, 1000).files == 160
+    assert len(opened) == 160
+
+
+def test_a_look_has_a_deadline(directory, tmp_path, monkeypatch) -> None:
+    for n in range(20):
+        (tmp_path / str(n)).mkdir()
+    clock = iter(range(1000))
+    monkeypatch.setattr(time, "thread_time", lambda: 0.05 * next(clock))
+    before = os.listdir("/proc/self/fd")
+    assert workspace.usage(directory, 1000).files == 1001  # as if more than are allowed, not as if few
+    assert next(clock) < 10 and os.listdir("/proc/self/fd") == before
+
+
+# -- the base ---------------------------------------------------------------------------------------------------------
+
+
+def _abandon(parent: str) -> str:
+    """Have a base made by a process that then ends at once, as if killed; return its name."""
+    program = (
+        "import os, sys\nsys.path.insert(0, sys.argv[1])\nfrom pyexec.base import Base\nbase = Base(sys.argv[2])\n"
+    )
+    program += "os.mkdir(base.new_path()); print(os.path.basename(base.path), flush=True); os._exit(0)"
+    return subprocess.check_output([sys.executable, "-c", program, ROOT, parent], text=True).strip()
+
+
+def test_only_what_bears_our_mark_is_removed() -> None:
+    """A start removed an unpacked source archive, /tmp/pyexec-main, and whatever else was called so."""
+    with tempfile.TemporaryDirectory() as parent:
+        alike = "pyexec-" + "0" * 32
+        kept = ["pyexec-main", "pyexec-0.1.0", alike, "pyexec-" + "1" * 32, "pyexec-" + "2" * 32, "pyexec-" + "3" * 32]
+        for name in kept:
+            os.mkdir(os.path.join(parent, name))
+            with open(os.path.join(parent, name, "README.md"), "w") as file:
+                file.write("mine")
+        gone = _abandon(parent)
+        for name in kept[:4]:  # the mark of another directory is no mark
+            shutil.copy(os.path.join(parent, gone, Base.MARK), os.path.join(parent, name))
+        with open(os.path.join(parent, gone, Base.MARK), encoding="ascii") as file:
+            words = file.read()
+        right = os.path.join(parent, kept[4])
+        words = words.replace(gone, kept[4]).replace(
+            str(os.stat(os.path.join(parent, gone)).st_ino), str(os.stat(right).st_ino)
+        )
+        with open(os.path.join(right, Base.MARK), "w", encoding="ascii") as file:
+            file.write(words)
+        os.chmod(right, 0o777)  # right in every word; but anybody may have written it
+        os.symlink(os.path.join(parent, gone, Base.MARK), os.path.join(parent, kept[5], Base.MARK))
+        base = Base(parent)
+        assert sorted(os.listdir(parent)) == sorted([*kept, os.path.basename(base.path)])  # and the abandoned is gone
+        assert all("README.md" in os.listdir(os.path.join(parent, name)) for name in kept)
+        base.close()
+        os.chmod(right, 0o755)
+        os.unlink(os.path.join(right, "README.md"))
+        Base(parent).close()
+        assert sorted(os.listdir(parent)) == sorted(set(kept) - {kept[4]})  # the control: that was all that was wrong
+
+
+def test_the_directory_of_another_user_stays(monkeypatch) -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        gone = _abandon(parent)
+        somebody = os.geteuid() + 1
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "geteuid", lambda: somebody)
+            Base(parent).close()
+        assert os.listdir(parent) == [gone]
+        Base(parent).close()
+        assert os.listdir(parent) == []
+
+
+def test_what_a_failed_removal_left_is_known_at_the_next_start(monkeypatch, capfd) -> None:
+    """The mark goes last."""
+
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with tempfile.TemporaryDirectory() as parent:
+        gone = _abandon(parent)
+        with monkeypatch.context() as patch:
+            patch.setattr(base_module, "remove_tree", fail)
+            Base(parent).close()
+        assert os.listdir(parent) == [gone] and "could not remove %s" % gone in capfd.readouterr().err
+        Base(parent).close()
+        assert os.listdir(parent) == []
+
+
+def test_a_base_that_has_no_room_for_its_mark_is_taken_back(monkeypatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with tempfile.TemporaryDirectory() as parent:
+        monkeypatch.setattr(workspace, "put", fail)
+        with pytest.raises(OSError, match="No space left"):
+            Base(parent)
+        assert os.listdir(parent) == []
+
+
+def test_run_directories_have_names_that_nobody_guesses() -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        base = Base(parent)
+        names = {os.path.basename(base.new_path()) for _ in range(100)}
+        assert len(names) == 100 and all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
+        base.close()
