@@ -49,6 +49,15 @@ make_venv() {
     "$python" -m venv "$venv"
 }
 
+pip_install() { # LOCK: install what this lock file pins
+    # Wheels alone: an archive of sources would bring what it is built with, and that without hashes.
+    "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: \
+        -r "requirements/$1.txt"
+}
+
+# Older than 20.3, as Python 3.8 and 3.9 came with at first, pip doesn't know the names that wheels have today.
+NEW_PIP='import pip, sys; sys.exit([int(part) for part in pip.__version__.split(".")[:2]] < [20, 3])'
+
 environment() { # LOCK...: make the virtual environment, with what these lock files pin
     packages "$python" python3
     "$venv/bin/python" -c 'import pip' 2>/dev/null || make_venv
@@ -56,9 +65,8 @@ environment() { # LOCK...: make the virtual environment, with what these lock fi
         # What was installed, and from which list, is remembered: a second start needs no network.
         wanted="$name $(cksum <"requirements/$name.txt")"
         if ! grep -qxsF "$wanted" "$venv/installed"; then
-            # Wheels alone: an archive of sources would bring what it is built with, and that without hashes.
-            "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: \
-                -r "requirements/$name.txt"
+            "$venv/bin/python" -c "$NEW_PIP" || pip_install pip
+            pip_install "$name"
             echo "$wanted" >>"$venv/installed"
         fi
     done

@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Set
 
 from pyexec.config import Config
 from pyexec.kernel import libc
@@ -32,33 +32,46 @@ def serve(config: Config) -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     sys.stderr = Log(sys.stderr)
     with Sandbox(config, wait=False) as sandbox:
-        # While the templates load, in processes of their own, this one loads the rest of itself.
-        from pyexec.server import Server
-        from pyexec.service import Service
-
-        sandbox.await_start()
-        service = Service(config, sandbox)
-        servers = [Server(config, service)]
-        if config.metrics_port is not None:
-            inside = dataclasses.replace(config, host="127.0.0.1", port=config.metrics_port)
-            servers.append(Server(inside, service.metrics_alone()))
-        threads = [threading.Thread(target=server.serve_forever, name="pyexec-accept") for server in servers]
-        for thread in threads:
-            thread.start()
-        _announce(servers, sandbox)
-        signal.sigwait(ending)
-        for number in ending:
-            signal.signal(number, signal.SIG_DFL)  # a second one ends us at once
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
-        print("pyexec: draining", file=sys.stderr, flush=True)
-        for server, thread in zip(servers, threads):
-            server.shutdown()
-            thread.join()
-            server.server_close()
-        for server in servers:
-            server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
+        try:
+            _serve(config, sandbox, ending)
+        finally:
+            # Nothing waits for a signal any more: after a failure, too, one ends us even if the sandbox's end hangs.
+            _end_at_once_on(ending)
     print("pyexec: stopped", file=sys.stderr, flush=True)
     return 0
+
+
+def _end_at_once_on(ending: Set[signal.Signals]) -> None:
+    for number in ending:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
+
+
+def _serve(config: Config, sandbox: Sandbox, ending: Set[signal.Signals]) -> None:
+    # While the templates load, in processes of their own, this one loads the rest of itself.
+    from pyexec.server import Server
+    from pyexec.service import Service
+
+    sandbox.await_start()
+    service = Service(config, sandbox)
+    servers = [Server(config, service)]
+    if config.metrics_port is not None:
+        inside = dataclasses.replace(config, host="127.0.0.1", port=config.metrics_port)
+        servers.append(Server(inside, service.metrics_alone()))
+    # Daemons, so that an exception from here on ends the process: nobody would tell the others to stop accepting.
+    threads = [threading.Thread(target=server.serve_forever, name="pyexec-accept", daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
+    _announce(servers, sandbox)
+    signal.sigwait(ending)
+    _end_at_once_on(ending)  # a second one ends us without draining
+    print("pyexec: draining", file=sys.stderr, flush=True)
+    for server, thread in zip(servers, threads):
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    for server in servers:
+        server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
 
 
 def _announce(servers: List[Server], sandbox: Sandbox) -> None:

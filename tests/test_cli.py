@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
-from typing import Dict, Optional
+from typing import Dict, Iterator, Optional
 
 import pytest
 from conftest import ROOT
+from support import ask, connect, execute, request, wait_for
 
 import pyexec
 
@@ -131,3 +133,85 @@ def test_standard_streams_may_be_closed(tmp_path) -> None:
         command = 'exec "$0" -m pyexec run "$1" </dev/null %s' % closed
         done = subprocess.run(["sh", "-c", command, sys.executable, str(script)], cwd=ROOT, stdout=subprocess.PIPE)
         assert (done.returncode, done.stdout) == (0, said), closed
+
+
+# -- a server whose life goes wrong -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    yield port
+
+
+def _active_runs(port: int) -> Optional[int]:
+    """Return how many scripts the server runs; None if nobody listens."""
+    try:
+        return int(ask(port, request("GET", "/health")).document["active_runs"])
+    except ConnectionRefusedError:
+        return None
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&- >&- 2>&-"])
+def test_a_server_that_can_write_no_log_serves_and_ends_when_told(redirection: str, free_port: int) -> None:
+    command = 'exec "$0" -m pyexec --port "$1" ' + redirection
+    with subprocess.Popen(["sh", "-c", command, sys.executable, str(free_port)], cwd=ROOT) as process:
+        try:
+            wait_for(lambda: _active_runs(free_port) == 0, "the server answers")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+# Serves, but the named step of `serve`, which comes after its threads have started, fails.
+FAILING = """
+import sys
+from pyexec import cli, serve
+def fail(*_):
+    raise %s
+%s = fail
+sys.exit(cli.main(["--port", "0"]))
+"""
+
+
+@pytest.mark.parametrize("step", ["serve._announce", "serve.signal.sigwait"])
+@pytest.mark.parametrize("error, says", [("MemoryError()", b"MemoryError"), ("OSError(5, 'broken')", b"broken")])
+def test_a_server_that_fails_after_it_began_to_accept_ends(step: str, error: str, says: bytes) -> None:
+    done = subprocess.run([sys.executable, "-c", FAILING % (error, step)], cwd=ROOT, stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 1 and says in done.stderr
+    assert b"draining" not in done.stderr and b"stopped" not in done.stderr
+
+
+def test_a_server_that_hangs_after_a_failure_ends_when_told(tmp_path) -> None:
+    """The signals were blocked for `sigwait`, to which it no longer comes."""
+    hanging = "import time\nserve.Sandbox.close = lambda self: (sys.stdout.write('hangs'), sys.stdout.flush(), time.sleep(600))"
+    program = FAILING.replace("def fail", hanging + "\ndef fail") % ("MemoryError()", "serve._announce")
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None and process.stdout.read(5) == b"hangs"
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == -signal.SIGTERM
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_a_server_that_drains(second: int, free_port: int) -> None:
+    command = [sys.executable, "-m", "pyexec", "--port", str(free_port), "--wall-s", "600"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
+        try:
+            wait_for(lambda: _active_runs(free_port) == 0, "the server answers")
+            with connect(free_port) as sock:
+                sock.sendall(execute({"code": "import time\ntime.sleep(600)"}))
+                wait_for(lambda: _active_runs(free_port) == 1, "the script runs")
+                process.send_signal(signal.SIGTERM)
+                assert process.stderr is not None
+                while process.stderr.readline() != b"pyexec: draining\n":
+                    assert process.poll() is None
+                process.send_signal(second)
+                assert process.wait(60) == -second
+        finally:
+            process.kill()

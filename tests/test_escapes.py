@@ -89,7 +89,8 @@ def _as_after_a_login() -> None:
         raise
     with pytest.raises(OSError) as caught:
         lab.call("add_key", b"user", b"x", b"y", 1, -3)
-    assert caught.value.errno == errno.EKEYREVOKED
+    # Or a profile that lets keyctl pass, as podman's does, and no key be added.
+    assert caught.value.errno in (errno.EKEYREVOKED, errno.ENOSYS, errno.EPERM)
 
 
 @pytest.mark.parametrize("name", [name for name in HERE if "key" in name])

@@ -51,7 +51,8 @@ def _pins(name: str) -> Iterator[Pin]:
         yield Pin(found.group(1), Version(found.group(2)), found.group(3) or "", hashes)
 
 
-def _hosts() -> Iterator[Dict[str, str]]:
+def hosts() -> Iterator[Dict[str, str]]:
+    """Yield what markers are asked about, for every kind of host that is supported."""
     for python in PYTHONS:
         for machine in MACHINES:
             yield {
@@ -87,7 +88,7 @@ def test_a_lock_file_is_of_what_setup_cfg_says_now(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(LISTS))
 def test_every_requirement_is_pinned_within_its_range(name: str) -> None:
-    for environment in _hosts():
+    for environment in hosts():
         chosen = _chosen([name], environment)
         for line in LISTS[name]:
             requirement = Requirement(line)
@@ -98,7 +99,7 @@ def test_every_requirement_is_pinned_within_its_range(name: str) -> None:
 
 def test_lock_files_agree_with_one_another() -> None:
     """So that one is installed on top of another without changing what it brought."""
-    for environment in _hosts():
+    for environment in hosts():
         assert _chosen(list(LISTS), environment)
 
 
@@ -189,6 +190,30 @@ def test_an_environment_is_made_once(setup: Setup) -> None:
 def test_commands_install_what_they_need(setup: Setup, command: str, locks: List[str]) -> None:
     setup.run(command)
     assert [call.split("/")[-1] for call in setup.called() if " install " in call] == [name + ".txt" for name in locks]
+
+
+# As INTERPRETER, with a pip of this version until a newer one is installed.
+WITH_PIP = (
+    INTERPRETER
+    + """
+case "$2" in
+*pip.__version__*)
+    if grep -q "requirements/pip.txt" "%s"; then version=25.0.1; else version=%s; fi
+    exec "%s" -c "import sys, types; sys.modules['pip'] = types.SimpleNamespace(__version__='$version'); $2"
+    ;;
+esac
+"""
+)
+
+
+@pytest.mark.parametrize("version, first", [("19.2.3", ["pip"]), ("20.2.4", ["pip"]), ("20.3.4", []), ("26.3", [])])
+def test_a_pip_too_old_for_wheels_is_replaced_first(setup: Setup, version: str, first: List[str]) -> None:
+    with open(setup.python, "w", encoding="utf-8") as file:
+        file.write(WITH_PIP % (setup.calls, setup.calls, version, sys.executable))
+    assert setup.run("test")[0] == 0
+    installs = [call for call in setup.called() if " install " in call]
+    assert [call.split("/")[-1] for call in installs] == [name + ".txt" for name in first + ["runtime", "test"]]
+    assert all("--require-hashes" in call for call in installs)
 
 
 @pytest.mark.parametrize("kind", ["directory", "venv without pip", "mark alone of another kind", "file", "link"])

@@ -86,6 +86,10 @@ def test_without_scripts_there_is_the_documentation(browser, server) -> None:
         controls = browser.all("button, input, textarea, select, summary")
         assert controls and not [item.get_attribute("outerHTML") for item in controls if item.is_displayed()]
         assert "POST /execute" in browser.text("#request")
+        # Nor does the text speak of it.
+        labels = [item.get_attribute("textContent").strip() for item in browser.all("#playground button")]
+        text = browser.text("main")
+        assert "Copy as curl" in labels and not [label for label in labels if label in text]
     finally:
         browser.cdp("Emulation.setScriptExecutionDisabled", value=False)
 
