@@ -90,6 +90,7 @@ check)
     "$venv/bin/ruff" format --check -q pyexec tests benchmarks
     "$venv/bin/ruff" check -q pyexec tests benchmarks
     "$venv/bin/mypy"
+    contracts=$("$venv/bin/lint-imports") || { echo "$contracts" >&2; exit 1; }
     exec "$venv/bin/python" -m pytest
     ;;
 bench)

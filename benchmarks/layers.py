@@ -15,9 +15,9 @@ import sys
 import time
 from typing import Dict, List, Optional, Tuple
 
-from pyexec import preload
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces
+from pyexec.zygote import preload
 
 UID_BASE = 64800
 _WARM_UP = 5

@@ -9,7 +9,7 @@ if sys.platform != "linux":
 if sys.version_info < (3, 8):
     sys.exit("pyexec: Python 3.8 or newer is needed; this is %s." % sys.version.split()[0])
 
-from pyexec.cli import main
+from pyexec.cli.main import main
 
 if __name__ == "__main__":
     if sys.getfilesystemencoding() != "utf-8":

@@ -1,4 +1,4 @@
-"""Who may run now: the caller behind a request, its quota, and the server's slots.
+"""Who may run now: a caller's quota, and the server's slots.
 
 Pure but for its own counters, which are guarded by one lock. The clock is an argument: every function that needs the
 time takes a `Now`. Nothing here ever blocks or forgets to give back: a `Ticket` returns its slot exactly once.
@@ -8,29 +8,16 @@ from __future__ import annotations
 
 import collections
 import hmac
-import ipaddress
 import math
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterable, Optional, Tuple, Union
+from typing import Any, Dict, Optional
 
 from pyexec.accounts import ROUNDING, Account, Now
-from pyexec.config import Config, Network
+from pyexec.callers import Caller
+from pyexec.config import Config
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
-
-_MOST_PROXIES = 20  # one behind the other; each address takes longer to parse than the rest of a small request
-
-Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Whose quota a request counts against. `identity` is the address, or the /64 of an IPv6 address."""
-
-    address: str
-    identity: str
-    admin: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,51 +35,6 @@ class Quota:
     def left_today(self) -> int:
         """Requests that are left until midnight UTC."""
         return max(0, self.daily_limit - self.used_today)
-
-
-def parse_address(text: str) -> Optional[Address]:
-    """Return the address in one element of X-Forwarded-For, with or without port, brackets or zone; None for garbage.
-
-    An IPv4 address mapped into IPv6 is the IPv4 address.
-    """
-    text = text.strip().strip('"')
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = getattr(address, "ipv4_mapped", None)
-    return mapped if mapped is not None else address
-
-
-def _is_trusted(address: Address, trusted: Iterable[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in trusted)
-
-
-def identify(peer: str, forwarded_for: str, trusted: Tuple[Network, ...]) -> Caller:
-    """Return the caller of a request, not an admin yet.
-
-    Args:
-        peer: the connection's other end. forwarded_for: all X-Forwarded-For values, joined by commas in order.
-        trusted: ranges of proxies. The header counts only if the peer is one; then the right-most address that is
-            none, else the left-most that was reached. Whatever stands left of garbage counts for nothing.
-    """
-    address = parse_address(peer)
-    if address is None:  # a Unix socket, say: all its callers are one
-        return Caller(peer, peer)
-    for element in reversed(forwarded_for.rsplit(",", _MOST_PROXIES)[-_MOST_PROXIES:]):
-        if not _is_trusted(address, trusted):
-            break
-        named = parse_address(element)
-        if named is None:
-            break
-        address = named
-    if address.version == 6:
-        return Caller(str(address), str(ipaddress.ip_network((address, 64), strict=False)))
-    return Caller(str(address), str(address))
 
 
 def authenticate(caller: Caller, given_key: Optional[str], admin_key: Optional[str]) -> Caller:

@@ -14,13 +14,15 @@ import select
 import time
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
-from pyexec import results, rules, usage, wire, workspace
+from pyexec import messages, rules
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError, ServerBusy, ValidationError
 from pyexec.job import ENDED, FORBIDDEN, LIBRARIES, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, LayerStatus, Outcome
-from pyexec.pool import Pool
-from pyexec.results import End
-from pyexec.template import Child
+from pyexec.runs import results, workdir
+from pyexec.runs import watch as usage
+from pyexec.runs.handles import Child
+from pyexec.runs.pool import Pool
+from pyexec.runs.results import End
 from pyexec.timing import Stopwatch
 
 _TAKE_S = 20.0
@@ -150,7 +152,7 @@ class Sandbox:
             stopwatch.mark("hand_over")
             started = time.monotonic()
             child.end.setblocking(False)
-            wire.send(child.end, wire.JOB, {})
+            messages.send(child.end, messages.JOB, {})
         except (BrokenPipeError, ConnectionResetError) as error:
             raise _Unbegun("a child ended before it had its job: %s" % error) from error
         except OSError as error:
@@ -205,9 +207,9 @@ class Sandbox:
         if self._pool.report["own_uids"]:
             uid = self._config.uid_base + child.place
             owner = (uid, uid)
-        workspace.put(child.directory_fd, SCRIPT_NAME, job.code.encode("utf-8"), owner)
+        workdir.put(child.directory_fd, SCRIPT_NAME, job.code.encode("utf-8"), owner)
         for attachment in job.attachments:
-            workspace.put(child.directory_fd, attachment.filename, attachment.content, owner)
+            workdir.put(child.directory_fd, attachment.filename, attachment.content, owner)
         if job.stdin:
             view = memoryview(job.stdin)
             place = 0
@@ -248,26 +250,26 @@ class Sandbox:
     def _own_word(self, child: Child, job: Job) -> Optional[End]:
         """Return the end that the run reports, None if it is none; written by hostile code perhaps."""
         try:
-            message = wire.receive(child.end)
+            message = messages.receive(child.end)
         except ConnectionResetError as error:
             # Its job lies there unread, so it was killed or failed before: no script had anything to do with it.
             raise _Unbegun("a child ended before it read its job") from error
-        except (wire.WireError, OSError):
+        except (messages.WireError, OSError):
             return None
         for fd in message.descriptors:
             os.close(fd)
         payload = message.payload if isinstance(message.payload, dict) else {}
-        if message.kind == wire.EXIT:
+        if message.kind == messages.EXIT:
             code, limit = payload.get("code"), payload.get("cpu_limit_s")
             if job.admin and type(limit) is int:
                 return End(RESOURCE, _SIGKILL, resource="cpu", limit=limit)
             if type(code) is int and -64 <= code <= 255:
                 return End(ENDED, code, payload.get("moments"))
             return None
-        if message.kind == wire.FAILED and job.admin:
+        if message.kind == messages.FAILED and job.admin:
             # From the keeper, which no script can speak for. A public run's word for it would be worth a free request.
             raise SandboxError("an admin run could not begin: %s" % payload.get("reason"))
-        if message.kind == wire.FORBIDDEN and not job.admin:
+        if message.kind == messages.FORBIDDEN and not job.admin:
             names = payload.get("modules")
             if isinstance(names, list) and 0 < len(names) <= 100 and all(isinstance(name, str) for name in names):
                 clean = tuple(name.encode("utf-8", "replace").decode("utf-8")[:200] for name in names)
@@ -277,7 +279,7 @@ class Sandbox:
     def _death(self, child: Child, job: Job) -> End:
         try:
             death = child.receive_death()
-        except (wire.WireError, OSError) as error:
+        except (messages.WireError, OSError) as error:
             # The template has ended, and the child with it, or in a moment. It may have had a last word, or no job yet.
             child.kill()
             poll = select.poll()

@@ -49,8 +49,8 @@ def _end_at_once_on(ending: Set[signal.Signals]) -> None:
 
 def _serve(config: Config, sandbox: Sandbox, ending: Set[signal.Signals]) -> None:
     # While the templates load, in processes of their own, this one loads the rest of itself.
+    from pyexec.api.routes import Service
     from pyexec.server import Server
-    from pyexec.service import Service
 
     sandbox.await_start()
     service = Service(config, sandbox)

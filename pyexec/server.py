@@ -16,17 +16,17 @@ import time
 from http.server import ThreadingHTTPServer
 from typing import Any
 
-from pyexec.answers import made_as_written
-from pyexec.bodies import BodyBudget
+from pyexec.api.routes import Service
 from pyexec.config import Config
 from pyexec.errors import ServerBusy
-from pyexec.handler import Handler, head_and_body
+from pyexec.http1.answer import made_as_written
+from pyexec.http1.handler import Handler, head_and_body
+from pyexec.http1.linger import Lingerer
+from pyexec.http1.memory import BodyBudget
+from pyexec.http1.pace import LINGERING, Place
+from pyexec.http1.table import Table
+from pyexec.http1.threads import Threads
 from pyexec.kernel import libc
-from pyexec.linger import Lingerer
-from pyexec.pace import LINGERING, Place
-from pyexec.service import Service
-from pyexec.table import Table
-from pyexec.threads import Threads
 
 _BACKLOG = 128
 _FULL_PAUSE_S = 0.05

@@ -32,7 +32,7 @@ def main() -> int:
     flags = sys.argv[sys.argv.index("pyexec") + 1 :]
     time.time = lambda: _real_time() + _shift()
     datetime.datetime = _Datetime  # type: ignore[misc]
-    from pyexec import cli
+    from pyexec.cli import main as cli
 
     return cli.main(flags)
 

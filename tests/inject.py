@@ -17,7 +17,7 @@ from typing import Any, Callable
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 
-_START = "forkserver.main()"
+_START = "start.main()"
 _OF_OS = "open write mkdir chown chdir fchdir setsid setgroups setresgid setresuid nice".split()
 _left = 0
 
@@ -37,7 +37,7 @@ def _failing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def arm(kind: str) -> None:
     """Make children fail, each one step later than the one before; in the template, before it does anything."""
-    from pyexec import child
+    from pyexec.child import main as child
     from pyexec.kernel import layers, libc
 
     count = mmap.mmap(-1, 8)  # shared with all children
@@ -67,7 +67,7 @@ def arm(kind: str) -> None:
 def main() -> int:
     """Be the server, and arm its template."""
     kind, flags = sys.argv[1], sys.argv[sys.argv.index("pyexec") + 1 :]
-    from pyexec import cli
+    from pyexec.cli import main as cli
 
     start = subprocess.Popen
 

@@ -28,11 +28,12 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(HERE), HERE]
 
-from pyexec import child as child_module  # noqa: E402
-from pyexec import imports, preload  # noqa: E402
+from pyexec.child import import_policy  # noqa: E402
+from pyexec.child import main as child_module  # noqa: E402
 from pyexec.config import DEFAULT_MODULES  # noqa: E402
 from pyexec.job import Budget, Host, Plan  # noqa: E402
 from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp  # noqa: E402,F401
+from pyexec.zygote import preload  # noqa: E402
 
 STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
 DEADLINE_S = 10
@@ -171,7 +172,7 @@ class Lab:
     def _attack(self, module: Any, send: int) -> str:
         try:
             if getattr(module, "POLICY", False) and not self._admin:
-                imports.Policy(frozenset(DEFAULT_MODULES), preload.read_paths(), _refused).install()
+                import_policy.Policy(frozenset(DEFAULT_MODULES), preload.read_paths(), _refused).install()
             module.attack(dict(self._target, call=call, word_fd=send))
         except OSError as error:
             return errno.errorcode.get(error.errno or 0, "other: %r" % (error,))

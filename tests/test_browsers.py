@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import FUZZ, Reply, ask, check_reply, exchange, execute, parse_replies, request
 
-from pyexec import http1
+from pyexec.api.hosts import Hosts, is_loopback
 from pyexec.authority import parse_authority
 from pyexec.errors import MisdirectedRequest, ValidationError
-from pyexec.hosts import Hosts, is_loopback
+from pyexec.http1 import message
 
 ORIGIN = "https://a.example"
 
@@ -218,9 +218,9 @@ def test_a_host_is_what_the_reference_reads_or_a_400(text: str, where: str) -> N
         expected = reference(text)
     except ValueError:
         with pytest.raises(ValidationError):
-            http1.parse_head((template % text).encode("latin-1"))
+            message.parse_head((template % text).encode("latin-1"))
         return
-    head = http1.parse_head((template % text).encode("latin-1"))
+    head = message.parse_head((template % text).encode("latin-1"))
     assert head.authority is not None
     assert (head.authority.host, head.authority.is_address) == expected
     # The rule itself: a name passes only if it is listed.

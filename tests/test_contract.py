@@ -16,10 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import FUZZ, MIB, check_error
 
-from pyexec import answers, contract, errors
+from pyexec import errors
+from pyexec.api import request as contract
+from pyexec.api import response
+from pyexec.callers import Caller
 from pyexec.config import Config
+from pyexec.http1.answer import made_as_written
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Attachment, Job, Outcome, OutputFile
-from pyexec.limits import Caller, Quota
+from pyexec.limits import Quota
 
 CONFIG = Config.of()
 EMOJI = "\U0001f600"
@@ -41,7 +45,7 @@ def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
     assert isinstance(error, errors.ValidationError)
     assert (error.status, error.type) == (400, "ValidationError")
     assert len(error.message) < 500
-    shown = json.loads(b"".join(answers.render_error(error, datetime.now(timezone.utc))).decode("utf-8"))
+    shown = json.loads(b"".join(response.render_error(error, datetime.now(timezone.utc))).decode("utf-8"))
     check_error(shown)
     assert shown["error_details"]["field"] == error.field
     return error
@@ -742,8 +746,8 @@ EXAMPLE = json.loads(
 
 
 def rendered(job: Job, outcome: Outcome) -> Dict[str, Any]:
-    parts = answers.render_success(job, outcome, answers.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
-    written = b"".join(answers.made_as_written(parts))
+    parts = response.render_success(job, outcome, response.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
+    written = b"".join(made_as_written(parts))
     assert len(written) == sum(map(len, parts))  # which is what Content-Length says
     return dict(json.loads(written.decode("utf-8")))
 
@@ -856,14 +860,14 @@ def test_output_is_json_whatever_it_is() -> None:
 
 
 def test_a_moment_is_always_written_with_microseconds() -> None:
-    assert answers.timestamp(datetime(2024, 3, 15, tzinfo=timezone.utc)) == "2024-03-15T00:00:00.000000+00:00"
+    assert response.timestamp(datetime(2024, 3, 15, tzinfo=timezone.utc)) == "2024-03-15T00:00:00.000000+00:00"
 
 
 def test_admins_have_no_quota() -> None:
     admin = {"role": "admin", "rate_limits_applied": False}
-    assert answers.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), QUOTA) == admin
-    assert answers.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), None) == admin
-    assert answers.user_info(PUBLIC, QUOTA) == EXAMPLE["user_info"]
+    assert response.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), QUOTA) == admin
+    assert response.user_info(Caller("192.0.2.1", "192.0.2.1", admin=True), None) == admin
+    assert response.user_info(PUBLIC, QUOTA) == EXAMPLE["user_info"]
 
 
 ERRORS = [
@@ -892,14 +896,14 @@ ERRORS = [
 
 @pytest.mark.parametrize("error, status, kind, more", ERRORS, ids=lambda value: value if isinstance(value, str) else "")
 def test_each_error_has_one_shape(error: errors.PyexecError, status: int, kind: str, more: Dict[str, Any]) -> None:
-    bare = json.loads(b"".join(answers.render_error(error, UTC)).decode("utf-8"))
+    bare = json.loads(b"".join(response.render_error(error, UTC)).decode("utf-8"))
     details = dict({"type": kind, "message": error.message}, **more)
     assert bare == {"status": "error", "timestamp_utc": EXAMPLE["timestamp_utc"], "error_details": details}
     user = EXAMPLE["user_info"]
-    full = json.loads(b"".join(answers.render_error(error, UTC, user, LOAD)).decode("utf-8"))
+    full = json.loads(b"".join(response.render_error(error, UTC, user, LOAD)).decode("utf-8"))
     assert full == dict(bare, user_info=user, server_status=LOAD)
     assert error.status == status
-    assert b"secret" not in b"".join(answers.render_error(error, UTC, user, LOAD))
+    assert b"secret" not in b"".join(response.render_error(error, UTC, user, LOAD))
 
 
 def test_no_error_type_is_untested() -> None:
@@ -909,7 +913,9 @@ def test_no_error_type_is_untested() -> None:
 
 def test_an_error_carries_what_the_run_had_printed() -> None:
     outcome = Outcome(TIMEOUT, -9, 10.01, "so far\né".encode()[:-1], b"", stdout_truncated=True)
-    found = json.loads(b"".join(answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome)).decode("utf-8"))
+    found = json.loads(
+        b"".join(response.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome)).decode("utf-8")
+    )
     details = found["execution_details"]
     assert set(EXAMPLE["execution_details"]) <= set(details)
     assert (details["success"], details["stdout"], details["output_files"]) == (False, "so far\n", {})
@@ -918,25 +924,25 @@ def test_an_error_carries_what_the_run_had_printed() -> None:
 
 def test_a_run_that_was_ended_is_no_success_whatever_its_exit_code() -> None:
     found = json.loads(
-        b"".join(answers.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0))).decode("utf-8")
+        b"".join(response.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0))).decode("utf-8")
     )
     assert found["execution_details"]["success"] is False
 
 
 def test_the_error_of_each_verdict() -> None:
-    assert answers.error_of(outcome_of(ENDED, 1), CONFIG) is None
-    late = answers.error_of(outcome_of(TIMEOUT, None), Config.of(wall_s=2.5))
+    assert response.error_of(outcome_of(ENDED, 1), CONFIG) is None
+    late = response.error_of(outcome_of(TIMEOUT, None), Config.of(wall_s=2.5))
     assert late is not None and (late.type, late.message) == (
         "TimeoutError",
         "Execution exceeded the time limit of 2.5 seconds.",
     )
-    full = answers.error_of(outcome_of(RESOURCE, None, resource="disk", limit=7), CONFIG)
+    full = response.error_of(outcome_of(RESOURCE, None, resource="disk", limit=7), CONFIG)
     assert full is not None and (full.type, full.fields()) == ("ResourceLimitError", {"resource": "disk", "limit": 7})
-    forbidden = answers.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG)
+    forbidden = response.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG)
     assert forbidden is not None and (forbidden.type, forbidden.fields()) == (
         "ForbiddenImportError",
         {"modules": ["os"]},
     )
     assert forbidden.message == "Import of 'os' is not allowed."
     with pytest.raises(AssertionError):
-        answers.error_of(outcome_of("nonsense"), CONFIG)
+        response.error_of(outcome_of("nonsense"), CONFIG)

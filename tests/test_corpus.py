@@ -31,7 +31,7 @@ from pyexec import Attachment, Config, Job, Sandbox
 from pyexec.config import template_environment
 from pyexec.job import ENDED, SCRIPT_NAME
 from pyexec.kernel.namespaces import WORKDIR
-from pyexec.preload import installed_code
+from pyexec.zygote.preload import installed_code
 
 CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
 # With a file tree of its own, and without.

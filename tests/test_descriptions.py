@@ -21,7 +21,9 @@ from processes import await_that
 from prometheus_client.parser import text_string_to_metric_families
 from support import FUZZ, STATUS_OF, ask, connect, execute, request
 
-from pyexec import answers, config, contract, errors, metrics, openapi, schemas, static
+from pyexec import config, errors
+from pyexec.api import metrics, openapi, pages, response, schemas
+from pyexec.api import request as contract
 from pyexec.client import ServiceError
 from pyexec.job import Outcome
 
@@ -185,7 +187,7 @@ def test_every_error_is_as_described() -> None:
     outcome = Outcome("timeout", -9, 10.0, b"so far")
     for error in _ERRORS:
         carries = outcome if error.type in ("TimeoutError", "ResourceLimitError") else None
-        body = json.loads(b"".join(answers.render_error(error, datetime.now(timezone.utc), None, None, carries)))
+        body = json.loads(b"".join(response.render_error(error, datetime.now(timezone.utc), None, None, carries)))
         for name in (error.type, "Error"):
             _validator(document, schemas.ref(name)).validate(body)
         _named(document, schemas.ref("Error"), body)
@@ -290,10 +292,10 @@ def test_schema_and_contract_agree_about_any_text(text: str, place: str) -> None
 
 
 def test_the_page_is_small_and_sent_packed(server) -> None:
-    sizes = [len(page.content) for page in static.PAGES.values()]
+    sizes = [len(page.content) for page in pages.PAGES.values()]
     assert len(sizes) == 11 and sum(sizes) < 100 * 1024
-    assert sum(len(page.packed) for page in static.PAGES.values()) < 40 * 1024
-    for path, page in static.PAGES.items():
+    assert sum(len(page.packed) for page in pages.PAGES.values()) < 40 * 1024
+    for path, page in pages.PAGES.items():
         plain = ask(server.port, request("GET", path))
         assert (
             plain.body == page.content

@@ -10,7 +10,7 @@ import pytest
 from pyexec import Config, Job, Sandbox
 from pyexec import sandbox as module
 from pyexec.errors import SandboxError
-from pyexec.template import Child
+from pyexec.runs.handles import Child
 
 # A process that outlives the script counts in two files, one after the other; between the two lies a large one, which
 # takes the server a while to read. Where the counting goes on meanwhile the second count is far ahead of the first.

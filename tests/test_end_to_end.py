@@ -22,8 +22,8 @@ from conftest import ADMIN_KEY, ROOT, RunningServer, in_threads
 from PIL import Image
 from support import MIB, check_error, check_timestamp, log_lines, wait_for
 
-from pyexec import workspace
 from pyexec.client import Client, ServiceError
+from pyexec.runs import workdir
 
 Post = Callable[..., Dict[str, Any]]
 
@@ -539,7 +539,7 @@ def test_a_directory_that_is_asked_for_costs_the_server_no_descriptor(tmp_path: 
     try:
         before = os.listdir("/proc/self/fd")
         for _ in range(3):
-            list(workspace.collect(directory_fd, ["."], 100))
+            list(workdir.collect(directory_fd, ["."], 100))
         assert os.listdir("/proc/self/fd") == before
     finally:
         os.close(directory_fd)

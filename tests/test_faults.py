@@ -31,7 +31,7 @@ PLAIN, WITH_LIBRARIES = False, True
 
 def _template(pid: int, which: bool) -> int:
     """Return the process that forks the children of a kind; the one with the libraries is a child of the plain one."""
-    last = [p for p in descendants(pid) if "forkserver" in command(p) and descendants(p)][-1]
+    last = [p for p in descendants(pid) if "zygote" in command(p) and descendants(p)][-1]
     return last if which == WITH_LIBRARIES else parents()[last]
 
 

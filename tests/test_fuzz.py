@@ -25,9 +25,10 @@ from support import (
     request,
 )
 
-from pyexec import contract, http1
+from pyexec.api import request as contract
 from pyexec.config import Config
 from pyexec.errors import PyexecError, ValidationError
+from pyexec.http1 import message
 
 CONFIG = Config.of()
 
@@ -168,7 +169,7 @@ requests = st.one_of(
 def test_a_head_is_parsed_or_refused(raw: bytes) -> None:
     text = raw.partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     try:
-        head = http1.parse_head(text)
+        head = message.parse_head(text)
         length = head.body_length
     except PyexecError as error:
         assert error.type in ("ValidationError", "HeadersTooLarge", "LengthRequired")

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from support import ask, exchange, execute, parse_replies, request
 
-from pyexec.guard import Guard
+from pyexec.runs.guard import Guard
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
 GIB = 1 << 30

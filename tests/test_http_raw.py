@@ -30,7 +30,7 @@ from support import (
     wait_for,
 )
 
-from pyexec import http1
+from pyexec.http1 import message
 
 JSON_TYPE = ("Content-Type", "application/json")
 RUN = execute({"code": "print(6*7)"})
@@ -937,4 +937,4 @@ def test_the_caller_in_the_log_is_whom_the_proxy_names(server: RunningServer) ->
 @pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b", "a\nb", "a\rb"])
 def test_no_header_field_breaks_out_of_its_line(value: str) -> None:
     with pytest.raises(ValueError):
-        http1.render_head(200, [("A", value)])
+        message.render_head(200, [("A", value)])

@@ -109,7 +109,7 @@ def test_no_call_of_the_server_names_a_path_inside_a_run() -> None:
     # The base's own directory and the parent of it, which no run may write to.
     of_the_base = {"os.path.join(self._parent, name)", "self.path", "self._parent"}
     calls = 0
-    for text, node in _nodes("workspace.py", "base.py"):
+    for text, node in _nodes("runs/workdir.py", "runs/workdirs_on_disk.py"):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in by_name):
             continue
         if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "os"):
@@ -124,7 +124,7 @@ def test_no_call_of_the_server_names_a_path_inside_a_run() -> None:
             flags = ast.get_source_segment(text, node.args[1]) or ""
             assert "O_NOFOLLOW" in flags or flags in ("_FILE", "_DIRECTORY", "_NEW"), flags
     assert calls >= 12
-    for module in ("sandbox", "pool", "service", "server"):
+    for module in ("sandbox", "runs/pool", "api/routes", "server"):
         assert "shutil" not in _text("pyexec", module + ".py")
 
 
@@ -345,7 +345,7 @@ def test_an_empty_list_of_modules_allows_none(start_server) -> None:
 def test_nothing_calls_the_list_of_modules_a_boundary() -> None:
     assert "**It is not the boundary.**" in _text("README.md")
     assert "The list of importable modules is not part of this promise." in _text("SECURITY.md")
-    assert re.search(r"[Pp]olicy, not a boundary", _text("pyexec", "imports.py"))
+    assert re.search(r"[Pp]olicy, not a boundary", _text("pyexec", "child", "import_policy.py"))
 
 
 def test_every_change_replays_the_escapes() -> None:

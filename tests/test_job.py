@@ -12,7 +12,9 @@ from typing import Any, Callable, Dict, Tuple
 
 import pytest
 
-from pyexec import Attachment, Config, Job, Sandbox, ValidationError, contract, workspace
+from pyexec import Attachment, Config, Job, Sandbox, ValidationError
+from pyexec.api import request as contract
+from pyexec.runs import workdir
 
 CONFIG = Config.of()
 FILENAMES = [
@@ -165,10 +167,10 @@ def test_a_path_that_gets_past_all_rules_is_written_nowhere_and_read_from_nowher
     try:
         for name in (str(tmp_path / "new"), "../new", "..", "", ".", "a/b", "a\0"):
             with pytest.raises(ValueError, match="no name of an entry"):
-                workspace.put(fd, name, b"x")
+                workdir.put(fd, name, b"x")
         for name in (str(tmp_path / "outside"), "../outside", "a/../../outside", "a\0"):
             with pytest.raises(ValueError, match="no name of an entry"):
-                list(workspace.collect(fd, [name], 100))
+                list(workdir.collect(fd, [name], 100))
         assert sorted(os.listdir(tmp_path)) == ["inside", "outside"]
         assert os.listdir(inside) == []
         # The control: the kernel would have let us.

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings, strategies
 
 from pyexec.job import Budget, Host, Plan
-from pyexec.kernel import bpf, calls, landlock, layers, libc, policy, rlimits, seccomp
+from pyexec.kernel import bpf, landlock, layers, libc, policy, rlimits, seccomp, syscalls
 
 ALL = policy.EVERYTHING_CONTAINED
 NOTHING = policy.Contained(False, False, False, False, False)
@@ -27,7 +27,7 @@ with open(os.path.join(os.path.dirname(__file__), "syscalls.json"), encoding="as
 
 @pytest.mark.parametrize("column,machine", list(enumerate(MACHINES)))
 def test_numbers_are_those_of_the_full_table(column: int, machine: str) -> None:
-    for name, numbers in calls.CALLS.items():
+    for name, numbers in syscalls.CALLS.items():
         assert numbers[column] == TABLES[machine].get(name), name
 
 

@@ -13,12 +13,14 @@ from typing import List, Tuple
 import pytest
 from conftest import in_threads
 
-from pyexec import answers, limits
+from pyexec import callers, limits
 from pyexec.accounts import Now
+from pyexec.api import response
+from pyexec.api.keys import Keys
+from pyexec.callers import Caller
 from pyexec.config import DEFAULT_PROXIES, Config, networks
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
-from pyexec.keys import Keys
-from pyexec.limits import Caller, Limits, Quota
+from pyexec.limits import Limits, Quota
 
 NOON = datetime(2024, 3, 15, 12, 0, 0, tzinfo=timezone.utc)
 TRUSTED = networks(DEFAULT_PROXIES)
@@ -559,7 +561,7 @@ PROXY, STRANGER = "10.0.0.1", "203.0.113.7"
     ],
 )
 def test_whose_request_it_is(peer: str, header: str, address: str) -> None:
-    caller = limits.identify(peer, header, TRUSTED)
+    caller = callers.identify(peer, header, TRUSTED)
     assert (caller.address, caller.admin) == (address, False)
     if ":" not in address:
         assert caller.identity == address
@@ -586,45 +588,45 @@ def test_whose_request_it_is(peer: str, header: str, address: str) -> None:
 )
 def test_garbage_never_raises_and_makes_no_identity(text: str) -> None:
     for header in (text, "198.51.100.1, " + text, text + ", " + text):
-        caller = limits.identify(PROXY, header, TRUSTED)
+        caller = callers.identify(PROXY, header, TRUSTED)
         assert caller.identity == PROXY
     if "," not in text:
-        assert limits.identify(PROXY, text + ", 198.51.100.1", TRUSTED).identity == "198.51.100.1"
+        assert callers.identify(PROXY, text + ", 198.51.100.1", TRUSTED).identity == "198.51.100.1"
 
 
 def test_a_million_elements_are_read_from_the_right_and_no_further() -> None:
     started = time.process_time()
-    caller = limits.identify(PROXY, "9.9.9.9," * 1000000 + "198.51.100.1, 10.0.0.2", TRUSTED)
+    caller = callers.identify(PROXY, "9.9.9.9," * 1000000 + "198.51.100.1, 10.0.0.2", TRUSTED)
     assert caller.address == "198.51.100.1"
     assert time.process_time() - started < 2
 
 
 def test_the_last_64_bits_of_an_ipv6_address_make_no_new_caller() -> None:
     same = {
-        limits.identify(address, "", ()).identity for address in ("2001:db8::1", "2001:db8:0:0:ffff::", "2001:db8::")
+        callers.identify(address, "", ()).identity for address in ("2001:db8::1", "2001:db8:0:0:ffff::", "2001:db8::")
     }
     assert same == {"2001:db8::/64"}
-    assert limits.identify("2001:db8:0:1::1", "", ()).identity == "2001:db8:0:1::/64"
-    assert limits.identify(PROXY, "2001:db8::5", TRUSTED).identity == "2001:db8::/64"
+    assert callers.identify("2001:db8:0:1::1", "", ()).identity == "2001:db8:0:1::/64"
+    assert callers.identify(PROXY, "2001:db8::5", TRUSTED).identity == "2001:db8::/64"
     counters = limits_of()
     for number in range(5):
-        counters.charge(limits.identify("2001:db8::%x" % number, "", ()), at(0))
-    refused(counters, limits.identify("2001:db8::ffff", "", ()), at(0))
+        counters.charge(callers.identify("2001:db8::%x" % number, "", ()), at(0))
+    refused(counters, callers.identify("2001:db8::ffff", "", ()), at(0))
     assert counters.callers == 1
 
 
 def test_every_ipv4_address_is_a_caller_of_its_own() -> None:
-    identities = {limits.identify("192.0.2.%d" % number, "", ()).identity for number in range(256)}
+    identities = {callers.identify("192.0.2.%d" % number, "", ()).identity for number in range(256)}
     assert len(identities) == 256
 
 
 def test_whoever_trusts_nobody_believes_nothing() -> None:
-    assert limits.identify("127.0.0.1", "198.51.100.1", ()).address == "127.0.0.1"
+    assert callers.identify("127.0.0.1", "198.51.100.1", ()).address == "127.0.0.1"
 
 
 def test_whoever_trusts_everybody_ends_at_the_left() -> None:
     everybody = networks("0.0.0.0/0 ::/0")
-    assert limits.identify("203.0.113.7", "198.51.100.1, 2001:db8::1", everybody).address == "198.51.100.1"
+    assert callers.identify("203.0.113.7", "198.51.100.1, 2001:db8::1", everybody).address == "198.51.100.1"
 
 
 # -- keys -------------------------------------------------------------------------------------------------------------
@@ -713,10 +715,10 @@ def test_wrong_keys_never_bar_the_right_one_where_it_was_used_before() -> None:
     assert [guess(keys, ANN, at(0), SECRET) for _ in range(50)] == ["admin"] * 50
     assert guess(keys, ANN, at(0)) == "RateLimitExceeded"  # the right one pays for no guess
     # An address that is near isn't the same, but one of the same /64 is.
-    assert guess(keys, limits.identify("2001:db8::1", "", ()), at(0), SECRET) == "admin"
+    assert guess(keys, callers.identify("2001:db8::1", "", ()), at(0), SECRET) == "admin"
     for _ in range(3):
-        guess(keys, limits.identify("2001:db8::2", "", ()), at(0))
-    assert guess(keys, limits.identify("2001:db8::3", "", ()), at(0), SECRET) == "admin"
+        guess(keys, callers.identify("2001:db8::2", "", ()), at(0))
+    assert guess(keys, callers.identify("2001:db8::3", "", ()), at(0), SECRET) == "admin"
 
 
 def test_the_right_key_costs_no_guess() -> None:
@@ -759,7 +761,7 @@ _LIST = re.compile(_MEMBER + "(?:, " + _MEMBER + r")*\Z")
 def test_the_quota_as_header_fields() -> None:
     counters = limits_of()
     use(counters, ANN, 2, at(0))
-    fields = dict(answers.rate_limit_headers(counters.quota(ANN, at(3.5))))
+    fields = dict(response.rate_limit_headers(counters.quota(ANN, at(3.5))))
     assert fields == {
         "RateLimit-Policy": '"minute";q=5;w=60, "day";q=30;w=86400',
         "RateLimit": '"minute";r=3;t=21, "day";r=28;t=43197',
@@ -780,5 +782,5 @@ def test_the_header_fields_are_always_well_formed() -> None:
             except RateLimitExceeded as error:
                 assert error.retry_after_s >= 1
                 quota = counters.quota(ANN, at(seconds))
-            for _, value in answers.rate_limit_headers(quota):
+            for _, value in response.rate_limit_headers(quota):
                 assert _LIST.match(value), value

@@ -12,9 +12,11 @@ from conftest import ADMIN_KEY
 from jsonschema import Draft202012Validator
 from support import STATUS_OF
 
-from pyexec import config, contract, openapi, schemas, static
+from pyexec import config
+from pyexec.api import openapi, pages, schemas
+from pyexec.api import request as contract
 
-PAGE = static.PAGES["/"].content.decode("utf-8")
+PAGE = pages.PAGES["/"].content.decode("utf-8")
 
 
 def _section(name: str) -> str:
@@ -53,7 +55,7 @@ def test_the_examples_are_as_described(section: str, name: str) -> None:
 
 
 def test_every_limit_has_words() -> None:
-    docs = static.PAGES["/static/docs.js"].content.decode("utf-8")
+    docs = pages.PAGES["/static/docs.js"].content.decode("utf-8")
     table = docs.split("const LIMITS = {")[1].split("\n};")[0]
     assert set(re.findall(r"^  (\w+): \[", table, re.MULTILINE)) == set(schemas.PUBLIC_LIMITS)
     assert set(re.findall(r'data-limit="(\w+)"', PAGE)) <= set(schemas.PUBLIC_LIMITS)
@@ -74,7 +76,7 @@ def test_every_path_stands_there() -> None:
 
 
 def test_no_file_names_another_host() -> None:
-    for path, page in static.PAGES.items():
+    for path, page in pages.PAGES.items():
         text = page.content.decode("utf-8")
         hosts = set(
             re.findall(r"""(?:https?:)?//([\w.-]+\.[\w.-]+)""", re.sub(r"^\s*//.*$|[^:]// .*$", "", text, flags=re.M))
@@ -92,4 +94,4 @@ def test_every_module_is_preloaded() -> None:
         "/static/app.js",
         "/static/style.css",
         "/static/noscript.css",
-    } == set(static.PAGES)
+    } == set(pages.PAGES)

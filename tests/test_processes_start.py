@@ -7,8 +7,9 @@ import os
 import pytest
 from processes import descendants
 
-from pyexec import Config, floor
+from pyexec import Config
 from pyexec.errors import SandboxError
+from pyexec.runs import requirements
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
@@ -26,10 +27,10 @@ def test_names_are_utf8_whatever_the_locale(start_server, locale) -> None:
 
 def test_uids_are_those_that_nobody_hands_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    floor.check_own_means(Config.of(max_runs=79))
+    requirements.check_own_means(Config.of(max_runs=79))
     with pytest.raises(SandboxError, match="60706 to 61473.*up to 61183.*--uid-base"):
-        floor.check_own_means(Config.of(max_runs=256))
-    floor.check_own_means(Config.of(max_runs=256, uid_base=700000))
+        requirements.check_own_means(Config.of(max_runs=256))
+    requirements.check_own_means(Config.of(max_runs=256, uid_base=700000))
 
 
 def test_sessions_of_runs_yield_where_the_server_is_root(start_server) -> None:

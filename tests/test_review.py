@@ -22,20 +22,22 @@ from processes import anyone_left, await_that, descendants, state
 from test_faults import PLAIN, WITH_LIBRARIES, _template
 from test_kernel import _host
 
-from pyexec import base as base_module
-from pyexec import contract, forkserver, wire
-from pyexec.base import Base
+from pyexec import messages
+from pyexec.api import request as contract
+from pyexec.api.routes import Service
+from pyexec.callers import identify
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ValidationError
-from pyexec.http1 import Head
+from pyexec.http1.message import Head
 from pyexec.job import ENDED, Budget, Job
 from pyexec.kernel import bpf, libc, policy, seccomp
-from pyexec.limits import identify
-from pyexec.pool import Pool
+from pyexec.runs import workdirs_on_disk as base_module
+from pyexec.runs.handles import Child
+from pyexec.runs.pool import Pool
+from pyexec.runs.workdirs_on_disk import Base
 from pyexec.sandbox import Sandbox
-from pyexec.service import Service
-from pyexec.template import Child
+from pyexec.zygote import start
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
 
@@ -70,7 +72,8 @@ def test_a_child_whose_process_is_not_known_is_not_waited_for(lost) -> None:
     program = """
 import sys, time
 sys.path.insert(0, sys.argv[1])
-from pyexec import template, wire
+from pyexec import messages
+from pyexec.runs import handles
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
@@ -80,18 +83,18 @@ def fail(child, deadline):
     if child.pidfd >= 0:
         return await_ready(child, deadline)
     if sys.argv[2] == "its process":  # else its birth is told when nobody listens any more
-        for fd in wire.receive(child.status).descriptors:
-            template.os.close(fd)
+        for fd in messages.receive(child.status).descriptors:
+            handles.os.close(fd)
     time.sleep(0.2)
-    template.Child.await_ready = await_ready
+    handles.Child.await_ready = await_ready
     raise SandboxError("a message was cut off")
 
 with Sandbox(Config.of(max_runs=1, uid_base=int(sys.argv[3]))) as sandbox:
     assert "mount" not in sandbox.report["namespaces"]
     for admin in (False, False, True):
-        await_ready, template.Child.await_ready = template.Child.await_ready, fail
+        await_ready, handles.Child.await_ready = handles.Child.await_ready, fail
         sandbox.run(Job("1", admin=admin))
-        print(sandbox.run(Job("print(6 * 7)", admin=admin)).stdout, template.Child.await_ready is await_ready)
+        print(sandbox.run(Job("print(6 * 7)", admin=admin)).stdout, handles.Child.await_ready is await_ready)
 """
     uids = str(30000000 + 10 * os.getpid())
     command = [*REFUSE, sys.executable, "-c", program, ROOT, lost, uids]
@@ -130,16 +133,16 @@ def test_files_opened_for_reading_are_not_emptied() -> None:
 
 def _spawn_in_vain(gate: object = None) -> None:
     """Have a template, not started, make a child that it can't make; check that it goes on and that the server hears."""
-    control, far_control = wire.pair()
+    control, far_control = messages.pair()
     settings = {"uid_base": 1, "modules": [], "budget": vars(Budget())}
-    server = forkserver.ForkServer(control, settings, _host(), 0)
+    server = start.ForkServer(control, settings, _host(), 0)
     server._reads = server._executes = ()
     server._baseline = 0
     server._gate = gate  # type: ignore[assignment]
-    status, far_status = wire.pair()
+    status, far_status = messages.pair()
     spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
-    message = wire.Message(
-        wire.SPAWN, {"place": 0, "admin": False, "workdir": "/x"}, (spare[0], far_status.detach(), *spare[1:])
+    message = messages.Message(
+        messages.SPAWN, {"place": 0, "admin": False, "workdir": "/x"}, (spare[0], far_status.detach(), *spare[1:])
     )
     assert server._spawn(message) is None
     assert status.recv(10) == b""  # the server hears of it

@@ -16,11 +16,12 @@ from conftest import ROOT, in_threads
 from figures import record
 from processes import await_that, command, descendants, settled
 
-from pyexec import template, usage
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
+from pyexec.runs import handles
+from pyexec.runs import watch as usage
 from pyexec.sandbox import Sandbox
 
 NATIVE = """
@@ -220,9 +221,7 @@ done.set()
 """
     # As on a host whose RLIMIT_NPROC counts nobody, or everybody: set in the templates before they start.
     uncounted = "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda plan: False; "
-    monkeypatch.setattr(
-        template, "_BOOT", template._BOOT.replace("from pyexec import", uncounted + "from pyexec import")
-    )
+    monkeypatch.setattr(handles, "_BOOT", handles._BOOT.replace("from pyexec import", uncounted + "from pyexec import"))
     config = Config.of(max_runs=1, memory_bytes=4 << 30, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(Job(code % (300, 5), admin=True))

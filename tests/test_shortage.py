@@ -22,13 +22,15 @@ from test_faults import PLAIN, _restarts, _template, _works
 from test_kernel import _host
 from test_review import _spawn_in_vain
 
-from pyexec import child as child_module
-from pyexec import pool, template, usage, wire, workspace
-from pyexec.base import Base
+from pyexec import messages
+from pyexec.child import main as child_module
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, TIMEOUT, Budget, Job, Plan
+from pyexec.runs import handles, pool, workdir
+from pyexec.runs import watch as usage
+from pyexec.runs.workdirs_on_disk import Base
 from pyexec.sandbox import Sandbox
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
@@ -113,7 +115,7 @@ def test_a_full_log_does_not_end_a_template(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
     """Its descriptor 3 is still one of the template's: the control socket, or another child's status socket."""
-    near, far = wire.pair()
+    near, far = messages.pair()
     pid = os.fork()
     if pid == 0:
         os.dup2(far.fileno(), child_module.SOCKET_FD)
@@ -169,10 +171,10 @@ def test_a_server_without_descriptors_does_not_say_what_a_run_left(monkeypatch: 
         with monkeypatch.context() as patch:
             patch.setattr(os, "dup", _fails(OSError(number, os.strerror(number))))
             with pytest.raises(OSError, match=os.strerror(number)):
-                list(workspace.collect(fd, ["a"], 10))
+                list(workdir.collect(fd, ["a"], 10))
             with pytest.raises(OSError, match=os.strerror(number)):
-                workspace.usage(fd, 10)
-        assert list(workspace.collect(fd, ["a"], 10))[0].content == b"x" and workspace.usage(fd, 10).files == 1
+                workdir.usage(fd, 10)
+        assert list(workdir.collect(fd, ["a"], 10))[0].content == b"x" and workdir.usage(fd, 10).files == 1
         os.close(fd)
 
 
@@ -189,7 +191,7 @@ def test_files_in_a_directory_that_may_only_be_listed_count(monkeypatch: pytest.
         if pid == 0:
             if os.getuid() == 0:
                 os.setresuid(65534, 65534, 65534)
-            os._exit(workspace.usage(fd, 10).files)
+            os._exit(workdir.usage(fd, 10).files)
         os.close(fd)
         assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 11  # more than are allowed
 
@@ -213,7 +215,7 @@ def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) ->
     hand_over = Sandbox._hand_over
     killed: List[str] = []
 
-    def stop(sandbox: Sandbox, child: template.Child, job: Job) -> None:
+    def stop(sandbox: Sandbox, child: handles.Child, job: Job) -> None:
         hand_over(sandbox, child, job)
         if len(killed) < times:
             killed.append(job.code)
@@ -257,36 +259,36 @@ def test_a_child_that_missed_the_end_of_its_template_is_no_failed_layer(running)
 
 def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pid namespace its processes went on for a moment, while its files were read and it was said to be over."""
-    kill = template.Child.kill
+    kill = handles.Child.kill
 
-    def kill_both(child: template.Child) -> None:
-        monkeypatch.setattr(template.Child, "kill", kill)
+    def kill_both(child: handles.Child) -> None:
+        monkeypatch.setattr(handles.Child, "kill", kill)
         assert child.template is not None
         os.kill(_template(child.template.process.pid, PLAIN), signal.SIGKILL)
         kill(child)
 
     with Sandbox(_config()) as sandbox:
         monkeypatch.setattr(Sandbox, "_has", lambda sandbox, name: name == "mount")
-        monkeypatch.setattr(template.Child, "kill", kill_both)
+        monkeypatch.setattr(handles.Child, "kill", kill_both)
         with pytest.raises(SandboxError, match="nobody can tell"):
             sandbox.run(Job("print(1)", admin=True))
 
 
 def test_a_template_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server waited without end for it to notice that nobody wanted it any more, and started no other."""
-    monkeypatch.setattr(template, "_BOOT", "import time; time.sleep(30)  # %r")
-    monkeypatch.setattr(template, "_START_S", 0.2)
-    monkeypatch.setattr(template, "_END_S", 0.2)
+    monkeypatch.setattr(handles, "_BOOT", "import time; time.sleep(30)  # %r")
+    monkeypatch.setattr(handles, "_START_S", 0.2)
+    monkeypatch.setattr(handles, "_END_S", 0.2)
     started: List[Any] = []
-    start = template.subprocess.Popen
+    start = handles.subprocess.Popen
 
     def noted(*arguments: Any, **named: Any) -> Any:
         started.append(start(*arguments, **named))
         return started[0]
 
-    monkeypatch.setattr(template.subprocess, "Popen", noted)
+    monkeypatch.setattr(handles.subprocess, "Popen", noted)
     with pytest.raises(SandboxError, match="did not start"):
-        template.Template(_config())
+        handles.Template(_config())
     assert started[0].returncode == -signal.SIGKILL
 
 
@@ -297,10 +299,10 @@ def test_a_second_without_descriptors_costs_no_minute(monkeypatch: pytest.Monkey
         short.set()
         threading.Timer(0.6, short.clear).start()
 
-        def start(config: Config) -> template.Template:
+        def start(config: Config) -> handles.Template:
             if short.is_set():
                 raise OSError(errno.EMFILE, "Too many open files")
-            return template.Template(config)
+            return handles.Template(config)
 
         monkeypatch.setattr(pool, "Template", start)
         current = sandbox._pool._template
@@ -314,12 +316,12 @@ def test_children_that_die_one_after_the_other_are_not_made_without_a_pause(monk
     """Where no process could be made a caller had thousands tried in its twenty seconds, each with a line in the log."""
     tried: List[Any] = []
 
-    def fail(child: template.Child, deadline: float) -> None:
+    def fail(child: handles.Child, deadline: float) -> None:
         tried.append(child)
         raise SandboxError("a child ended before it was ready")
 
     with Sandbox(_config()) as sandbox:
-        monkeypatch.setattr(template.Child, "await_ready", fail)
+        monkeypatch.setattr(handles.Child, "await_ready", fail)
         for admin in (False, True):
             tried.clear()
             with pytest.raises(SandboxError):
@@ -336,7 +338,7 @@ def test_a_child_that_there_is_no_memory_for(monkeypatch: pytest.MonkeyPatch, ad
         for name in ("spawn", "__init__"):
             with monkeypatch.context() as patch:
                 patch.setattr(
-                    *{"spawn": (template.Template,), "__init__": (template.Child,)}[name], name, _fails(MemoryError())
+                    *{"spawn": (handles.Template,), "__init__": (handles.Child,)}[name], name, _fails(MemoryError())
                 )
                 if not admin:
                     assert (

@@ -33,13 +33,13 @@ from support import (
     wait_for,
 )
 
-from pyexec import linger, pace
-from pyexec.bodies import FREE_BYTES, AnswerBudget, BodyBudget, Tide
 from pyexec.config import Config, networks
 from pyexec.errors import ServerBusy
+from pyexec.http1 import linger, pace
+from pyexec.http1.memory import FREE_BYTES, AnswerBudget, BodyBudget, Tide
+from pyexec.http1.pace import IDLE, LINGERING, PACE, READING, RUNNING, WRITING, Place
+from pyexec.http1.table import Table
 from pyexec.kernel import libc
-from pyexec.pace import IDLE, LINGERING, PACE, READING, RUNNING, WRITING, Place
-from pyexec.table import Table
 
 HEAD = b"POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 HEALTH = request("GET", "/health")

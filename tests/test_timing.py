@@ -83,7 +83,7 @@ def test_answers_are_silent_about_it_by_default(server) -> None:
 
 WARMED = """
 import gc, sys, warnings
-from pyexec import script, warmup
+from pyexec.child import script, warmup
 names = ("math", "json", "numpy", "PIL", "reportlab", "fpdf")
 for name in names:
     try:

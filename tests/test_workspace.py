@@ -13,9 +13,9 @@ from typing import Any, Iterator, List
 import pytest
 from conftest import ROOT
 
-from pyexec import base as base_module
-from pyexec import workspace
-from pyexec.base import Base
+from pyexec.runs import workdir
+from pyexec.runs import workdirs_on_disk as base_module
+from pyexec.runs.workdirs_on_disk import Base
 
 NOT_UTF8 = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
@@ -44,9 +44,9 @@ def test_a_file_of_many_names_is_read_once(directory, tmp_path, monkeypatch) -> 
     for name in names[1:]:
         os.link(tmp_path / "a", tmp_path / name)
     reads: List[int] = []
-    read_capped = workspace.read_capped
-    monkeypatch.setattr(workspace, "read_capped", lambda fd, most: reads.append(fd) or read_capped(fd, most))
-    found = list(workspace.collect(directory, names, 100))
+    read_capped = workdir.read_capped
+    monkeypatch.setattr(workdir, "read_capped", lambda fd, most: reads.append(fd) or read_capped(fd, most))
+    found = list(workdir.collect(directory, names, 100))
     assert [file.name for file in found] == names and {file.content for file in found} == {b"content"}
     assert len(reads) == 1 and len({id(file.content) for file in found}) == 1
 
@@ -83,16 +83,16 @@ def test_a_look_counts_bytes_and_entries(directory, tmp_path) -> None:
     (tmp_path / "d" / "e").mkdir(parents=True)
     (tmp_path / "d" / "e" / "f").write_bytes(bytes(100000))
     os.symlink("/", tmp_path / "d" / "root")
-    found = workspace.usage(directory, 100)
+    found = workdir.usage(directory, 100)
     assert found.files == 4 and 100000 <= found.size_bytes < 200000
-    assert workspace.usage(directory, 4).files == 4 and workspace.usage(directory, 3).files > 3
+    assert workdir.usage(directory, 4).files == 4 and workdir.usage(directory, 3).files > 3
 
 
 @pytest.mark.parametrize(("depth", "too_deep"), [(64, False), (65, True), (900, True)])
 def test_a_tree_deeper_than_sixty_four_counts_as_too_many_files(directory, tmp_path, depth, too_deep) -> None:
     _nest(str(tmp_path), depth)
     before = os.listdir("/proc/self/fd")
-    found = workspace.usage(directory, 1000)
+    found = workdir.usage(directory, 1000)
     assert found.files == (1001 if too_deep else depth)
     assert os.listdir("/proc/self/fd") == before
     shutil.rmtree(tmp_path / "d")
@@ -112,7 +112,7 @@ def test_a_look_enters_each_directory_once(directory, tmp_path, monkeypatch) -> 
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", count)
-        assert workspace.usage(directory, 1000).files == 160
+        assert workdir.usage(directory, 1000).files == 160
     assert len(opened) == 160
 
 
@@ -122,7 +122,7 @@ def test_a_look_has_a_deadline(directory, tmp_path, monkeypatch) -> None:
     clock = iter(range(1000))
     monkeypatch.setattr(time, "thread_time", lambda: 0.05 * next(clock))
     before = os.listdir("/proc/self/fd")
-    assert workspace.usage(directory, 1000).files == 1001  # as if more than are allowed, not as if few
+    assert workdir.usage(directory, 1000).files == 1001  # as if more than are allowed, not as if few
     assert next(clock) < 10 and os.listdir("/proc/self/fd") == before
 
 
@@ -131,9 +131,7 @@ def test_a_look_has_a_deadline(directory, tmp_path, monkeypatch) -> None:
 
 def _abandon(parent: str) -> str:
     """Have a base made by a process that then ends at once, as if killed; return its name."""
-    program = (
-        "import os, sys\nsys.path.insert(0, sys.argv[1])\nfrom pyexec.base import Base\nbase = Base(sys.argv[2])\n"
-    )
+    program = "import os, sys\nsys.path.insert(0, sys.argv[1])\nfrom pyexec.runs.workdirs_on_disk import Base\nbase = Base(sys.argv[2])\n"
     program += "os.mkdir(base.new_path()); print(os.path.basename(base.path), flush=True); os._exit(0)"
     return subprocess.check_output([sys.executable, "-c", program, ROOT, parent], text=True).strip()
 
@@ -203,7 +201,7 @@ def test_a_base_that_has_no_room_for_its_mark_is_taken_back(monkeypatch) -> None
         raise OSError(28, "No space left on device")
 
     with tempfile.TemporaryDirectory() as parent:
-        monkeypatch.setattr(workspace, "put", fail)
+        monkeypatch.setattr(workdir, "put", fail)
         with pytest.raises(OSError, match="No space left"):
             Base(parent)
         assert os.listdir(parent) == []

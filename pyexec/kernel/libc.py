@@ -13,7 +13,7 @@ import platform
 import sys
 from typing import Any, Optional, Union
 
-from pyexec.kernel.calls import CALLS
+from pyexec.kernel.syscalls import CALLS
 
 PR_SET_PDEATHSIG = 1
 PR_GET_DUMPABLE = 3

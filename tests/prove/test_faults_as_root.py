@@ -114,7 +114,7 @@ def test_a_template_killed_in_a_loop(start_server) -> None:
         while not stop.is_set():
             # Not while it starts: after a start that failed the server waits, and a minute's starts last longer.
             for pid in descendants(running.process.pid) if _ready(running) else []:
-                if "forkserver" in command(pid) and len(descendants(pid)) >= 1:
+                if "zygote" in command(pid) and len(descendants(pid)) >= 1:
                     os.kill(pid, signal.SIGKILL)
                     kills[0] += 1
                     break

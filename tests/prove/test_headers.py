@@ -9,7 +9,7 @@ from typing import Dict
 import pytest
 from test_kernel import MACHINES, TABLES
 
-from pyexec.kernel import calls
+from pyexec.kernel import syscalls
 
 
 def _headers(machine: str) -> Dict[str, int]:
@@ -38,4 +38,4 @@ def test_full_table_is_that_of_the_kernel_headers(machine: str) -> None:
     assert len(found) > 290
     for name, number in TABLES[machine].items():
         assert found.get(name, number) == number, name
-    assert set(calls.CALLS) & set(found) == {name for name in calls.CALLS if name in TABLES[machine]}
+    assert set(syscalls.CALLS) & set(found) == {name for name in syscalls.CALLS if name in TABLES[machine]}

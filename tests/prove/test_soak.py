@@ -90,7 +90,7 @@ class Soak:
 
     def _one_fault(self, chance: random.Random, what: str) -> None:
         below = descendants(self.pid)
-        templates = [pid for pid in below if "forkserver" in command(pid) and descendants(pid)]
+        templates = [pid for pid in below if "zygote" in command(pid) and descendants(pid)]
         children = sorted(set(below) - set(templates))
         if what.endswith("short"):
             pid = self.pid if what == "server short" else chance.choice(templates or [self.pid])

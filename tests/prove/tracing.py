@@ -30,7 +30,7 @@ class Trace:
         """Attach, once no child comes or goes any more."""
         self._server = server
         below = settled(lambda: descendants(server))
-        self._template = {pid for pid in below if "forkserver" in command(pid) and _has_children(pid, below)}
+        self._template = {pid for pid in below if "zygote" in command(pid) and _has_children(pid, below)}
         self._directory = tempfile.TemporaryDirectory()
         self._prefix = os.path.join(self._directory.name, "t")
         attach = [flag for pid in [server] + below for flag in ("-p", str(pid))]

@@ -7,7 +7,8 @@ import os
 import sys
 from typing import List, Optional
 
-from pyexec import __version__, answers, config
+from pyexec import __version__, config
+from pyexec.api import response
 from pyexec.errors import ConfigError, PyexecError, SandboxError, ValidationError
 from pyexec.job import ENDED, Job
 from pyexec.kernel import libc
@@ -95,7 +96,7 @@ def _run(settings: config.Config, name: str, admin: bool) -> int:
     sys.stdout.buffer.write(outcome.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(outcome.stderr)
-    error: Optional[PyexecError] = answers.error_of(outcome, settings)
+    error: Optional[PyexecError] = response.error_of(outcome, settings)
     if error is not None:
         print("pyexec: %s" % error.message, file=sys.stderr)
     code_of_script = outcome.exit_code if outcome.verdict == ENDED else _REFUSED_STATUS

@@ -13,7 +13,7 @@ from typing import Tuple
 
 from pyexec.authority import Authority
 from pyexec.errors import MisdirectedRequest
-from pyexec.http1 import Head
+from pyexec.http1.message import Head
 
 LOOPBACK = "127.0.0.1"
 _LOCAL = ("localhost",)

@@ -11,7 +11,7 @@ import time
 from typing import Callable, List, Optional, Set
 
 from pyexec.errors import ServerBusy
-from pyexec.pace import Place
+from pyexec.http1.pace import Place
 
 FREE_BYTES = 1 << 16  # of each body: what connections may cost anyway
 _LARGEST_PIECE = 1 << 20

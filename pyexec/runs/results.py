@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, List, Sequence
 
-from pyexec import workspace
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
-from pyexec.template import Child
+from pyexec.runs import workdir
+from pyexec.runs.handles import Child
 
 
 class End:
@@ -21,7 +21,7 @@ def met_a_wall(child: Child, end: End, budget: Budget) -> End:
     """Return the end of a run in a file system of its own: that of a limit, if it failed and nothing is left there."""
     if end.verdict != ENDED or not end.exit_code:
         return end
-    resource = workspace.full(child.directory_fd)
+    resource = workdir.full(child.directory_fd)
     if not resource:
         return end
     limit = budget.workdir_bytes if resource == "disk" else budget.workdir_files
@@ -47,11 +47,11 @@ def outcome(
         OSError: the server has no descriptor or memory left.
     """
     cap = budget.output_bytes
-    stdout, stderr = (workspace.read_capped(fd, cap + 1) for fd in child.streams[1:])
+    stdout, stderr = (workdir.read_capped(fd, cap + 1) for fd in child.streams[1:])
     count(len(stdout) + len(stderr))
     files: List[OutputFile] = []
     if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
-        for file in workspace.collect(child.directory_fd, job.return_files, budget.returned_file_bytes):
+        for file in workdir.collect(child.directory_fd, job.return_files, budget.returned_file_bytes):
             files.append(file)
             count(len(file.content or b""))
     return Outcome(

@@ -31,7 +31,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Set
 
 from pyexec.job import SCRIPT_NAME
 
-_HERE = os.path.dirname(__file__) + "/"
+_HERE = os.path.dirname(os.path.dirname(__file__)) + "/"  # this package
 _FILE_INPUT = 257  # Py_file_input, Include/compile.h
 _RESERVE = 4 * 1024 * 1024  # lets a script that has used up its memory be told so; arenas of objects have 1 MiB
 _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)

@@ -12,11 +12,11 @@ import socket
 import time
 from typing import Iterable, Iterator, List, Sequence, Union
 
-from pyexec.bodies import Body
-from pyexec.chunks import LONGEST_LINE, Chunks
 from pyexec.errors import HeadersTooLarge, PayloadTooLarge, RequestTimeout, ValidationError
-from pyexec.http1 import LONGEST_HEAD
-from pyexec.pace import PACE, READING, WRITING, Deadline, Place
+from pyexec.http1.chunks import LONGEST_LINE, Chunks
+from pyexec.http1.memory import Body
+from pyexec.http1.message import LONGEST_HEAD
+from pyexec.http1.pace import PACE, READING, WRITING, Deadline, Place
 
 _CHUNK = 1 << 16
 _MOST_AT_ONCE = 1 << 20

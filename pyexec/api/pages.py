@@ -33,7 +33,7 @@ def tag_of(content: bytes) -> str:
 
 
 def _read() -> Dict[str, Page]:
-    here = os.path.dirname(os.path.abspath(__file__))
+    here = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "static")
     table = {}
     for path, (name, content_type) in _FILES.items():
         with open(os.path.join(here, name), "rb") as file:

@@ -11,8 +11,8 @@ import inspect
 from typing import Any, Dict, List, Type
 
 from pyexec import errors
+from pyexec.api.request_json import CONTENT_FIELDS
 from pyexec.config import SETTINGS, Config
-from pyexec.document import CONTENT_FIELDS
 from pyexec.errors import PyexecError
 from pyexec.job import SCRIPT_NAME, Budget
 

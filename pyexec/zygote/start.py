@@ -27,10 +27,11 @@ import socket
 import sys
 from typing import Any, Dict, NoReturn, Sequence
 
-from pyexec import preload, warden, wire
+from pyexec import messages
 from pyexec.job import Host
 from pyexec.kernel import layers, libc, namespaces, policy, seccomp
-from pyexec.spawner import ForkServer, failures_told
+from pyexec.zygote import overseer, preload
+from pyexec.zygote.loop import ForkServer, failures_told
 
 CONTROL_FD = 0
 
@@ -42,8 +43,8 @@ def main() -> NoReturn:
     control = socket.socket(fileno=CONTROL_FD)
     server = os.getppid()
     try:
-        message = wire.receive(control)
-    except wire.WireError:
+        message = messages.receive(control)
+    except messages.WireError:
         os._exit(0)
     settings, second = message.payload, socket.socket(fileno=message.descriptors[0])
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
@@ -53,13 +54,13 @@ def main() -> NoReturn:
     with failures_told(control):
         host = layers.probe(settings["uid_base"], proc_fd)
         if layers.uncovered(host):
-            wire.send(control, wire.READY, report(host))
+            messages.send(control, messages.READY, report(host))
             os._exit(1)
         namespaces.enter_template(host, proc_fd)
     if "pid" in host.namespaces:
         _fork_into_namespace((control, second), server)
     else:
-        warden.fork_below((control, second), proc_fd)
+        overseer.fork_below((control, second), proc_fd)
     known = preload.installed_code()
     sys.path[:] = [path for path in sys.path if path in known]
     gc.disable()

@@ -14,14 +14,14 @@ import threading
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from pyexec import wire
+from pyexec import messages
 from pyexec.config import Config, template_environment
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 
 _START_S, _END_S = 60.0, 5.0
 # First on the path, so that the template is of this very copy of the package, whatever else is installed.
-_BOOT = "import sys; sys.path.insert(0, %r); from pyexec import forkserver; forkserver.main()"
+_BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; start.main()"
 
 
 class Death(NamedTuple):
@@ -37,8 +37,8 @@ class Child:
     def __init__(self, place: int, admin: bool, libraries: bool, workdir: str) -> None:
         """Make the server's half of a child; `Template.spawn` sends the other half out."""
         self.place, self.admin, self.libraries, self.workdir = place, admin, libraries, workdir
-        self.end, self.far_end = wire.pair()
-        self.status, self.far_status = wire.pair()
+        self.end, self.far_end = messages.pair()
+        self.status, self.far_status = messages.pair()
         self.streams: List[int] = []
         self.directory_fd = -1
         self.pidfd = -1
@@ -60,23 +60,23 @@ class Child:
         """
         try:
             while self.pidfd < 0:
-                self.pidfd = self._expect(self.status, wire.FORKED, deadline).descriptors[0]
+                self.pidfd = self._expect(self.status, messages.FORKED, deadline).descriptors[0]
             if self.directory_fd < 0:
-                self.directory_fd = self._expect(self.end, wire.HELLO, deadline).descriptors[0]
-                self._expect(self.end, wire.LAYERS, deadline)
+                self.directory_fd = self._expect(self.end, messages.HELLO, deadline).descriptors[0]
+                self._expect(self.end, messages.LAYERS, deadline)
             if self.await_death(0):  # killed while it waited
-                raise wire.WireError("it was killed")
-        except (wire.WireError, OSError, IndexError) as error:
+                raise messages.WireError("it was killed")
+        except (messages.WireError, OSError, IndexError) as error:
             raise SandboxError("a child ended before it was ready: %s" % error) from error
 
     @staticmethod
-    def _expect(end: socket.socket, kind: str, deadline: float) -> wire.Message:
+    def _expect(end: socket.socket, kind: str, deadline: float) -> messages.Message:
         end.settimeout(max(0.001, deadline - time.monotonic()))
-        message = wire.receive(end)
-        if message.kind == wire.FAILED:
+        message = messages.receive(end)
+        if message.kind == messages.FAILED:
             raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
         if message.kind != kind:
-            raise wire.WireError("%r where %r was due" % (message.kind, kind))
+            raise messages.WireError("%r where %r was due" % (message.kind, kind))
         return message
 
     def kill(self) -> None:
@@ -104,7 +104,7 @@ class Child:
         Raises:
             WireError, OSError: the template ended instead.
         """
-        payload = wire.receive(self.status).payload
+        payload = messages.receive(self.status).payload
         self._reaped = True
         return Death(int(payload["code"]), payload["cpu_limit_s"])
 
@@ -129,7 +129,7 @@ class Child:
         deadline = time.monotonic() + timeout_s
         while poll.poll(1000 * max(0.0, deadline - time.monotonic())):
             word = self.status.recv(1, socket.MSG_PEEK)
-            if word != wire.FORKED.encode():
+            if word != messages.FORKED.encode():
                 self.orphaned = not word
                 return True
             self.status.recv(1)  # word of its birth that came too late; the pidfd in it is dropped
@@ -154,9 +154,9 @@ class Template:
         Raises:
             SandboxError: it did not start, or this host leaves a danger uncovered; says what to do.
         """
-        root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         # By whether the libraries are wanted.
-        self._controls, far_controls = zip(wire.pair(), wire.pair())
+        self._controls, far_controls = zip(messages.pair(), messages.pair())
         self._lock = threading.Lock()
         self.process = subprocess.Popen(
             # Names of files are UTF-8 even where the system has no C.UTF-8.
@@ -195,16 +195,16 @@ class Template:
         }
         try:
             with second:
-                wire.send(self._controls[False], wire.PLAN, settings, [second.fileno()])
+                messages.send(self._controls[False], messages.PLAN, settings, [second.fileno()])
             report: Dict[str, Any] = {}
             for control in self._controls:
                 control.settimeout(_START_S)
-                report.update(wire.receive(control).payload)
+                report.update(messages.receive(control).payload)
                 if "error" in report:
                     raise SandboxError("The template could not prepare this host: %s." % report["error"])
                 if "python" not in report:
                     break  # it leaves a danger uncovered; then there is no second one
-        except (wire.WireError, OSError) as error:
+        except (messages.WireError, OSError) as error:
             raise SandboxError("The template did not start: %s. Its own words stand above." % error) from error
         for control in self._controls:
             control.setblocking(False)  # a template that reads no orders must not hold those who have one to give
@@ -216,7 +216,7 @@ class Template:
         try:
             with self._lock:
                 order = {"place": child.place, "admin": child.admin, "workdir": child.workdir}
-                wire.send(self._controls[child.libraries], wire.SPAWN, order, far)
+                messages.send(self._controls[child.libraries], messages.SPAWN, order, far)
         except OSError as error:
             raise SandboxError("the template is gone") from error
         child.template = self

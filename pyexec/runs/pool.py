@@ -17,12 +17,13 @@ import threading
 import time
 from typing import Any, Callable, Deque, Dict, Optional, Set, Tuple
 
-from pyexec import floor, usage
-from pyexec.base import Base
 from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.guard import Guard
-from pyexec.template import Child, Template
+from pyexec.runs import requirements
+from pyexec.runs import watch as usage
+from pyexec.runs.guard import Guard
+from pyexec.runs.handles import Child, Template
+from pyexec.runs.workdirs_on_disk import Base
 
 _READY_S = 20.0
 _RETRY_S = 0.2
@@ -57,7 +58,7 @@ class Pool:
         self._keeper = threading.Thread(target=self._keep, name="pyexec-keeper", daemon=True)
         self._done: queue.SimpleQueue[Optional[Tuple[Child, float]]] = queue.SimpleQueue()
         self._janitor = threading.Thread(target=self._clean_up, name="pyexec-janitor", daemon=True)
-        floor.check_own_means(config)
+        requirements.check_own_means(config)
         self._keeper.start()
         self._janitor.start()
 
@@ -285,7 +286,7 @@ class Pool:
 
     def _check_floor(self, template: Template) -> None:
         try:
-            on = floor.layers_on(template.report, self._config, self.layers_on)
+            on = requirements.layers_on(template.report, self._config, self.layers_on)
         except SandboxError:
             template.end()
             raise

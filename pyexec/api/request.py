@@ -11,9 +11,10 @@ import string
 from dataclasses import dataclass
 from typing import Any, List, NoReturn, Optional, Tuple
 
-from pyexec import document, rules
+from pyexec import rules
+from pyexec.api import request_json
+from pyexec.api.request_json import CONTENT_FIELDS
 from pyexec.config import Config
-from pyexec.document import CONTENT_FIELDS
 from pyexec.errors import ValidationError
 from pyexec.job import Attachment, Job
 
@@ -44,12 +45,12 @@ def parse(body: bytes, config: Config) -> Request:
     Raises:
         ValidationError: names the field that breaks a rule.
     """
-    found = document.load(body)
+    found = request_json.load(body)
     unknown = [key for key in found if key not in FIELDS]
     if unknown:
         _fail(
-            document.shown(unknown[0]),
-            "Unknown field '%s'. Known fields: %s." % (document.shown(unknown[0]), ", ".join(FIELDS)),
+            request_json.shown(unknown[0]),
+            "Unknown field '%s'. Known fields: %s." % (request_json.shown(unknown[0]), ", ".join(FIELDS)),
         )
     if found.get("code") is None:
         _fail("code", "The field 'code' is missing.")
@@ -70,7 +71,7 @@ def parse(body: bytes, config: Config) -> Request:
 
 def _string(value: Any, field: str) -> str:
     if not isinstance(value, str):
-        _fail(field, "'%s' must be a string, not %s." % (field, document.type_name(value)))
+        _fail(field, "'%s' must be a string, not %s." % (field, request_json.type_name(value)))
     rules.characters(value, field)
     return value
 
@@ -79,7 +80,7 @@ def _array(value: Any, field: str, most: int) -> List[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        _fail(field, "'%s' must be an array, not %s." % (field, document.type_name(value)))
+        _fail(field, "'%s' must be an array, not %s." % (field, request_json.type_name(value)))
     if len(value) > most:
         _fail(field, "'%s' may have at most %d entries; it has %d." % (field, most, len(value)))
     return value
@@ -99,13 +100,13 @@ def _attachments(value: Any, config: Config) -> Tuple[Attachment, ...]:
     for place, entry in enumerate(_array(value, "attachments", config.attachments)):
         where = "attachments[%d]" % place
         if not isinstance(entry, dict):
-            _fail(where, "'%s' must be an object, not %s." % (where, document.type_name(entry)))
+            _fail(where, "'%s' must be an object, not %s." % (where, request_json.type_name(entry)))
         for key in entry:
             if key not in _ATTACHMENT_FIELDS:
                 _fail(
-                    "%s.%s" % (where, document.shown(key)),
+                    "%s.%s" % (where, request_json.shown(key)),
                     "Unknown field '%s' in '%s'. Known fields: filename, content_base_64 (or content_base64)."
-                    % (document.shown(key), where),
+                    % (request_json.shown(key), where),
                 )
         names = [name for name in CONTENT_FIELDS if entry.get(name) is not None] or [CONTENT_FIELDS[0]]
         if len(names) > 1:
@@ -140,7 +141,7 @@ def _base64(value: Any, field: str, longest: int) -> bytes:
         if isinstance(value, memoryview):
             raw = _RAW.search(value)
             if raw is not None:  # which the parser of JSON has not seen
-                _fail(field, "'%s' has %s" % (field, document.raw_character(chr(raw.group()[0]))))
+                _fail(field, "'%s' has %s" % (field, request_json.raw_character(chr(raw.group()[0]))))
         data = memoryview(bytes(data).translate(None, _WHITE))
         if len(data) > most:
             _fail(field, "'%s' may have at most %d bytes after decoding." % (field, longest))

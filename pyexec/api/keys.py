@@ -11,9 +11,9 @@ import threading
 
 from pyexec import limits
 from pyexec.accounts import Bucket, Now
+from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import AuthenticationError, RateLimitExceeded
-from pyexec.limits import Caller
 
 
 class Keys:

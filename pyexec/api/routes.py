@@ -14,12 +14,16 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
 
-from pyexec import __version__, answers, browsers, contract, limits, media, metrics, openapi, schemas
+from pyexec import __version__, callers, limits
 from pyexec.accounts import Now
-from pyexec.bodies import AnswerBudget, Kept
+from pyexec.api import browsers, media, metrics, openapi, response, schemas
+from pyexec.api import request as contract
+from pyexec.api.hosts import LOOPBACK, Hosts
+from pyexec.api.keys import Keys
+from pyexec.api.pages import PAGES, tag_of
+from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import (
     AuthenticationError,
@@ -32,39 +36,16 @@ from pyexec.errors import (
     UnsupportedMediaType,
     ValidationError,
 )
-from pyexec.hosts import LOOPBACK, Hosts
-from pyexec.http1 import Head
+from pyexec.http1.answer import JSON, Answer
+from pyexec.http1.memory import AnswerBudget
+from pyexec.http1.message import Head
 from pyexec.job import Job
-from pyexec.keys import Keys
-from pyexec.limits import Caller, Limits, Quota
+from pyexec.limits import Limits, Quota
 from pyexec.sandbox import Sandbox
-from pyexec.static import PAGES, tag_of
-from pyexec.timing import Stage, Stopwatch
+from pyexec.timing import Stopwatch
 
-JSON = "application/json; charset=utf-8"
 _LARGE = 1 << 20
 _FREE_BODY = 65536  # that a malformed request of this size costs nothing is promised
-
-
-@dataclass
-class Answer:
-    """What goes back to the client, and what the log says of it."""
-
-    status: int
-    parts: List[answers.Part]
-    content_type: str = JSON
-    fields: List[Tuple[str, str]] = field(default_factory=list)
-    kind: str = "ok"
-    limit_name: str = ""
-    caller: str = "-"
-    fault: str = ""
-    stages: List[Stage] = field(default_factory=list)  # where the time went
-    kept: Optional[Kept] = None  # what it holds of the memory of all answers
-
-    @property
-    def length(self) -> int:
-        """Bytes of the body."""
-        return sum(len(part) for part in self.parts)
 
 
 class _Context(NamedTuple):
@@ -180,7 +161,9 @@ class Service:
             "template_restarts": state["restarts"],
             "uptime_sec": round(time.monotonic() - self._started, 3),
         }
-        return Answer(200 if state["ready"] else 503, [answers.dumps(document)], fields=[("Cache-Control", "no-store")])
+        return Answer(
+            200 if state["ready"] else 503, [response.dumps(document)], fields=[("Cache-Control", "no-store")]
+        )
 
     def _about(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         """What the web page says of this server: limits, modules and layers as they are, not as typed twice."""
@@ -192,12 +175,12 @@ class Service:
             "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
             "libraries": report["libraries"],
         }
-        body = answers.dumps(document)
+        body = response.dumps(document)
         return self._tagged(head, body, JSON, tag_of(body))
 
     def _openapi(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
         if not self._description:  # which takes longer to make than all else of a small request
-            self._description = answers.dumps(openapi.document(self.config))
+            self._description = response.dumps(openapi.document(self.config))
         return self._tagged(head, self._description, JSON, tag_of(self._description))
 
     def _metrics(self, head: Head, body: bytes, peer: str, after: contextlib.ExitStack) -> Answer:
@@ -251,12 +234,12 @@ class Service:
             for name, seconds in outcome.stages:
                 watch.add(name, seconds)
             self.metrics.count_run(outcome.duration_s)
-            context = _Context(answers.user_info(caller, quota), self.limits.load(active))
-            error = answers.error_of(outcome, self.config)
+            context = _Context(response.user_info(caller, quota), self.limits.load(active))
+            error = response.error_of(outcome, self.config)
             if error is not None:
                 answer = self.error(error, context, None if error.type == "ForbiddenImportError" else outcome)
             else:
-                parts = answers.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
+                parts = response.render_success(job, outcome, context.user, context.server, now.utc)  # type: ignore[arg-type]
                 answer = Answer(200, parts)
         except PyexecError as refusal:
             if isinstance(refusal, ServerBusy) and ticket is not None:  # no room to run, or for the answer
@@ -271,7 +254,7 @@ class Service:
         answer.stages, answer.kept = watch.stages, kept
         answer.caller = "admin" if caller.admin else caller.address
         if not caller.admin:
-            answer.fields += answers.rate_limit_headers(quota or self.limits.quota(caller, now))
+            answer.fields += response.rate_limit_headers(quota or self.limits.quota(caller, now))
         return answer
 
     def _parsed(self, body: bytes) -> Union[contract.Request, ValidationError]:
@@ -292,12 +275,12 @@ class Service:
         caller = self.caller(head, peer)
         answer = self._refused(error, caller, now, None)
         answer.caller = caller.address
-        answer.fields += answers.rate_limit_headers(self.limits.quota(caller, now))
+        answer.fields += response.rate_limit_headers(self.limits.quota(caller, now))
         return answer
 
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is, not an admin yet."""
-        return limits.identify(peer, head.get("x-forwarded-for"), self.config.trusted_proxies)
+        return callers.identify(peer, head.get("x-forwarded-for"), self.config.trusted_proxies)
 
     def _authenticated(self, caller: Caller, head: Head, key: Optional[str], now: Now) -> Caller:
         scheme, _, token = head.get("authorization").partition(" ")
@@ -312,7 +295,7 @@ class Service:
 
     def _refused(self, error: PyexecError, caller: Caller, now: Now, active: Optional[int]) -> Answer:
         quota = None if caller.admin else self.limits.quota(caller, now)
-        return self.error(error, _Context(answers.user_info(caller, quota), self.limits.load(active)))
+        return self.error(error, _Context(response.user_info(caller, quota), self.limits.load(active)))
 
     def fault(self, cause: BaseException) -> InternalServerError:
         """Return the error that stands for a fault of ours; its id and cause go to the log, never to the client."""
@@ -324,7 +307,7 @@ class Service:
     def error(self, error: PyexecError, context: Optional[_Context] = None, outcome: Any = None) -> Answer:
         """Return the answer for an error, in the one shape that all errors have."""
         context = context or _Context()
-        parts = answers.render_error(error, Now.read().utc, context.user, context.server, outcome)
+        parts = response.render_error(error, Now.read().utc, context.user, context.server, outcome)
         answer = Answer(error.status, parts, kind=error.type, fields=[("Cache-Control", "no-store")])
         answer.limit_name = error.limit_name
         if isinstance(error, (RateLimitExceeded, ServerBusy)):

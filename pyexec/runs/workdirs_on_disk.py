@@ -18,7 +18,7 @@ import sys
 import time
 from typing import Deque
 
-from pyexec import workspace
+from pyexec.runs import workdir
 
 _NAME = re.compile(r"pyexec-[0-9a-f]{32}\Z")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -114,7 +114,7 @@ class Base:
         try:
             # The lock comes before the mark: whoever finds a mark without a lock finds a server that has ended.
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            workspace.put(self._fd, self.MARK, _mark(self._fd, os.path.basename(self.path)))
+            workdir.put(self._fd, self.MARK, _mark(self._fd, os.path.basename(self.path)))
             # Runs under a uid of their own must pass through it to their directory, and may not list it.
             os.fchmod(self._fd, 0o711)
         except OSError:  # on a full disk perhaps, where there was no room for the mark
@@ -224,6 +224,6 @@ def _is_ours(fd: int, name: str) -> bool:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             return False
         expected = _mark(fd, name)
-        return workspace.read_capped(mark, len(expected) + 1) == expected
+        return workdir.read_capped(mark, len(expected) + 1) == expected
     finally:
         os.close(mark)

@@ -13,9 +13,9 @@ import threading
 import time
 from typing import Any, Counter, Dict, Iterable, List, Optional, Tuple
 
+from pyexec.callers import identify, parse_address
 from pyexec.config import Network
-from pyexec.limits import identify, parse_address
-from pyexec.pace import IDLE, LINGERING, READING, RUNNING, WRITING, Place
+from pyexec.http1.pace import IDLE, LINGERING, READING, RUNNING, WRITING, Place
 
 _MOST_KNOWN_PEERS = 1024
 _LOOK_S = 0.5

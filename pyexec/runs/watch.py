@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
-from pyexec import workspace
 from pyexec.errors import SandboxError
-from pyexec.guard import Guard
 from pyexec.job import Budget
-from pyexec.template import Child
+from pyexec.runs import workdir
+from pyexec.runs.guard import Guard
+from pyexec.runs.handles import Child
 
 THREADS = 32  # of an admin's processes together, beside the first of each
 # What no rlimit counts may come on top of the budget, which RLIMIT_AS holds to the byte for what it does count.
@@ -88,7 +88,7 @@ class Watch:
 
     def _directory(self, ended: bool) -> Optional[Tuple[str, int]]:
         budget = self._budget
-        found = workspace.usage(self._child.directory_fd, budget.workdir_files)
+        found = workdir.usage(self._child.directory_fd, budget.workdir_files)
         if found.size_bytes > budget.workdir_bytes:
             return "disk", budget.workdir_bytes
         if found.files > budget.workdir_files:

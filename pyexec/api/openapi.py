@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, Dict, Iterable, List, Optional
 
 from pyexec import __version__
+from pyexec.api.request import FIELDS
+from pyexec.api.schemas import STRING, Schema, leaves, limits, ref, schemas
 from pyexec.config import SETTINGS, Config
-from pyexec.contract import FIELDS
-from pyexec.schemas import STRING, Schema, leaves, limits, ref, schemas
 
 _EVERYWHERE = "Content-Security-Policy Cross-Origin-Opener-Policy Referrer-Policy Server-Timing".split()
 _EVERYWHERE += ["X-Content-Type-Options"]

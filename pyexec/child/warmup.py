@@ -16,7 +16,7 @@ import os
 import sys
 from typing import Callable, Dict, Iterable, Iterator, List, Tuple
 
-from pyexec import script
+from pyexec.child import script
 
 # The module that a snippet needs → the snippet. A child runs the first few only: the others touch a megabyte each, to
 # save a script that takes twenty times as long anyway a millisecond.

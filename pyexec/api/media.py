@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pyexec.errors import UnsupportedMediaType
-from pyexec.http1 import Head
+from pyexec.http1.message import Head
 
 _CHARSET = re.compile(r';[ \t]*charset[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;"]*)', re.IGNORECASE)
 _UTF8 = ("utf-8", "utf8")

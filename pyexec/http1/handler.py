@@ -9,34 +9,64 @@ import sys
 import time
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
-from typing import Iterator, List, Optional, Protocol
+from typing import Callable, Iterator, List, Optional, Protocol, Tuple
 
 from pyexec import __version__
-from pyexec.answers import Part, made_as_written
-from pyexec.bodies import BodyBudget
+from pyexec.callers import Caller
 from pyexec.config import Config
-from pyexec.connection import Buffer, Connection, Disconnected
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
-from pyexec.http1 import Head, parse_head, render_head
-from pyexec.pace import IDLE, LINGERING, RUNNING, Place
-from pyexec.service import Answer, Service
-from pyexec.table import Table
+from pyexec.http1.answer import Answer, Part, made_as_written
+from pyexec.http1.connection import Buffer, Connection, Disconnected
+from pyexec.http1.memory import BodyBudget
+from pyexec.http1.message import Head, parse_head, render_head
+from pyexec.http1.pace import IDLE, LINGERING, RUNNING, Place
+from pyexec.http1.table import Table
 from pyexec.timing import Stopwatch, server_timing
 
 _CLOSED_BY_CLIENT = 499
+
+
+Respond = Callable[[Head, bytes, str, contextlib.ExitStack], Answer]
+
+
+class Application(Protocol):
+    """What answers requests; it is handed in, and knows nothing of sockets."""
+
+    config: Config
+
+    def route(self, head: Head) -> Respond:
+        """Return what answers a request, before its body is read. Raises PyexecError."""
+
+    def refuse(self, error: PyexecError, head: Optional[Head], peer: str) -> Answer:
+        """Return the answer to a request that was refused before its body was read."""
+
+    def error(self, error: PyexecError) -> Answer:
+        """Return the answer for an error."""
+
+    def fault(self, cause: BaseException) -> PyexecError:
+        """Return the error that stands for a fault of ours, once it is in the log."""
+
+    def caller(self, head: Head, peer: str) -> Caller:
+        """Return whose request this is."""
+
+    def count(self, head: Optional[Head], answer: Answer, status: int, received: int) -> None:
+        """Count an answer that went out, or that its client did not wait for."""
+
+    def security_fields(self) -> List[Tuple[str, str]]:
+        """Return the header fields that every answer carries."""
 
 
 class Listener(Protocol):
     """What a handler asks of the server that it belongs to."""
 
     config: Config
-    service: Service
+    service: Application
     bodies: BodyBudget
     table: Table
     draining: bool
 
 
-def head_and_body(service: Service, answer: Answer, close: bool, head_only: bool = False) -> List[Part]:
+def head_and_body(service: Application, answer: Answer, close: bool, head_only: bool = False) -> List[Part]:
     """Return the parts of an answer."""
     fields = [
         ("Server", "pyexec/" + __version__),

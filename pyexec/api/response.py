@@ -8,45 +8,16 @@ from __future__ import annotations
 import binascii
 import json
 from datetime import datetime
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple
 
+from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
+from pyexec.http1.answer import Encoded, Part
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Job, Outcome, OutputFile
-from pyexec.limits import Caller, Quota
+from pyexec.limits import Quota
 
 _LAZY = 1 << 18  # bytes of content; what is smaller goes out in one write with the rest
-_BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up that of all
-
-
-class Encoded:
-    """A large content in Base64, made block by block as it is written: with both, it would be in memory 2.3 times."""
-
-    def __init__(self, content: bytes) -> None:
-        """Take the content."""
-        self._content = content
-
-    def __len__(self) -> int:
-        """Return the length of the text."""
-        return (len(self._content) + 2) // 3 * 4
-
-    def blocks(self) -> Iterator[bytes]:
-        """Yield the text."""
-        view = memoryview(self._content)
-        for place in range(0, len(view), _BLOCK):
-            yield binascii.b2a_base64(view[place : place + _BLOCK], newline=False)
-
-
-Part = Union[bytes, Encoded]
-
-
-def made_as_written(parts: Iterable[Part]) -> Iterator[bytes]:
-    """Yield the bytes of an answer's parts, each when it is asked for."""
-    for part in parts:
-        if isinstance(part, Encoded):
-            yield from part.blocks()
-        else:
-            yield part
 
 
 def error_of(outcome: Outcome, config: Config) -> Optional[PyexecError]:

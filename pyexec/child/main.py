@@ -27,7 +27,8 @@ import sys
 import time
 from typing import Callable, NoReturn, Optional, Sequence, Tuple
 
-from pyexec import imports, script, warmup, wire
+from pyexec import messages
+from pyexec.child import import_policy, script, warmup
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits
@@ -59,15 +60,17 @@ def main(
             os._exit(_FAULT_STATUS)
         _confine(dataclasses.replace(plan, proc_fd=_PROC_FD))
         check = None if plan.admin else _install_policy(frozenset(allowed), trusted)
-        wire.send_locked(SOCKET_FD, wire.LAYERS, {})
+        messages.send_locked(SOCKET_FD, messages.LAYERS, {})
         if check is not None:
             _warm_up_while_idle(snippets, plan.workdir, check)
         _await_job()
         _run(plan, check)
     except LayerError as error:
-        wire.send_locked(SOCKET_FD, wire.FAILED, {"layer": error.layer, "reason": error.reason})
+        messages.send_locked(SOCKET_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
-        wire.send_locked(SOCKET_FD, wire.FAILED, {"layer": "child", "reason": "%s: %s" % (type(error).__name__, error)})
+        messages.send_locked(
+            SOCKET_FD, messages.FAILED, {"layer": "child", "reason": "%s: %s" % (type(error).__name__, error)}
+        )
     finally:
         os._exit(_FAULT_STATUS)
 
@@ -95,8 +98,8 @@ def _confine(plan: Plan) -> None:
     os.close(_PROC_FD)
     # The server reads what the run leaves behind through this descriptor; it can't be sent once seccomp is on.
     directory_fd = _enter_directory(plan)
-    with wire.adopted(SOCKET_FD) as end:
-        wire.send(end, wire.HELLO, {}, [directory_fd])
+    with messages.adopted(SOCKET_FD) as end:
+        messages.send(end, messages.HELLO, {}, [directory_fd])
     os.close(directory_fd)
     layers.apply(layers.CLOSING, plan)
     _forget_randomness()
@@ -139,16 +142,16 @@ def _install_policy(allowed: frozenset[str], trusted: Sequence[str]) -> _Check:
     """Install the import policy and return what checks a script's source."""
 
     def refuse(names: Tuple[str, ...]) -> None:
-        _end(wire.FORBIDDEN, {"modules": list(names)})
+        _end(messages.FORBIDDEN, {"modules": list(names)})
 
     def check(text: str) -> None:
         # The word is in every import statement; a script without it is spared the second parse.
         if "import" in text:
-            names = imports.scan(ast.parse(text, SCRIPT_NAME), allowed)
+            names = import_policy.scan(ast.parse(text, SCRIPT_NAME), allowed)
             if names:
                 refuse(names)
 
-    imports.Policy(allowed, trusted, refuse).install()
+    import_policy.Policy(allowed, trusted, refuse).install()
     return check
 
 
@@ -165,8 +168,8 @@ def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check) 
 
 def _await_job() -> None:
     try:
-        wire.receive_locked(SOCKET_FD)
-    except wire.WireError:  # the server closed: this child is not needed
+        messages.receive_locked(SOCKET_FD)
+    except messages.WireError:  # the server closed: this child is not needed
         os._exit(0)
 
 
@@ -179,8 +182,8 @@ def _run(plan: Plan, check: Optional[_Check]) -> NoReturn:
         sys.path.insert(0, plan.workdir)
         code, limit = _keep(source, plan)
         if limit is not None:
-            _end(wire.EXIT, {"code": code, "cpu_limit_s": limit})
-    _end(wire.EXIT, {"code": code, "moments": moments + [time.monotonic()]})
+            _end(messages.EXIT, {"code": code, "cpu_limit_s": limit})
+    _end(messages.EXIT, {"code": code, "moments": moments + [time.monotonic()]})
 
 
 def _read(name: str) -> bytes:
@@ -193,7 +196,7 @@ def _read(name: str) -> bytes:
 
 def _end(kind: str, payload: object) -> NoReturn:
     """Say how the run ended, then wait to be killed: when the server closes the socket, read returns."""
-    wire.send_locked(SOCKET_FD, kind, payload)
+    messages.send_locked(SOCKET_FD, kind, payload)
     os.read(SOCKET_FD, 1)
     os._exit(0)
 

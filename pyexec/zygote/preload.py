@@ -12,7 +12,7 @@ import sys
 import sysconfig
 from typing import Dict, List, Sequence, Tuple
 
-from pyexec import warmup
+from pyexec.child import warmup
 from pyexec.job import LIBRARIES
 
 # What scripts use of the libraries beyond the packages themselves.

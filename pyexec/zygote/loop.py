@@ -15,9 +15,12 @@ import socket
 import sys
 from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional
 
-from pyexec import child, compat, preload, script, wire
+from pyexec import messages
+from pyexec.child import compat, script
+from pyexec.child import main as child
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits
+from pyexec.zygote import preload
 
 _DYING_POLL_MS = 5
 _OTHER_ENDS_MS = 2000
@@ -46,7 +49,7 @@ def failures_told(control: socket.socket) -> Iterator[None]:
         yield
     except OSError as error:
         reason = "%s: %s" % (error.filename or "start", error.strerror or error)
-        wire.send(control, wire.READY, {"error": reason})
+        messages.send(control, messages.READY, {"error": reason})
         os._exit(1)
 
 
@@ -76,7 +79,7 @@ class ForkServer:
         self._snippets = preload.rehearse(self._settings["modules"])
         with failures_told(self._control):
             self._settle()
-        wire.send(self._control, wire.READY, report)
+        messages.send(self._control, messages.READY, report)
         self._loop()
 
     def _settle(self) -> None:
@@ -136,12 +139,12 @@ class ForkServer:
                     self._note_death(fd)
                     continue
                 try:
-                    message = wire.receive(self._control)
-                except wire.CutOff as error:
+                    message = messages.receive(self._control)
+                except messages.CutOff as error:
                     # What came of the order is closed, which the server takes for a child that died. Others run.
                     _say("no descriptor is left for a child: %s" % error)
                     continue
-                except (wire.WireError, OSError):
+                except (messages.WireError, OSError):
                     self._end()
                 pidfd = self._spawn(message)
                 if pidfd is not None:
@@ -161,7 +164,7 @@ class ForkServer:
             os.waitpid(self._other, 0)
         os._exit(0)
 
-    def _spawn(self, message: wire.Message) -> Optional[int]:
+    def _spawn(self, message: messages.Message) -> Optional[int]:
         """Fork one child and return its pidfd, after sending the server a copy; None if that failed."""
         end, status_fd, stdin, stdout, stderr = message.descriptors
         status = socket.socket(fileno=status_fd)
@@ -176,7 +179,7 @@ class ForkServer:
                 child.main(plan, streams, self._settings["modules"], self._reads, self._snippets)
             pidfd = libc.syscall("pidfd_open", pid, 0)
             self._running[pidfd] = Running(pid, pidfd, status, rlimits.cpu_s(plan))
-            wire.send(status, wire.FORKED, {}, [pidfd])
+            messages.send(status, messages.FORKED, {}, [pidfd])
         except OSError as error:
             _say("the template can't make a child: %s" % error)
             if pidfd is None:
@@ -228,7 +231,7 @@ class ForkServer:
                 continue
             del self._dying[running]
             with contextlib.suppress(OSError):  # the server has closed its end: it no longer wants to know
-                wire.send(running.status, wire.DEAD, death._asdict())
+                messages.send(running.status, messages.DEAD, death._asdict())
             running.status.close()
             os.close(running.pidfd)
 

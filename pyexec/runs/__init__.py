@@ -1,0 +1,1 @@
+"""The other processes as the server sees them: zygotes, children, their directories and ends. In the server."""

@@ -1,0 +1,1 @@
+"""A zygote: a warm interpreter that forks children and never sees a byte of a request."""
