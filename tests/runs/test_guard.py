@@ -14,7 +14,7 @@ from support import ask, exchange, execute, parse_replies, request
 
 from pyexec.runs.guard import Guard
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 GIB = 1 << 30
 
 
