@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from conftest import ROOT
+from support import ROOT
 
 from pyexec import config, errors
 from pyexec.kernel import layers, policy, seccomp

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import List, Tuple
 
 import pytest
-from conftest import in_threads
+from support import in_threads
 
 from pyexec import callers, limits
 from pyexec.accounts import Now

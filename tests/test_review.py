@@ -17,9 +17,10 @@ import tracemalloc
 from typing import List
 
 import pytest
-from conftest import ROOT, in_threads, left_by_runs
-from processes import anyone_left, await_that, descendants, state
-from test_faults import PLAIN, WITH_LIBRARIES, _template
+from processes import PLAIN, WITH_LIBRARIES, anyone_left, await_that, descendants, state
+from processes import zygote as _template
+from servers import left_by_runs
+from support import ROOT, in_threads
 from test_kernel import _host
 
 from pyexec import messages

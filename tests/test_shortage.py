@@ -16,9 +16,11 @@ import time
 from typing import Any, List
 
 import pytest
-from conftest import ROOT
-from processes import anyone_left, await_that, descendants, state
-from test_faults import PLAIN, _restarts, _template, _works
+from processes import PLAIN, anyone_left, await_that, descendants, state
+from processes import zygote as _template
+from servers import restarts as _restarts
+from servers import works as _works
+from support import ROOT
 from test_kernel import _host
 from test_review import _spawn_in_vain
 

@@ -20,9 +20,11 @@ import urllib.request
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
-from conftest import ROOT, RunningServer
+from processes import await_that
+from servers import RunningServer
 from support import (
     MIB,
+    ROOT,
     check_reply,
     connect,
     holding,
@@ -30,7 +32,6 @@ from support import (
     read_reply,
     read_to_end,
     request,
-    wait_for,
 )
 
 from pyexec.config import Config, networks
@@ -345,7 +346,7 @@ def test_bodies_that_stall_keep_nobody_out(start_server: Start) -> None:
         for place in range(3):
             assert running.client.execute("print(%d)" % place, stdin="x" * 400_000).stdout == "%d\n" % place
         # Who had to make room is told so, and not by silence.
-        wait_for(lambda: sum(select_readable(sock, 0.001) for sock in slow) >= 11, "some told to come again")
+        await_that(lambda: sum(select_readable(sock, 0.001) for sock in slow) >= 11, what="some told to come again")
         for reply in [read_reply(sock) for sock in slow if select_readable(sock, 0.001)]:
             check_reply(reply)
             assert reply.error_type == "ServerBusy"
@@ -434,7 +435,7 @@ def test_an_answer_has_as_long_as_a_slow_line_needs(start_server: Start) -> None
         assert size > 11_000_000 and time.monotonic() - started > 1.5
     with narrow(running.port) as sock:
         sock.sendall(BIG)
-        wait_for(lambda: '"status": 499' in running.log, "the end of who takes nothing")
+        await_that(lambda: '"status": 499' in running.log, what="the end of who takes nothing")
 
 
 def test_all_answers_of_a_connection_have_one_deadline(start_server: Start) -> None:
@@ -475,7 +476,7 @@ def test_of_two_answers_the_one_that_nobody_reads_makes_room(start_server: Start
             assert third.recv(12) == b"HTTP/1.1 200"
             thread.join()
         assert sum(received) >= 11_000_000
-        wait_for(lambda: running.log.count('"status": 499') >= 1, "the end of who reads nothing")
+        await_that(lambda: running.log.count('"status": 499') >= 1, what="the end of who reads nothing")
         assert len(read_to_end_quietly(second)) < 8_000_000
 
 
@@ -576,10 +577,10 @@ def test_of_those_without_a_place_only_some_linger(monkeypatch: pytest.MonkeyPat
     sockets = [pairs() for _ in range(5)]
     for ours, _ in sockets:
         lingerer.take_spare(ours)
-    wait_for(lambda: [ours.fileno() < 0 for ours, _ in sockets] == [True] * 3 + [False] * 2, "the oldest closed")
+    await_that(lambda: [ours.fileno() < 0 for ours, _ in sockets] == [True] * 3 + [False] * 2, what="the oldest closed")
     for _, theirs in sockets:
         theirs.close()
-    wait_for(lambda: not lingerer._spare and not lingerer._running, "nobody left")
+    await_that(lambda: not lingerer._spare and not lingerer._running, what="nobody left")
 
 
 def test_lingering_ones_make_room_first(start_server: Start) -> None:

@@ -10,8 +10,8 @@ import resource
 from typing import Dict, List
 
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings, strategies
+from support import ROOT
 
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import bpf, landlock, layers, libc, policy, rlimits, seccomp, syscalls

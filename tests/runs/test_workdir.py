@@ -11,7 +11,7 @@ import time
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from pyexec.runs import workdir
 from pyexec.runs import workdirs_on_disk as base_module

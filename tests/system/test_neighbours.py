@@ -7,8 +7,9 @@ import threading
 from typing import Any, List
 
 import pytest
-from conftest import ADMIN_KEY, ROOT, in_threads
 from processes import await_that, descendants
+from servers import ADMIN_KEY
+from support import ROOT, in_threads
 
 from pyexec.client import ServiceError
 

@@ -12,9 +12,9 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, in_threads
 from figures import record
 from processes import await_that, command, descendants, settled
+from support import ROOT, in_threads
 
 from pyexec.client import ServiceError
 from pyexec.config import Config
