@@ -940,3 +940,9 @@ def test_the_caller_in_the_log_is_whom_the_proxy_names(server: RunningServer) ->
 def test_no_header_field_breaks_out_of_its_line(value: str) -> None:
     with pytest.raises(ValueError):
         message.render_head(200, [("A", value)])
+
+
+def test_a_stream_of_empty_lines_is_not_read_for_ever(server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"\r\n" * (1 << 16))
+        assert connection.recv(12) == b"HTTP/1.1 431"

@@ -28,12 +28,14 @@ from support import (
     check_reply,
     connect,
     holding,
+    in_threads,
     parse_replies,
     read_reply,
     read_to_end,
     request,
 )
 
+from pyexec.client import ServiceError
 from pyexec.config import Config, networks
 from pyexec.errors import ServerBusy
 from pyexec.http1 import linger, pace
@@ -696,3 +698,99 @@ asked.end();
         ["node", "-e", program, server.url], stdout=subprocess.PIPE, env=dict(os.environ, NO_COLOR="1"), timeout=60
     )
     assert said(json.loads(done.stdout.decode())) == "300000\n"
+
+
+def test_an_answer_that_nobody_takes_holds_no_child(start_server) -> None:
+    running = start_server(rate_per_minute=100, max_runs=2, wall_s=5)
+    code = "for name in 'ab': open(name, 'wb').write(bytes(8 << 20))"
+    body = json.dumps({"code": code, "return_files": ["a", "b"]}).encode()
+    head = b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    silent = []
+    for _ in range(4):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(head + body)
+        silent.append(connection)
+    for connection in silent:
+        assert connection.recv(12, socket.MSG_PEEK) in (b"HTTP/1.1 200", b"HTTP/1.1 503")  # answered, not taken
+    started = time.monotonic()
+    await_that(lambda: running.client.health()["active_runs"] == 0)
+    assert in_threads(2, lambda n: running.client.execute("print(%d)" % n).stdout) == ["0\n", "1\n"]
+    assert time.monotonic() - started < 15  # the answers may be taken for a minute
+    for connection in silent:
+        connection.close()
+
+
+def _served(running) -> bool:
+    try:
+        return running.client.execute("print(1)").stdout == "1\n"
+    except ServiceError as error:
+        assert error.type == "ServerBusy"
+        return False
+
+
+def test_half_a_head_keeps_nobody_out(start_server) -> None:
+    running = start_server(max_connections=8)
+    dawdling = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(8)]
+    for connection in dawdling:
+        connection.sendall(b"POST /exec")
+    # Whoever comes before the server has looked at them is told to come again, which is an answer as well.
+    await_that(lambda: _served(running))
+    for connection in dawdling:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "dawdle",
+    [
+        b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
+        b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1500,
+    ],
+    ids=["half a body", "answers not taken"],
+)
+def test_half_a_body_and_answers_that_are_not_taken_keep_nobody_out(start_server, dawdle) -> None:
+    running = start_server(max_connections=8)
+    dawdling = []
+    for _ in range(8):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(dawdle)
+        dawdling.append(connection)
+    time.sleep(1)  # until the server waits for each
+    assert running.client.execute("print(1)").stdout == "1\n"
+    for connection in dawdling:
+        connection.close()
+
+
+def test_answers_that_nobody_takes_hold_little_memory(start_server) -> None:
+    """Above the limit, those that have been left unread for longest make room."""
+    running = start_server(rate_per_minute=100, answers_bytes=40 << 20)
+    code = "for name in 'abc': open(name, 'wb').write(bytes(8 << 20))"
+    body = json.dumps({"code": code, "return_files": ["a", "b", "c"]}).encode()
+    head = "POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    connections = []
+    for _ in range(3):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(head.encode() + body)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connections.append(connection)
+    sizes = []
+    for connection in reversed(connections):
+        connection.settimeout(20)
+        size = 0
+        while True:
+            got = len(connection.recv(1 << 20))
+            size += got
+            if not got or size > 30 << 20:
+                break
+        sizes.append(size > 30 << 20)
+        connection.close()
+    assert sizes == [True, False, False]  # the two that were left unread for longer made room

@@ -200,3 +200,9 @@ def test_nobody_finds_the_directory_of_another_run(start_server, work_dir) -> No
     # The control: with the name, its entries would be told; nothing but the name hides them.
     stat_of = "import os\nprint(os.stat(%r).st_size)" % os.path.join(base, names[0])
     assert running.admin.execute(stat_of).stdout.strip().isdigit()
+
+
+def test_refuses_to_start_without_a_way_to_end_runs(start_server) -> None:
+    wrapper = refusing("pidfd_send_signal", number=errno.ENOSYS)
+    with pytest.raises(AssertionError, match="runs could not be ended: pidfd_send_signal"):
+        start_server(wrapper)
