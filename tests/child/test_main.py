@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 
+import pytest
 from processes import PLAIN, anyone_left, await_that, zygote
 from sandboxes import able_host, failing
 from servers import restarts
@@ -38,3 +39,12 @@ def test_a_child_that_missed_the_end_of_its_zygote_is_no_failed_layer(running) -
         os.kill(template, signal.SIGKILL)
         await_that(lambda pid=template: not anyone_left([pid]))
         assert running.client.execute("print(%d)" % number).stdout == "%d\n" % number
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_is_flushed_line_by_line(server, stream: str) -> None:
+    """So that what a script had printed is there however it ends, unlike `python script.py` into a pipe."""
+    code = "import sys\nprint('a line', file=sys.%s)\nprint('half', end='', file=sys.%s)\n" % (stream, stream)
+    code += "import random\nrandom._os._exit(3)"
+    result = server.client.execute(code)
+    assert (result.exit_code, getattr(result, stream)) == (3, "a line\n"), result

@@ -118,3 +118,15 @@ def test_a_child_that_there_is_no_memory_for_costs_neither_its_slot_nor_the_keep
                 with pytest.raises((SandboxError, MemoryError)):
                     sandbox._pool.take(admin, False, time.monotonic() + 0.5)
             assert sandbox.run(Job("print(1)", admin=admin)).stdout == b"1\n"
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_script_that_names_no_library_gets_a_plain_child(admin: bool) -> None:
+    """One that names any gets a child that has them all; one that hides a name gets a plain child and imports by itself."""
+    loaded = "import sys\nname = 'num' + 'py'\nprint(name in sys.modules)"
+    with Sandbox(own_config(wall_s=60)) as sandbox:
+        assert sandbox.run(Job(loaded, admin=admin)).stdout == b"False\n"
+        for library in ("numpy", "PIL", "reportlab", "fpdf"):
+            assert sandbox.run(Job(loaded + "  # not even imported: " + library, admin=admin)).stdout == b"True\n"
+        hidden = sandbox.run(Job(loaded + "\nprint(__import__(name).arange(3).sum())", admin=admin))
+        assert hidden.stdout == b"False\n3\n", hidden
