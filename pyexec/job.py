@@ -70,15 +70,15 @@ class Job:
 
 @dataclass(frozen=True)
 class Budget:
-    """What one run may use."""
+    """What one run may use; the settings of the same names, with their defaults, are in `Config`."""
 
-    wall_s: float = 10.0
-    memory_bytes: int = 512 * 1024 * 1024
-    processes: int = 10
-    output_bytes: int = 1024 * 1024
-    returned_file_bytes: int = 8 * 1024 * 1024
-    workdir_bytes: int = 64 * 1024 * 1024
-    workdir_files: int = 1000
+    wall_s: float
+    memory_bytes: int
+    processes: int
+    output_bytes: int
+    returned_file_bytes: int
+    workdir_bytes: int
+    workdir_files: int
 
 
 @dataclass(frozen=True)
