@@ -85,19 +85,19 @@ class Config:
     write_timeout_s: float = _setting(
         30.0, _seconds, LISTENING, "seconds for a client to take an answer, plus one for each 64 KiB of it"
     )
+    body_bytes: int = _setting(48 * MIB, _size, LISTENING, "size of a request body")
+    bodies_bytes: int = _setting(
+        256 * MIB, _size, LISTENING, "total size of the request bodies in memory, beyond the first 64 KiB of each"
+    )
+    answers_bytes: int = _setting(
+        256 * MIB, _size, LISTENING, "total size of the answers in memory that clients have yet to take"
+    )
 
     rate_per_minute: int = _setting(5, _count, LIMITS, "requests a minute for each caller, which is also the burst")
     rate_per_day: int = _setting(30, _count, LIMITS, "requests a day (UTC) for each caller")
     max_runs: int = _setting(5, Whole(1, 256), LIMITS, "scripts running at once on the whole server")
     max_callers: int = _setting(
         100000, _count, LIMITS, "callers remembered; the least recently seen is forgotten first"
-    )
-    body_bytes: int = _setting(48 * MIB, _size, LIMITS, "size of a request body")
-    bodies_bytes: int = _setting(
-        256 * MIB, _size, LIMITS, "total size of the request bodies in memory, beyond the first 64 KiB of each"
-    )
-    answers_bytes: int = _setting(
-        256 * MIB, _size, LIMITS, "total size of the answers in memory that clients have yet to take"
     )
 
     wall_s: float = _setting(10.0, Seconds(0.1, 3600), BUDGET, "seconds a script may run")
@@ -130,7 +130,6 @@ class Config:
         None, OrNone(Origin()), PROXIES, "origin whose web pages may use this server; * allows any"
     )
 
-    server_timing: int = _setting(0, Whole(0, 1), OPERATION, "1 adds a Server-Timing field to each answer")
     uid_base: int = _setting(
         60706, Whole(1, 2**31), OPERATION, "first uid for runs if root; each server on a host needs its own range"
     )
@@ -143,6 +142,7 @@ class Config:
     expect_layers: tuple[str, ...] = _setting(
         (), kinds.Words(), OPERATION, "layers that must be on, or the server does not start"
     )
+    server_timing: int = _setting(0, Whole(0, 1), OPERATION, "1 adds a Server-Timing field to each answer")
 
     admin_key: str | None = field(default=None, repr=False)
 

@@ -12,6 +12,7 @@ import numbers
 import operator
 import os
 import re
+import sys
 from typing import Any, Union
 
 from pyexec.authority import parse_authority
@@ -160,7 +161,14 @@ class Directory(Text):
 
     def check(self, value: Any) -> str:
         """Return the path, which may be a `pathlib.Path`."""
-        return super().check(os.fspath(value) if isinstance(value, os.PathLike) else value)
+        path = super().check(os.fspath(value) if isinstance(value, os.PathLike) else value)
+        try:
+            encoded = os.fsencode(path)
+        except UnicodeEncodeError:
+            raise ValueError(f"the locale's encoding, {sys.getfilesystemencoding()}, can't write this path") from None
+        if b"\0" in encoded:
+            raise ValueError("must not have a NUL character")
+        return path
 
 
 class Origin(Text):

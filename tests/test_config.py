@@ -37,13 +37,13 @@ SAMPLES: Dict[str, Any] = {
     "body_timeout_s": ("86400", 86400.0),
     "idle_timeout_s": ("1.5", 1.5),
     "write_timeout_s": ("2e1", 20.0),
+    "body_bytes": ("8", 8),
+    "bodies_bytes": ("9", 9),
+    "answers_bytes": ("9", 9),
     "rate_per_minute": ("7", 7),
     "rate_per_day": ("1000000", 1000000),
     "max_runs": ("256", 256),
     "max_callers": ("1", 1),
-    "body_bytes": ("8", 8),
-    "bodies_bytes": ("9", 9),
-    "answers_bytes": ("9", 9),
     "wall_s": ("0.5", 0.5),
     "memory_bytes": ("1073741824", 1 << 30),
     "processes": ("0", 0),
@@ -60,10 +60,10 @@ SAMPLES: Dict[str, Any] = {
     "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
     "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
     "cors_origin": ("https://example.org", "https://example.org"),
-    "server_timing": ("1", 1),
     "uid_base": ("100000", 100000),
     "work_dir": ("/var/tmp", "/var/tmp"),
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
+    "server_timing": ("1", 1),
 }
 LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
 TEXTS = ("host", "cors_origin", "allowed_hosts", "work_dir")
