@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT
 from hypothesis import given, settings, strategies
 
-from pyexec.job import Budget, Host, Plan
+from pyexec.config import Config
+from pyexec.job import Host, Plan
 from pyexec.kernel import bpf, landlock, layers, libc, policy, rlimits, seccomp, syscalls
 
 ALL = policy.EVERYTHING_CONTAINED
@@ -278,7 +279,7 @@ def _host(**given: object) -> Host:
 
 
 def _plan(host: Host, admin: bool) -> Plan:
-    return Plan(host, admin, 1000, 1000, "/work", (), (), 10**9, 1, 4, Budget())
+    return Plan(host, admin, 1000, 1000, "/work", (), (), 10**9, 1, 4, Config.of().budget)
 
 
 @pytest.mark.parametrize(
