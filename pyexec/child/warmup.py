@@ -86,9 +86,11 @@ def run(source: str, directory: str, check: Callable[[str], None]) -> None:
         Exception: whatever the snippet raises.
     """
     with open(os.devnull, "w", encoding="utf-8") as nowhere, _put_back(), contextlib.redirect_stdout(nowhere):
-        script.execute(source, script.new_main(directory).__dict__, check, [])
+        end = script.start(source, script.new_main(directory).__dict__, check, [])
         script.flush()
-        script.let_go()
+        script.let_go(end)
+    if end.error is not None:
+        raise end.error
 
 
 @contextlib.contextmanager
