@@ -59,6 +59,8 @@ def test_filter_allows_what_the_policy_says_and_nothing_else(
     "name,good,bad",
     [
         ("openat", [0, 0, 0o102], [0, 0, 0o20200002]),
+        ("openat", [0, 0, 0o102], [0, 0, 0o103]),  # for neither reading nor writing
+        ("openat", [0, 0, 0o1001], [0, 0, 0o1003]),
         ("fcntl", [3, 1030], [3, 8]),  # F_SETOWN
         ("fcntl", [3, 4], [3, 10]),  # F_SETSIG
         ("ioctl", [0, 0x5401], [0, 0x5412]),  # TIOCSTI

@@ -88,11 +88,12 @@ _SELF = _one_of(0, 0)
 _READ_LIMIT = Check(2, 64, _ALL64, (0,))  # no new value
 
 # open: __O_TMPFILE alone (an unnamed file escapes every count of the directory) is refused, and O_TRUNC on a file
-# opened for reading: before ABI 3 Landlock takes the right to read for enough. On a disk O_SYNC and O_DSYNC as well:
-# each write would wait for the disk, and everybody else's with it.
+# opened for reading: before ABI 3 Landlock takes the right to read for enough. So is access mode 3, for neither reading
+# nor writing: Landlock asks for no right at all then, and a device or a terminal is opened all the same. On a disk
+# O_SYNC and O_DSYNC as well: each write would wait for the disk, and everybody else's with it.
 _O_TMPFILE, _O_ACCMODE, _O_TRUNC, _O_SYNC = 0o20000000, 0o3, 0o1000, 0o4010000
 _OPEN_MASK = _O_TMPFILE | _O_ACCMODE | _O_TRUNC
-_OPEN_VALUES = (0, 1, 2, 3, _O_TRUNC | 1, _O_TRUNC | 2)
+_OPEN_VALUES = (0, 1, 2, _O_TRUNC | 1, _O_TRUNC | 2)
 
 # futex: wait, wake and requeue, by which the C library locks; no inheritance of priority (CVE-2014-3153,
 # CVE-2021-3347). For public scripts, each a single process, with FUTEX_PRIVATE_FLAG only: one on a page of a file that
