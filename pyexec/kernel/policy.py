@@ -207,6 +207,7 @@ ADMIN: Tuple[Group, ...] = (
                 "getpriority",
                 (_one_of(0, 0, 1), _one_of(1, 0)),
             ),  # of itself or its group, not of all its uid's processes
+            ("getpgid", (_SELF,)),  # what getpgrp is made of on arm64
             ("sched_getparam", (_SELF,)),
             ("sched_getscheduler", (_SELF,)),
         ),
@@ -233,8 +234,10 @@ ON_A_DISK = Group("files by name, none of whose writes waits for the disk", _ope
 # shared disk from everybody. Advice about the page cache is about pages that all runs share.
 _DONE_ALREADY = "fsync fdatasync msync sync_file_range fadvise64"
 # Callers have a fall-back for these and use it on ENOSYS; EPERM would be taken as final. A lock by flock may be waited
-# for, which a record lock may not.
-_ABSENT = "clone3 openat2 faccessat2 rseq set_robust_list memfd_create close_range statx fchmodat2 flock"
+# for, which a record lock may not. pwritev2 has flags that wait for the disk.
+_ABSENT = (
+    "clone3 openat2 faccessat2 rseq set_robust_list memfd_create close_range statx fchmodat2 flock preadv2 pwritev2"
+)
 _WRITE_ATTRIBUTES = "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
 
 

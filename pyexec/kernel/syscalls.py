@@ -66,6 +66,7 @@ geteuid 107 175
 getgid 104 176
 getgroups 115 158
 getitimer 36 102
+getpgid 121 155
 getpgrp 111 -
 getpid 39 172
 getppid 110 173
@@ -120,10 +121,12 @@ ppoll 271 73
 prctl 157 167
 pread64 17 67
 preadv 295 69
+preadv2 327 286
 prlimit64 302 261
 pselect6 270 72
 pwrite64 18 68
 pwritev 296 70
+pwritev2 328 287
 read 0 63
 readlink 89 -
 readlinkat 267 78
