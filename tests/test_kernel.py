@@ -113,6 +113,34 @@ def test_arguments_of_admins_are_looked_at(machine: str, name: str, good: List[i
         assert bpf.simulate(program, arch, number, bad) == EPERM
 
 
+# The checked arguments that the kernel takes as 64 bits: unsigned long, or a pointer. Of an int it drops the upper half,
+# which callers may leave as it is or fill with the sign. Source: SYSCALL_DEFINE in linux/kernel, mm, net and fs.
+LONG = {("mmap", 3), ("mremap", 3), ("clone", 0), ("prlimit64", 2), ("sendto", 4)}
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("admin", [False, True])
+def test_arguments_are_compared_as_wide_as_the_kernel_takes_them(machine: str, admin: bool) -> None:
+    looked_at = set()
+    for contained in (ALL, NOTHING):
+        program = seccomp.program(admin, contained, machine)
+        for name, checks in seccomp.allowed(admin, contained, machine).items():
+            arguments = [0] * 6
+            for check in checks:
+                arguments[check.argument] = check.values[0]
+            for check in checks:
+                wide = (name, check.argument) in LONG
+                looked_at.add((name, check.argument))
+                assert check.width == (64 if wide else 32), name
+                for upper in (1 << 32, 0xFFFFFFFF << 32, 1 << 63):
+                    given = list(arguments)
+                    given[check.argument] |= upper
+                    # Of clone's flags the kernel takes the lower half only, though it has a long.
+                    want = EPERM if wide and name != "clone" else bpf.RET_ALLOW
+                    assert bpf.simulate(program, bpf.AUDIT_ARCH[machine], TABLES[machine][name], given) == want, name
+    assert looked_at >= {each for each in LONG if admin or each[0] not in ("clone", "sendto")}
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_holder_of_a_lock_is_told_only_where_every_pid_is_the_runs_own(machine: str) -> None:
     arch, fcntl = bpf.AUDIT_ARCH[machine], TABLES[machine]["fcntl"]

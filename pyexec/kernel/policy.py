@@ -70,8 +70,8 @@ def _one_of(argument: int, *values: int) -> Check:
 _MAP_SHARED, _MAP_PRIVATE, _MAP_TYPE, _MAP_ANONYMOUS, _MAP_HUGETLB = 1, 2, 0x0F, 0x20, 0x40000
 _MMAP = Check(
     3,
-    32,
-    _MAP_TYPE | _MAP_ANONYMOUS | _MAP_HUGETLB,
+    64,
+    (_ALL64 ^ _ALL) | _MAP_TYPE | _MAP_ANONYMOUS | _MAP_HUGETLB,
     (_MAP_SHARED, _MAP_PRIVATE, _MAP_PRIVATE | _MAP_ANONYMOUS),
 )
 _MREMAP = Check(3, 64, _ALL64, (0, 1, 3))  # MAYMOVE and FIXED; not DONTUNMAP, which leaves a second mapping behind
