@@ -239,7 +239,7 @@ _ABSENT = (
 _WRITE_ATTRIBUTES = "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
 
 
-def groups(admin: bool, contained: Contained) -> Tuple[Group, ...]:
+def groups(admin: bool, contained: Contained) -> tuple[Group, ...]:
     """Return the groups of calls that public or admin scripts may make."""
     found = PUBLIC if contained.files else (*PUBLIC, ON_A_DISK)
     if not admin:
