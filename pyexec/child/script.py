@@ -39,7 +39,7 @@ import types
 import warnings
 import weakref
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 
 from pyexec.child import frames
 from pyexec.job import SCRIPT_NAME
@@ -54,7 +54,7 @@ class Exit(NamedTuple):
     """How the script ends, as far as it is known after a step."""
 
     code: int
-    error: Optional[BaseException] = None  # what it raised, until that is shown
+    error: BaseException | None = None  # what it raised, until that is shown
     interrupted: bool = False  # by KeyboardInterrupt: the process ends as by Ctrl-C
 
 
