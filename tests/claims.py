@@ -104,17 +104,14 @@ def _counts(attacks: List[Tuple[str, Dict[str, str]]], layer: str) -> List[Tuple
 
 
 def readme_table() -> str:
-    """Return the README's table."""
-    rows = ["| danger | attacks tried | of these each layer stops alone |", "|---|---|---|"]
+    """Return the README's table: one row a danger, one column a layer."""
+    names = ["danger", "attacks"] + list(LAYERS.values())
+    rows = ["| %s |" % " | ".join(names), "|---" + "|--:" * (len(names) - 1) + "|"]
     for danger, attacks in by_danger().items():
-        counts = {layer: _counts(attacks, layer) for layer in LAYERS}
-        best = sorted((layer for layer in LAYERS if counts[layer]), key=lambda layer: -counts[layer][-1][0])
-        words = [
-            "%s %s" % (LAYERS[layer], ", ".join(_since("%d" % count, abi) for count, abi in counts[layer]))
-            for layer in best
-        ]
-        rows.append("| %s | %d | %s |" % (danger, len(attacks), " · ".join(words)))
-    rows.append("| together | %d | |" % len(ATTACKS))
+        counts = [_counts(attacks, layer) for layer in LAYERS]
+        cells = [", ".join(_since("%d" % count, abi) for count, abi in column) for column in counts]
+        rows.append("| %s | %d | %s |" % (danger, len(attacks), " | ".join(cells)))
+    rows.append("| together | %d | %s |" % (len(ATTACKS), " | ".join("" for _ in LAYERS)))
     return "\n".join(rows) + "\n"
 
 
