@@ -137,11 +137,11 @@ def page() -> str:
     parts = [
         "# What each layer stops\n",
         "Written by `python tests/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each attack"
-        " runs with no\nlayer, behind each layer alone, behind all, and behind all but one; the tests hold every cell to"
-        " the exact errno or signal.\nAn empty cell: that layer alone leaves the attack as it is. `EFAULT`: the kernel"
-        " would have done it, had the attack named\nmemory that is there. `from ABI N`: a kernel with an older Landlock"
-        " leaves the attack as it is, if nothing else is said.\n`not offered`: so answers a kernel without what the attack needs,"
-        " which then shows nothing. Shown are hosts without a container; the heads say where"
+        " runs with no\nlayer, behind each layer alone, behind all, and behind all but one; the tests check every cell down"
+        " to the errno or signal.\nAn empty cell: that layer alone makes no difference. `EFAULT`: the kernel would have"
+        " done it, had the attack passed a valid\naddress. `from ABI N`: with an older Landlock that layer makes no"
+        " difference, unless the cell says otherwise. `not offered`:\nthe answer of a kernel without the feature that the"
+        " attack needs, which then shows nothing. The table shows hosts that\naren't containers; the heads say where"
         " containers differ.\n",
     ]
     columns = ["control"] + list(LAYERS) + ["all"]
