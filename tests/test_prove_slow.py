@@ -105,7 +105,7 @@ def test_a_test_that_only_fails_inside_is_found_and_named(small_suite: argparse.
     section = suites.prove(small_suite)
     assert not section.held
     assert "`test_small.py::test_reads_proc`: passed outside, failed inside." in section.body
-    assert section.body.count(" outside and ") == 1
+    assert section.body.count(" outside, ") == 1
     assert "| 7 | 6 | 3 / 2 | 2 / 3 | 1 / 1 | 1 / 1 |" in section.body
     assert "2 fail inside and outside alike" in section.body
 
