@@ -1,6 +1,6 @@
 """What the attacks in `escapes/` show, as tables: one row a danger for the README, one row an attack for docs/claims.md.
 
-    python tests/claims.py        writes both anew
+    python tests/tools/claims.py        writes both anew
 
 A claim stands there only because an attack's head makes it, and `test_escapes.py` holds every head to the truth.
 """
@@ -12,12 +12,11 @@ import os
 import sys
 from typing import Dict, List, Sequence, Tuple
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-ESCAPES = os.path.join(HERE, "escapes")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ESCAPES = os.path.join(ROOT, "tests", "escapes")
 PAGE = os.path.join(ROOT, "docs", "claims.md")
 README = os.path.join(ROOT, "README.md")
-START, END = "<!-- written by tests/claims.py: start -->\n", "<!-- written by tests/claims.py: end -->\n"
+START, END = "<!-- written by tests/tools/claims.py: start -->\n", "<!-- written by tests/tools/claims.py: end -->\n"
 
 # EFAULT: the kernel would have done it, had the attack named an address that is there.
 SUCCESS = {"ok", "EFAULT"}
@@ -136,13 +135,13 @@ def page() -> str:
     """Return the whole page of claims."""
     parts = [
         "# What each layer stops\n",
-        "Written by `python tests/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each attack"
-        " runs with no\nlayer, behind each layer alone, behind all, and behind all but one; the tests check every cell down"
-        " to the errno or signal.\nAn empty cell: that layer alone makes no difference. `EFAULT`: the kernel would have"
-        " done it, had the attack passed a valid\naddress. `from ABI N`: with an older Landlock that layer makes no"
-        " difference, unless the cell says otherwise. `not offered`:\nthe answer of a kernel without the feature that the"
-        " attack needs, which then shows nothing. The table shows hosts that\naren't containers; the heads say where"
-        " containers differ.\n",
+        "Written by `python tests/tools/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each"
+        " attack runs with\nno layer, behind each layer alone, behind all, and behind all but one; the tests check every"
+        " cell down to the errno or signal.\nAn empty cell: that layer alone makes no difference. `EFAULT`: the kernel"
+        " would have done it, had the attack passed a valid\naddress. `from ABI N`: with an older Landlock that layer"
+        " makes no difference, unless the cell says otherwise. `not offered`:\nthe answer of a kernel without the feature"
+        " that the attack needs, which then shows nothing. The table shows hosts that\naren't containers; the heads say"
+        " where containers differ.\n",
     ]
     columns = ["control"] + list(LAYERS) + ["all"]
     names = ["claim", "no layer"] + list(LAYERS.values()) + ["all", "all, admin"]
