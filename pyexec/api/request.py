@@ -1,6 +1,6 @@
 """Bytes of a request to a checked `Job`: every field rule of the HTTP contract. Pure; `answers` is the way back.
 
-Source of the rules: the "API" part of README.md. Nothing here parses or even looks at the script's own grammar.
+Source of the rules: docs/api.md. Nothing here parses or even looks at the script's own grammar.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An `Outcome` or an error to the bytes of an answer, field for field as the HTTP contract has it. Pure.
 
-Source of the shapes: the "API" part of README.md. `contract` is the way in.
+Source of the shapes: docs/api.md. `contract` is the way in.
 """
 
 from __future__ import annotations

@@ -419,8 +419,8 @@ def test_metrics_count_what_was_refused_for_want_of_room(start_server) -> None:
     await_that(lambda: _refusals(running) == {"runs": 1})
 
 
-def test_every_metric_stands_in_the_readme(server) -> None:
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+def test_every_metric_is_documented(server) -> None:
+    with open(os.path.join(ROOT, "docs", "api.md"), encoding="utf-8") as file:
         named = set(re.findall(r"`(pyexec_\w+)`", file.read()))
     assert named == set(re.findall(r"^# TYPE (\w+)", _get(server, "/metrics")[1], re.M))
 
