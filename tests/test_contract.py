@@ -212,13 +212,13 @@ def test_a_byte_order_mark_is_passed_over(body: bytes) -> None:
         (b'{"code": "a\rb"}', "a raw carriage return in a string. Write it as \\r"),
         (b'{"code": "a\x1bb"}', "a raw control character in a string. Write it as \\u001b"),
         (b'{"code": "1", "\xe9": 1}', "not valid UTF-8 at byte 15. Encode it as UTF-8 before sending it."),
-        ('{"code": "é"}'.encode("utf-16"), "seems to be UTF-16. Send the JSON in UTF-8, as it is."),
-        ('{"code": "é"}'.encode("utf-16-le"), "seems to be UTF-16."),
-        ('{"code": "é"}'.encode("utf-16-be"), "seems to be UTF-16."),
-        ('{"code": "é"}'.encode("utf-32"), "seems to be UTF-"),
-        ('{"code": "é"}'.encode("utf-32-le"), "seems to be UTF-32."),
-        (('{"code": "1", "x": %s}' % ("[]," * 50000)).encode("utf-16"), "seems to be UTF-16."),
-        (gzip.compress(b'{"code": "1"}'), "seems to be gzip. Send the JSON in UTF-8, as it is."),
+        ('{"code": "é"}'.encode("utf-16"), "looks like UTF-16. Send plain JSON in UTF-8."),
+        ('{"code": "é"}'.encode("utf-16-le"), "looks like UTF-16."),
+        ('{"code": "é"}'.encode("utf-16-be"), "looks like UTF-16."),
+        ('{"code": "é"}'.encode("utf-32"), "looks like UTF-"),
+        ('{"code": "é"}'.encode("utf-32-le"), "looks like UTF-32."),
+        (('{"code": "1", "x": %s}' % ("[]," * 50000)).encode("utf-16"), "looks like UTF-16."),
+        (gzip.compress(b'{"code": "1"}'), "looks like gzip. Send plain JSON in UTF-8."),
     ],
 )
 def test_a_body_that_is_not_what_it_should_be_is_told_what_to_do(body: bytes, words: str) -> None:
@@ -257,7 +257,7 @@ def test_the_message_says_what_came_instead_of_an_object(value: bytes, words: st
 )
 def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
     started = time.process_time()
-    assert refusal(body).message == "The body has more than 65536 bytes outside of its strings."
+    assert refusal(body).message == "The body has more than 64 KiB outside of its strings."
     assert time.process_time() - started < 2
 
 
@@ -265,7 +265,7 @@ def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
 def test_millions_of_small_things_are_refused_before_they_are_parsed(unit: bytes) -> None:
     started = time.process_time()
     body = b'{"code": [' + unit * (20_000_000 // len(unit)) + b"0]}"
-    assert refusal(body).message == "The body has more than 65536 bytes outside of its strings."
+    assert refusal(body).message == "The body has more than 64 KiB outside of its strings."
     assert time.process_time() - started < 3
 
 
@@ -621,8 +621,8 @@ def test_a_large_content_arrives_however_it_is_spelled(key: str, spacing: str) -
         ("\0", "a raw control character in a string. Write it as \\u0000"),
         ("\x1f", "a raw control character in a string. Write it as \\u001f"),
         ("é", "a character outside the alphabet"),
-        (" ", "its length is no multiple of four"),
-        ("=", "padding in the wrong place"),
+        (" ", "its length is not a multiple of four"),
+        ("=", "its padding is in the wrong place"),
         ("-", "'-' or '_' of the URL-safe alphabet"),
         ("\ud800", "a character outside the alphabet"),
     ],
@@ -699,7 +699,7 @@ def test_an_attachment_is_bounded_after_decoding() -> None:
         assert len(parse(attached(content=encoded(bytes(size)))).job.attachments[0].content) == size
     for size in (longest + 1, longest + 2, longest + 3, 2 * longest):
         error = refusal(attached(content=encoded(bytes(size))))
-        assert (error.field, str(longest) in error.message) == ("attachments[0].content_base_64", True)
+        assert (error.field, "at most 8 MiB after" in error.message) == ("attachments[0].content_base_64", True)
 
 
 # -- files to return --------------------------------------------------------------------------------------------------
