@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import TextIO
 
 
@@ -23,3 +24,10 @@ class Log:
         """Flush, if that can be done."""
         with contextlib.suppress(OSError):
             self._stream.flush()
+
+
+def say(text: str) -> None:
+    """Write one line, "pyexec: text", to standard error, if that can be done."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"pyexec: {text}\n")
+        sys.stderr.flush()

@@ -19,6 +19,7 @@ from support import FUZZ, MIB, check_error
 from pyexec import errors
 from pyexec.api import request as contract
 from pyexec.api import response
+from pyexec.api.response import Context, Done
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.http1.answer import made_as_written
@@ -37,6 +38,14 @@ def parse(document: Any, config: Config = CONFIG) -> contract.Request:
     return contract.parse(document if isinstance(document, bytes) else json.dumps(document).encode("utf-8"), config)
 
 
+def document_of(result: Any, context: Context, config: Config = CONFIG) -> Dict[str, Any]:
+    """Return the body of the answer to a result, its length as announced."""
+    answer = response.respond(result, context, config)
+    written = b"".join(made_as_written(answer.parts))
+    assert len(written) == answer.length  # which is what Content-Length says
+    return dict(json.loads(written.decode("utf-8")))
+
+
 def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
     """Return the error that a body gives, its status, type and shape checked."""
     with pytest.raises(errors.PyexecError) as caught:
@@ -45,7 +54,7 @@ def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
     assert isinstance(error, errors.ValidationError)
     assert (error.status, error.type) == (400, "ValidationError")
     assert len(error.message) < 500
-    shown = json.loads(b"".join(response.render_error(error, datetime.now(timezone.utc))).decode("utf-8"))
+    shown = document_of(error, Context(datetime.now(timezone.utc)))
     check_error(shown)
     assert shown["error_details"]["field"] == error.field
     return error
@@ -746,10 +755,12 @@ EXAMPLE = json.loads(
 
 
 def rendered(job: Job, outcome: Outcome) -> Dict[str, Any]:
-    parts = response.render_success(job, outcome, response.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
-    written = b"".join(made_as_written(parts))
-    assert len(written) == sum(map(len, parts))  # which is what Content-Length says
-    return dict(json.loads(written.decode("utf-8")))
+    return document_of(Done(job, outcome), Context(UTC, PUBLIC, QUOTA, 0))
+
+
+def failed(outcome: Outcome) -> Dict[str, Any]:
+    """Return the document for a run that the service ended."""
+    return document_of(Done(Job("1"), outcome), Context(UTC))
 
 
 def outcome_of(verdict: str = ENDED, exit_code: Optional[int] = 0, **details: Any) -> Outcome:
@@ -896,14 +907,42 @@ ERRORS = [
 
 @pytest.mark.parametrize("error, status, kind, more", ERRORS, ids=lambda value: value if isinstance(value, str) else "")
 def test_each_error_has_one_shape(error: errors.PyexecError, status: int, kind: str, more: Dict[str, Any]) -> None:
-    bare = json.loads(b"".join(response.render_error(error, UTC)).decode("utf-8"))
+    bare = document_of(error, Context(UTC))
     details = dict({"type": kind, "message": error.message}, **more)
     assert bare == {"status": "error", "timestamp_utc": EXAMPLE["timestamp_utc"], "error_details": details}
-    user = EXAMPLE["user_info"]
-    full = json.loads(b"".join(response.render_error(error, UTC, user, LOAD)).decode("utf-8"))
-    assert full == dict(bare, user_info=user, server_status=LOAD)
-    assert error.status == status
-    assert b"secret" not in b"".join(response.render_error(error, UTC, user, LOAD))
+    known = Context(UTC, PUBLIC, QUOTA, 0)
+    full = document_of(error, known)
+    assert full == dict(bare, user_info=EXAMPLE["user_info"], server_status=LOAD)
+    answer = response.respond(error, known, CONFIG)
+    assert (answer.status, error.status, answer.kind) == (status, status, kind)
+    assert "secret" not in json.dumps(full)
+
+
+@pytest.mark.parametrize("error", [row[0] for row in ERRORS], ids=lambda error: error.type)
+def test_an_answer_carries_its_errors_own_header_fields(error: errors.PyexecError) -> None:
+    answer = response.respond(error, Context(UTC), CONFIG)
+    assert answer.fields == [("Cache-Control", "no-store"), *error.header_fields()]
+    assert answer.fault == ("0123abcd" if error.status == 500 else "")
+
+
+def test_an_answer_names_its_caller_for_the_log_and_carries_the_quota() -> None:
+    for result in (Done(Job("1"), outcome_of()), errors.NotFound("No.")):
+        answer = response.respond(result, Context(UTC, PUBLIC, QUOTA, 0), CONFIG)
+        assert answer.caller == PUBLIC.address
+        assert [name for name, _ in answer.fields if name.startswith("RateLimit")] == ["RateLimit-Policy", "RateLimit"]
+        admin = response.respond(result, Context(UTC, Caller("192.0.2.1", "192.0.2.1", admin=True)), CONFIG)
+        assert admin.caller == "admin"
+        assert not [name for name, _ in admin.fields if name.startswith("RateLimit")]
+
+
+def test_a_forbidden_import_shows_nothing_of_the_run() -> None:
+    assert "execution_details" not in failed(outcome_of(FORBIDDEN, -9, stdout=b"x", modules=("os",)))
+
+
+def test_load_is_high_once_every_slot_is_taken() -> None:
+    for active, load in ((0, "normal"), (1, "normal"), (2, "high")):
+        found = {"load": load, "active_processes_at_request": active, "max_concurrent_processes": 2}
+        assert response.server_status(active, 2) == found
 
 
 def test_no_error_type_is_untested() -> None:
@@ -913,9 +952,8 @@ def test_no_error_type_is_untested() -> None:
 
 def test_an_error_carries_what_the_run_had_printed() -> None:
     outcome = Outcome(TIMEOUT, -9, 10.01, "so far\né".encode()[:-1], b"", stdout_truncated=True)
-    found = json.loads(
-        b"".join(response.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome)).decode("utf-8")
-    )
+    found = failed(outcome)
+    assert found["error_details"]["type"] == "TimeoutError"
     details = found["execution_details"]
     assert set(EXAMPLE["execution_details"]) <= set(details)
     assert (details["success"], details["stdout"], details["output_files"]) == (False, "so far\n", {})
@@ -923,10 +961,7 @@ def test_an_error_carries_what_the_run_had_printed() -> None:
 
 
 def test_a_run_that_was_ended_is_no_success_whatever_its_exit_code() -> None:
-    found = json.loads(
-        b"".join(response.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0))).decode("utf-8")
-    )
-    assert found["execution_details"]["success"] is False
+    assert failed(outcome_of(TIMEOUT, 0))["execution_details"]["success"] is False
 
 
 def test_the_error_of_each_verdict() -> None:

@@ -13,7 +13,7 @@ from pyexec.errors import ConfigError, PyexecError, SandboxError, ValidationErro
 from pyexec.job import ENDED, Job
 from pyexec.kernel import libc
 from pyexec.sandbox import Sandbox
-from pyexec.serve import serve
+from pyexec.server import serve
 
 _USAGE_STATUS, _REFUSED_STATUS = 2, 1
 
