@@ -1,4 +1,4 @@
-// The playground: what the form holds, one run at a time, and the ways to take a request away.
+// The playground: the form, one run at a time, and copying a request to use it elsewhere.
 
 import { base64Of, byId, bytes, codePoints, copy, count, el, seconds } from './dom.js';
 import { BASE_URL, askServer, fillDocs, prepareDocs } from './docs.js';
@@ -16,15 +16,15 @@ const TICK_MS = 100;
 const IDS = 'code stdin returns key picker files inputs inputs-summary counter run stop note result verdict progress outcome quota';
 const page = Object.fromEntries(IDS.split(' ').map((id) => [id, byId(id)]));
 
-let limits = {}; // as the server states them; what it doesn't state isn't checked here
+let limits = {}; // as the server states them; others aren't checked here
 let attachments = []; // { name, file, url }
 let touched = false; // the user changed something since an example or link was loaded
-let running = null; // the AbortController of the run that is going on
+let running = null; // the AbortController of the current run
 let waiting = null; // the countdown on the page
 
 const editor = new Editor(byId('editor'), updateCounter);
 
-// ---- What the form holds ----
+// ---- The form ----
 
 function returnFiles() {
   return page.returns.value.split('\n').map((name) => name.trim()).filter(Boolean);
@@ -34,7 +34,7 @@ function form() {
   return { code: editor.value, stdin: page.stdin.value, returnFiles: returnFiles(), attachments };
 }
 
-// Put something into the form; the user's own work can be had back for as long as the note stands.
+// Fill in the form; while the note is shown, the user can get their own script back.
 function load({ code, stdin = '', returnFiles: names = [], attachments: files = [] }, message) {
   const before = touched && editor.value.trim() ? form() : null;
   editor.value = code;
@@ -48,10 +48,10 @@ function load({ code, stdin = '', returnFiles: names = [], attachments: files = 
   const undo = before && el('button', {
     type: 'button',
     className: 'quiet',
-    textContent: 'Bring my script back',
+    textContent: 'Restore my script',
     onclick: () => {
       touched = false;
-      load(before, 'Your script is back.');
+      load(before, 'Your script is restored.');
       touched = true;
     },
   });
@@ -91,7 +91,7 @@ function summarizeInputs() {
   page['inputs-summary'].textContent = parts.join(', ') || 'none';
 }
 
-// The user changed something: what stood there before is no longer what an example, link or error was about.
+// The user changed something, so that examples, links and errors no longer refer to what is there.
 function touch(event) {
   mark(event.target, 'invalid', false);
   summarizeInputs();
@@ -108,7 +108,7 @@ function attached(file) {
   return { name: file.name, file, url: file.type.startsWith('image/') && file.type !== 'image/svg+xml' ? URL.createObjectURL(file) : null };
 }
 
-// Take files from the picker or from a drop; one of the same name replaces the one before.
+// Add files from the picker or a drop; a file of the same name is replaced.
 function addFiles(files) {
   const left = [];
   for (const file of files) {
@@ -120,7 +120,7 @@ function addFiles(files) {
   touched = true;
   page.inputs.open = true;
   showAttachments();
-  note(left.length ? `Left out: ${left.join('; ')}.` : `Attached: ${files.map(({ name }) => name).join(', ')}.`);
+  note(left.length ? `Not attached: ${left.join('; ')}.` : `Attached: ${files.map(({ name }) => name).join(', ')}.`);
 }
 
 function showAttachments() {
@@ -158,7 +158,7 @@ function removeAttachment(attachment) {
   page.picker.focus();
 }
 
-// Files may be dropped anywhere on the playground; elsewhere a drop does nothing, instead of leaving the page.
+// Files may be dropped anywhere on the playground; elsewhere a drop does nothing, rather than leave the page.
 function acceptDrops(zone) {
   const hasFiles = (event) => event.dataTransfer && event.dataTransfer.types.includes('Files');
   let depth = 0;
@@ -180,20 +180,20 @@ function acceptDrops(zone) {
 
 // ---- One run ----
 
-// Return what is plainly wrong, as [field, title, sentence], so that it costs no run; null if nothing is.
+// Return an obvious mistake, as [field, title, sentence], so that it costs no run; null if there is none.
 function objection() {
   const used = codePoints(editor.value);
   const names = attachments.map(({ name }) => name);
   if (!editor.value.trim()) return ['code', 'There is no script', 'Write one, or choose an example above.'];
   if (used > limits.code_chars) {
-    return ['code', 'The script is too long', `It has ${count(used, 'character')}; at most ${limits.code_chars.toLocaleString('en')} are taken. Shorten it by ${(used - limits.code_chars).toLocaleString('en')}.`];
+    return ['code', 'The script is too long', `It has ${count(used, 'character')}; at most ${limits.code_chars.toLocaleString('en')} are allowed. Shorten it by ${(used - limits.code_chars).toLocaleString('en')}.`];
   }
-  if (new Blob([page.stdin.value]).size > limits.stdin_bytes) return ['stdin_data', 'The standard input is too long', `At most ${bytes(limits.stdin_bytes)} are taken.`];
-  if (returnFiles().length > limits.return_files) return ['return_files', 'Too many files to return', `At most ${limits.return_files} are returned.`];
+  if (new Blob([page.stdin.value]).size > limits.stdin_bytes) return ['stdin_data', 'The standard input is too long', `At most ${bytes(limits.stdin_bytes)} is allowed.`];
+  if (returnFiles().length > limits.return_files) return ['return_files', 'Too many files to return', `At most ${limits.return_files} can be returned.`];
   const bad = names.find((name) => !name || /[/\\]/.test(name));
-  if (bad !== undefined) return ['attachments', 'An attachment needs a plain name', `“${bad}” is no file name: it may not be empty or hold a slash.`];
+  if (bad !== undefined) return ['attachments', 'An attachment needs a plain name', `“${bad}” isn’t a file name: it can’t be empty or contain a slash.`];
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice) return ['attachments', 'Two attachments have the same name', `Give one of the two “${twice}” another name.`];
+  if (twice) return ['attachments', 'Two attachments have the same name', `Rename one of the two called “${twice}”.`];
   return null;
 }
 
@@ -225,13 +225,13 @@ async function run() {
   show(description);
 }
 
-// Carry out the request; return the description of whatever comes of it.
+// Send the request; return a description of what came back.
 async function outcomeOf(code, signal) {
   let body;
   try {
     body = await requestBody();
   } catch {
-    return describeFailure('An attachment can’t be read', 'The file may have been changed, moved or removed since you attached it. Attach it again.');
+    return describeFailure('An attachment can’t be read', 'It may have been changed, moved or removed since you attached it. Attach it again.');
   }
   let response;
   try {
@@ -257,14 +257,14 @@ function described(answer, response, code) {
 }
 
 function failure(error, response) {
-  if (error.name === 'AbortError') return describeFailure('Stopped waiting', 'The script may go on at the server until its time is up, and it counts as a run.');
-  if (response && response.status === 413) return describeFailure('Too much to send', 'A proxy between here and the server refused the request as too large, before pyexec saw it. Attach smaller files, or shorten the standard input; whoever runs the server can let the proxy take larger requests.');
-  if (response) return describeFailure('No answer from pyexec', `Something between here and the server answered with HTTP status ${response.status}. Try again in a moment.`);
+  if (error.name === 'AbortError') return describeFailure('Stopped waiting', 'The script may keep running on the server until its time is up. It counts as a run.');
+  if (response && response.status === 413) return describeFailure('Too much to send', 'A proxy on the way to the server refused the request as too large. Attach smaller files, or shorten the standard input; whoever runs the server can raise the proxy’s limit.');
+  if (response) return describeFailure('No answer from pyexec', `Something on the way to the server answered with HTTP status ${response.status}. Try again in a moment.`);
   if (!navigator.onLine) return describeFailure('You are offline', 'Your script is still here. Run it again when you are connected.');
   return describeFailure('The server can’t be reached', 'It may be restarting, or your connection may be gone. Your script is still here; try again in a moment.');
 }
 
-// Show that a run is going on, once it has taken a while; return what ends that.
+// Show that a script is running, once it has taken a while; return a function that ends this.
 function startClock() {
   const started = performance.now();
   const { wall_s: limit } = limits;
@@ -300,7 +300,7 @@ function startClock() {
 
 function elapsed(passed, limit) {
   if (!limit) return `${passed.toFixed(1)} s`;
-  return passed <= limit ? `${passed.toFixed(1)} s of ${seconds(limit)}` : `${seconds(limit)} are over; waiting for the answer`;
+  return passed <= limit ? `${passed.toFixed(1)} s of ${seconds(limit)}` : `${seconds(limit)} limit reached; waiting for the answer`;
 }
 
 // Put a description into the result panel.
@@ -329,7 +329,7 @@ function controlOf(field) {
   return controls[name] || (name === 'attachments' && page.files.querySelector('input')) || null;
 }
 
-// Mark the control of a field that is wrong, and give the description a button that goes there.
+// Mark the control of an invalid field, and add a button that goes there.
 function pointTo(field, description) {
   const control = controlOf(field);
   if (!control) return description;
@@ -346,12 +346,12 @@ function pointTo(field, description) {
   return description;
 }
 
-// What a screen reader says of a result right away: the advice and the beginning of the output.
+// What a screen reader announces: the advice and the beginning of the output.
 function spoken() {
   return [...page.outcome.querySelectorAll('.advice p, .stream pre')].map((part) => part.textContent.slice(0, 200)).join(' ');
 }
 
-// ---- Ways to take a request away ----
+// ---- Copying a request ----
 
 async function takeAway(write, what) {
   const large = attachments.filter(({ file }) => file.size > SMALL_FILE);
@@ -383,7 +383,7 @@ async function share() {
   await offer(location.href, `Copied a link to this script.${missing.length ? ` Not in it: ${missing.join(', ')}.` : ''}`);
 }
 
-// Copy text, or, where the browser doesn't let us, show it to be copied by hand.
+// Copy text, or show it to be copied by hand if the browser doesn't allow that.
 async function offer(text, message) {
   if (await copy(text)) {
     note(message);
@@ -397,7 +397,7 @@ async function offer(text, message) {
 function openLink() {
   const shared = fromFragment(location.hash);
   if (shared) load(shared, 'This script came with the link. Read it before you run it.');
-  else if (location.hash.startsWith('#code=')) note('The link is damaged: there is no script in it that can be read.');
+  else if (location.hash.startsWith('#code=')) note('The link is damaged; it has no readable script.');
 }
 
 // ---- Start ----
@@ -434,7 +434,7 @@ function listen() {
   byId('copy-python').addEventListener('click', () => takeAway(pythonProgram, 'a Python program'));
   byId('copy-link').addEventListener('click', share);
   addEventListener('hashchange', openLink);
-  // Whoever comes back to this page, from the history or after a reload, finds the script but not the key.
+  // Coming back to this page, from the history or after a reload, restores the script but not the key.
   addEventListener('pagehide', () => { page.key.value = ''; });
   addEventListener('pageshow', () => {
     editor.render();
@@ -460,7 +460,7 @@ async function start() {
   fillHints();
 }
 
-// Say what one may do and what the inputs take, once the server has said so.
+// Show the limits beside the inputs, once the server has stated them.
 function fillHints() {
   if (limits.attachments && limits.attachment_bytes) byId('files-hint').textContent = `At most ${count(limits.attachments, 'file')}, ${bytes(limits.attachment_bytes)} each`;
   if (limits.rate_per_day && !page.quota.textContent) page.quota.textContent = `${count(limits.rate_per_minute, 'run')} a minute, ${limits.rate_per_day.toLocaleString('en')} a day`;

@@ -1,14 +1,14 @@
-// The documentation's living parts: this server's own address, limits, modules and layers, as it states them itself.
+// The parts of the documentation that come from the server: its address, limits, modules and layers.
 
 import { bytes, copyButton, count, el, seconds } from './dom.js';
 import { highlighted } from './highlight.js';
 
-// A limit's name in GET /about → how it is called here, how it is written, in this order.
+// A limit's name in GET /about → its name here, how to write it; shown in this order.
 const number = (value) => value.toLocaleString('en');
 const LIMITS = {
-  rate_per_minute: ['Requests a minute, for a caller', number],
-  rate_per_day: ['Requests a day (UTC), for a caller', number],
-  max_runs: ['Scripts running at once on the whole server', number],
+  rate_per_minute: ['Runs a minute, per caller', number],
+  rate_per_day: ['Runs a day (UTC), per caller', number],
+  max_runs: ['Scripts running at once, on the whole server', number],
   wall_s: ['Time a script may run', seconds],
   code_chars: ['Code', (value) => count(value, 'character')],
   stdin_bytes: ['Standard input', bytes],
@@ -20,13 +20,13 @@ const LIMITS = {
   memory_bytes: ['Memory, beyond the loaded libraries', bytes],
   workdir_bytes: ['The script’s directory', bytes],
   workdir_files: ['Files in it', number],
-  processes: ['Child processes of an admin script', number],
+  processes: ['Child processes of an admin’s script', number],
 };
 
 // The address of this service, however it is reached, without a slash at the end.
 export const BASE_URL = new URL('.', location.href.split('#')[0]).href.replace(/\/$/, '');
 
-// Return what GET /about and GET /health say; what does not answer leaves its part empty.
+// Return what GET /about and GET /health say; if one doesn't answer, its part stays empty.
 export async function askServer() {
   const [about, health] = await Promise.all([json('about'), json('health')]);
   return { limits: {}, modules: [], libraries: health.libraries || {}, ...about, health };
@@ -42,7 +42,7 @@ async function json(path) {
   }
 }
 
-// Put this page's own address, colours and copy buttons into the examples. Needs no server.
+// Put this page's address, colours and copy buttons into the examples. Needs no server.
 export function prepareDocs() {
   for (const node of document.querySelectorAll('.base-url')) node.textContent = BASE_URL;
   for (const block of document.querySelectorAll('.sample')) {
@@ -53,7 +53,7 @@ export function prepareDocs() {
   }
 }
 
-// Fill in what the server said of itself.
+// Fill in what the server said about itself.
 export function fillDocs(server) {
   for (const node of document.querySelectorAll('[data-limit]')) fillLimit(node, server.limits);
   showHealth(server);
@@ -63,7 +63,7 @@ export function fillDocs(server) {
   fillDangers(server.health.dangers || {});
 }
 
-// A sentence's part that names a limit shows once the limit is known.
+// Part of a sentence that names a limit; shown once the limit is known.
 function fillLimit(node, limits) {
   const value = limits[node.dataset.limit];
   if (value === undefined) return;
@@ -111,9 +111,9 @@ function fillLayers({ layers }) {
   const on = layers.filter((row) => row.on);
   const off = layers.filter((row) => !row.on);
   replace('layers-list',
-    el('p', {}, `${count(on.length, 'layer is', 'layers are')} on at this server:`),
+    el('p', {}, `${count(on.length, 'layer is', 'layers are')} on:`),
     el('dl', { className: 'layers' }, ...on.flatMap(layerRow)),
-    off.length ? el('p', {}, 'Not on at this server:') : null,
+    off.length ? el('p', {}, 'Not on:') : null,
     off.length ? el('dl', { className: 'layers off' }, ...off.flatMap(layerRow)) : null);
 }
 
@@ -129,7 +129,7 @@ function fillDangers(dangers) {
   const rows = Object.entries(dangers);
   if (!rows.length) return;
   replace('dangers-list', el('table', {},
-    el('thead', {}, el('tr', {}, headCell('Danger'), headCell('Stopped by, each on its own'))),
+    el('thead', {}, el('tr', {}, headCell('Danger'), headCell('Stopped by each of'))),
     el('tbody', {}, ...rows.map(([danger, layers]) => el('tr', {},
       rowHead(danger), el('td', { textContent: layers.map(layerName).join(', ') }))))));
 }

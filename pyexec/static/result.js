@@ -1,7 +1,7 @@
-// What came back, as elements: the answer of a run, or an error in words that say what to do.
+// What came back, as elements: a run's result, or an error with advice.
 //
-// A script's output is hostile text: it goes into the page as text only, and its files only as downloads, as pictures
-// of four raster formats known by their first bytes, or as PDF. Never as HTML or SVG, which could run scripts here.
+// A script's output is hostile: it enters the page only as text, and its files only as downloads, as images in four
+// raster formats known by their first bytes, or as PDF. Never as HTML or SVG, which could run scripts here.
 
 import { bytes, bytesOf, copyButton, count, el, seconds, wait } from './dom.js';
 
@@ -24,13 +24,13 @@ function objectUrl(content, type) {
   return url;
 }
 
-// Let go of the files of the run before.
+// Release the files of the previous run.
 export function forgetFiles() {
   objectUrls.forEach((url) => URL.revokeObjectURL(url));
   objectUrls = [];
 }
 
-// Return what an answer says, whatever it is: { ok, title, parts }. `context` is { limits, code, goToLine }.
+// Return a description of any answer: { ok, title, parts }. `context` is { limits, code, goToLine }.
 export function describe(answer, context) {
   const details = answer.execution_details;
   if (answer.status === 'success' && details) {
@@ -46,11 +46,11 @@ function verdict({ exit_code: code }) {
   return { ok: false, title: `Ended with exit code ${code}` };
 }
 
-// A word of help for what newcomers meet first.
+// Advice on the mistakes that newcomers make first.
 function hint({ success, stderr }, { memory_bytes: memory }) {
   if (success) return null;
-  if (/^EOFError: EOF when reading a line/m.test(stderr)) return advice('The script asked for more input than there was. Fill in “Standard input”.');
-  if (memory && /^MemoryError\b/m.test(stderr)) return advice(`A script may use ${bytes(memory)} of memory, beyond the libraries.`);
+  if (/^EOFError: EOF when reading a line/m.test(stderr)) return advice('The script tried to read more input than there was. Fill in “Standard input”.');
+  if (memory && /^MemoryError\b/m.test(stderr)) return advice(`A script may use ${bytes(memory)} of memory, on top of the libraries.`);
   const missing = /^FileNotFoundError: .*: '([^']+)'/m.exec(stderr);
   if (missing) return advice(`There is no file “${missing[1]}” in the script’s directory. Attach it, or correct the name.`);
   return null;
@@ -72,7 +72,7 @@ function problem({ error_details: error = {} }, { limits, code, goToLine }) {
   const words = paragraph(message);
   const nextDay = /daily/i.test(message);
   const known = {
-    ValidationError: () => ['The request is not valid', [words]],
+    ValidationError: () => ['The request isn’t valid', [words]],
     ForbiddenImportError: () => [
       `Import not allowed: ${modules.join(', ')}`,
       [forbidden(modules), lineButton(importLine(code, modules), goToLine)],
@@ -82,16 +82,16 @@ function problem({ error_details: error = {} }, { limits, code, goToLine }) {
       [paragraph('Give it less to do, or look for a loop that never ends.')],
     ],
     ResourceLimitError: () => [`Ended: more ${error.resource} than a script may use`, [paragraph(`The limit is ${amount(error)}.`)]],
-    AuthenticationError: () => ['The admin key is not right', [paragraph('Correct it, or empty the field to run without it. Each wrong key counts as a run.')]],
+    AuthenticationError: () => ['The admin key is wrong', [paragraph('Correct it, or clear the field to run without it.')]],
     PayloadTooLarge: () => ['Too much to send', [words, paragraph('Attach smaller files, or shorten the standard input.')]],
     RateLimitExceeded: () => [
       nextDay ? 'No runs left today' : 'Too many runs in a minute',
-      [words, nextDay ? paragraph('The count starts again at midnight UTC.') : null],
+      [words, nextDay ? paragraph('The count restarts at midnight UTC.') : null],
     ],
-    ServerBusy: () => ['The server is busy', [words, paragraph('This did not count as a run.')]],
+    ServerBusy: () => ['The server is busy', [words, paragraph('This didn’t count as a run.')]],
     InternalServerError: () => [
       'The server failed',
-      [paragraph('This is not your script’s fault, and did not count as a run. Try once more; if it stays so, tell who runs this server the id ', el('code', { textContent: error.id }), '.')],
+      [paragraph('This isn’t your script’s fault and didn’t count as a run. Try again. If it keeps failing, give whoever runs this server the id ', el('code', { textContent: error.id }), '.')],
     ],
   };
   const [title, children] = (known[error.type] || (() => [error.type || 'An error', [words]]))();
@@ -109,7 +109,7 @@ function forbidden(modules) {
     ', or give the admin key if you have it.');
 }
 
-// Return the line of the first import of one of the modules, 0 if none is seen.
+// Return the line of the first import of one of the modules, 0 if there is none.
 function importLine(code, modules) {
   const names = modules.map((name) => name.replace(/[^\w.]/g, '').replaceAll('.', '\\.'));
   const statement = new RegExp(`^[^#]*(?:\\bimport\\b|\\bfrom\\b|__import__).*\\b(?:${names.join('|')})\\b`);
@@ -120,12 +120,12 @@ function lineButton(line, goToLine) {
   return line ? el('button', { type: 'button', className: 'quiet', textContent: `Go to line ${line}`, onclick: () => goToLine(line) }) : null;
 }
 
-// Return a description of what went wrong before any answer of the contract came.
+// Describe a failure that came before any answer from the server.
 export function describeFailure(title, ...sentences) {
   return { ok: false, title, parts: [el('div', { className: 'advice' }, ...sentences.map((text) => paragraph(text)))] };
 }
 
-// Return an element that counts down, and calls `done` at the end. `stop()` ends it early.
+// Return an element that counts down and then calls `done`. `stop()` ends it early.
 export function countdown(total, done) {
   const clock = el('span', { className: 'clock', textContent: wait(total) });
   const element = paragraph('You can run again in ', clock, '.');
@@ -187,7 +187,7 @@ function truncation(name, { output_bytes: limit }) {
   return `${name} was cut off${limit ? ` at ${bytes(limit)}` : ''}: the script printed more than the server keeps, and the rest is lost.`;
 }
 
-// Return the script's line that a traceback ends in, 0 if there is no traceback.
+// Return the script's line that a traceback ends with, 0 if there is none.
 function lastLine(text) {
   const lines = [...text.matchAll(/^ *File "(?:.*\/)?script\.py", line (\d+)/gm)];
   return lines.length ? Number(lines[lines.length - 1][1]) : 0;
@@ -217,7 +217,7 @@ function fileName(name) {
   return el('h4', {}, el('bdi', { textContent: name }));
 }
 
-// Return the type that the first bytes tell, never one that could run a script in this page.
+// Return the type that the first bytes indicate, never one that could run a script in this page.
 function typeOf(content) {
   const head = String.fromCharCode(...content.subarray(0, 16));
   const found = MAGIC.find(([, expression]) => expression.test(head));
@@ -245,7 +245,7 @@ function picture(content, type, name) {
   image.onload = () => { caption.textContent = `${image.naturalWidth} × ${image.naturalHeight} pixels`; };
   image.onerror = () => {
     image.remove();
-    caption.textContent = 'Your browser can’t show this picture; download it to look at it.';
+    caption.textContent = 'Your browser can’t show this picture. Download it instead.';
   };
   return el('figure', {}, image, caption);
 }
@@ -255,10 +255,10 @@ function preview(content, name) {
   const shown = text.slice(0, LONGEST_PREVIEW);
   return el('div', {},
     el('pre', { tabIndex: 0, textContent: shown, attributes: { role: 'group', 'aria-label': `Content of ${name}` } }),
-    shown === text ? null : el('p', { className: 'muted', textContent: 'This is the beginning; the download has all of it.' }));
+    shown === text ? null : el('p', { className: 'muted', textContent: 'Only the beginning is shown; the download has all of it.' }));
 }
 
-// The answer as it came, for who writes a client; long contents are cut so that it stays readable.
+// The raw answer, for anyone writing a client; long contents are shortened.
 function rawAnswer(answer) {
   const shorten = (key, value) => (typeof value === 'string' && value.length > 400 ? `${value.slice(0, 200)}… (${count(value.length, 'character')})` : value);
   const pre = el('pre', { tabIndex: 0, attributes: { role: 'group', 'aria-label': 'The answer as JSON' } });

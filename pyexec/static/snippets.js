@@ -1,7 +1,7 @@
-// A request as text to take away: a curl command, a Python program, a link. Pure: no DOM, so that Node can test it.
+// A request as text: a curl command, a Python program, a link. Pure: no DOM, so that Node can test it.
 //
-// A request here is { url, code, stdin, returnFiles, hasKey, attachments: [{ name, path, base64 }] }; an attachment too
-// large to paste has base64 null and is read from the file at its path. The admin key is never part of any of them.
+// A request is { url, code, stdin, returnFiles, hasKey, attachments: [{ name, path, base64 }] }; an attachment too large
+// to paste has base64 null and is read from its path. The admin key is never included.
 
 const LONGEST_ARGUMENT = 100000; // characters; Linux takes 128 KiB in one argument of a command
 
@@ -14,7 +14,7 @@ function shellQuote(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }
 
-// Return a command for any POSIX shell. No comments in it: an interactive zsh would take them for commands.
+// Return a command for any POSIX shell, without comments: an interactive zsh would run them as commands.
 export function curlCommand(request) {
   const head = [
     `curl -sS ${shellQuote(request.url)}`,
@@ -31,7 +31,7 @@ export function curlCommand(request) {
   return `{ ${body.join('\n  ')}\n} | ${[...head, '--data-binary @-'].join(' \\\n  ')}`;
 }
 
-// Return the body in pieces: JSON as it is, and files whose Base64 belongs between them.
+// Return the body in pieces: JSON, and files whose Base64 goes in between.
 function jsonPieces({ code, stdin, returnFiles, attachments }) {
   const fields = { code, ...(stdin ? { stdin_data: stdin } : {}), ...(returnFiles.length ? { return_files: returnFiles } : {}) };
   if (!attachments.length) return [{ json: quotableJson(fields) }];
@@ -102,7 +102,7 @@ function pythonString(text) {
   return JSON.stringify(text);
 }
 
-// Return a literal that reads like the text where that is possible.
+// Return a literal that reads like the text, if possible.
 function pythonText(text) {
   const plain = !/[\u0000-\u0008\u000b-\u001f\u007f\ud800-\udfff]/u.test(text) && !text.includes("'''") && !/['\\]$/.test(text);
   if (!plain || !text.includes('\n')) return pythonString(text);
@@ -115,7 +115,7 @@ export function toFragment({ code, stdin, returnFiles }) {
   return `#${parts.filter(([, text]) => text).map(([name, text]) => `${name}=${toBase64Url(text)}`).join('&')}`;
 }
 
-// Return what such a fragment carries; null if it is none, or broken.
+// Return what such a fragment carries; null if it carries nothing, or is broken.
 export function fromFragment(fragment) {
   const parts = new Map(fragment.replace(/^#/, '').split('&').map((part) => part.split('=')));
   if (!parts.has('code')) return null;

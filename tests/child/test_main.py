@@ -13,7 +13,8 @@ from servers import restarts
 
 from pyexec import messages
 from pyexec.child import main as child_module
-from pyexec.job import Budget, Plan
+from pyexec.config import Config
+from pyexec.job import Plan
 
 
 def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
@@ -23,7 +24,9 @@ def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
     if pid == 0:
         os.dup2(far.fileno(), child_module.SOCKET_FD)
         os.dup = failing(OSError(errno.EMFILE, "Too many open files"))
-        child_module.main(Plan(able_host(), False, 0, 0, "", (), (), 0, 0, 0, Budget()), (0, 1, 2, 3), (), (), ())
+        child_module.main(
+            Plan(able_host(), False, 0, 0, "", (), (), 0, 0, 0, Config.of().budget), (0, 1, 2, 3), (), (), ()
+        )
     far.close()
     assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) != 0
     assert near.recv(1000) == b""

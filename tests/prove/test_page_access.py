@@ -256,7 +256,7 @@ def test_my_own_script_is_not_lost(browser, server) -> None:
     assert browser.all(".examples [aria-current]") == []
     browser.button("Plot", "#examples").click()
     browser.until(lambda: "Loaded “Plot”" in browser.text("#note"))
-    browser.button("Bring my script back", "#note").click()
+    browser.button("Restore my script", "#note").click()
     assert browser.all(".examples [aria-current]") == []
     assert (
         browser.one("#code").get_property("value") == "mine = 1"

@@ -135,7 +135,9 @@ def test_files_that_are_too_many_or_too_large_are_left_out(browser, start_server
     assert browser.text("#files-hint") == "At most 2 files, 1,000 bytes each"
     browser.drop("#editor", [str(tmp_path / name) for name in "abcd"])
     browser.until(
-        lambda: "Left out: b (1,001 bytes" in browser.text("#note") and "d (at most 2 files)" in browser.text("#note")
+        lambda: (
+            "Not attached: b (1,001 bytes" in browser.text("#note") and "d (at most 2 files)" in browser.text("#note")
+        )
     )
     assert [item.get_property("value") for item in browser.all("#files input")] == ["a", "c"]
     browser.button("Remove", "#files li:first-child").click()

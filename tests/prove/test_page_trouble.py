@@ -82,7 +82,7 @@ def test_what_cannot_be_returned_is_said(browser, start_server) -> None:
         "open('big', 'wb').write(bytes(1001))\nopen('broken.png', 'wb').write(b'\\x89PNG\\r\\n\\x1a\\n?')",
         returned=["big", "none", "broken.png"],
     )
-    browser.until(lambda: "can’t show this picture; download it" in browser.text(".files"), "the broken picture")
+    browser.until(lambda: "can’t show this picture. Download it" in browser.text(".files"), "the broken picture")
     text = browser.text(".files")
     assert "It has 1,001 bytes." in text and "File not found after execution." in text
 
@@ -159,7 +159,7 @@ def test_a_busy_server(browser, start_server) -> None:
     other.start()
     browser.until(lambda: running.client.call("GET", "/health")["active_runs"] == 1, "the other run")
     assert browser.run() == "The server is busy"
-    assert "This did not count as a run." in browser.text("#outcome")
+    assert "This didn’t count as a run." in browser.text("#outcome")
     assert re.search(r"again in \d+ s|again now", browser.text("#outcome"))
     other.join()
     assert browser.run() == "Finished"
@@ -170,8 +170,8 @@ def test_a_wrong_key(browser, server) -> None:
     browser.open(server.url)
     browser.fill("import os")
     browser.one("#key").send_keys("wrong")
-    assert browser.run() == "The admin key is not right"
-    assert "empty the field" in browser.text("#outcome")
+    assert browser.run() == "The admin key is wrong"
+    assert "clear the field" in browser.text("#outcome")
     browser.one("#key").clear()
     browser.one("#key").send_keys(ADMIN_KEY)
     assert browser.run() == "Finished"
@@ -237,7 +237,7 @@ def test_a_proxy_that_finds_the_request_too_large(browser, server) -> None:
     browser.open(server.url)
     browser.js("window.fetch = () => Promise.resolve(new Response('<h1>413</h1>', { status: 413 }))")
     assert browser.run() == "Too much to send"
-    assert "A proxy between here and the server" in browser.text("#outcome")
+    assert "A proxy on the way to the server" in browser.text("#outcome")
     assert "Attach smaller files" in browser.text("#outcome")
 
 

@@ -14,8 +14,8 @@ from typing import Sequence
 
 HEAD = """# What `make prove-slow` found
 
-Proofs that take too long for every change. They are repeated before a release, and each section says when and on what
-kind of machine. Written by `tests/prove_slow`; don't edit it by hand.
+Proofs that take too long to run for every change. They are repeated before each release; every section says when, and
+on what kind of machine. Written by `tests/prove_slow`; don't edit by hand.
 """
 _MARKS = ("<!-- prove-slow %s: start -->", "<!-- prove-slow %s: end -->")
 

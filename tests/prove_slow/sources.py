@@ -80,7 +80,7 @@ SUITES = (
         # What tests may allocate is asked from /proc/meminfo otherwise, which a run doesn't see. No program on the path:
         # some tests compile extensions where they find meson, with headers that a run doesn't see either.
         environment={"NPY_AVAILABLE_MEM": "2 GB", "PATH": "/nonexistent"},
-        remark="without the tests that numpy marks as slow, and with no compiler in reach, which f2py's tests ask for",
+        remark="without the tests that numpy marks as slow, and without a compiler, which f2py's tests ask for",
         known={
             "_core/tests/test_cpu_features.py::Test_X86_Features::test_features": "it reads /proc/cpuinfo",
             "_core/tests/test_multiprocessing.py::test_read_write_bool_array": "it shares memory by /dev/shm",

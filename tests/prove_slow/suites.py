@@ -176,14 +176,14 @@ def _remarks(result: _Result) -> Iterator[str]:
     for each in result.differences[:_WORDS]:
         why = result.suite.known.get(each.name)
         because = ", by design: %s." % why if why else "."
-        yield "`%s` is %s outside and %s inside%s" % (each.name, each.outside, each.inside, because)
+        yield "`%s`: %s outside, %s inside%s" % (each.name, each.outside, each.inside, because)
     if len(result.differences) > _WORDS:
         yield "%d more end differently." % (len(result.differences) - _WORDS)
     alike = [
         name for name, end in result.outside.tests.items() if end[0] in BAD and _outcome(result.inside, name) == end[0]
     ]
     if alike:
-        yield "%d fail in both places alike, which says nothing about pyexec." % len(alike)
+        yield "%d fail inside and outside alike, which says nothing about pyexec." % len(alike)
 
 
 def _outcome(outcomes: Outcomes, name: str) -> str:

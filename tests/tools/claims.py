@@ -103,17 +103,14 @@ def _counts(attacks: List[Tuple[str, Dict[str, str]]], layer: str) -> List[Tuple
 
 
 def readme_table() -> str:
-    """Return the README's table."""
-    rows = ["| danger | attacks tried | of these each layer stops alone |", "|---|---|---|"]
+    """Return the README's table: one row a danger, one column a layer."""
+    names = ["danger", "attacks"] + list(LAYERS.values())
+    rows = ["| %s |" % " | ".join(names), "|---" + "|--:" * (len(names) - 1) + "|"]
     for danger, attacks in by_danger().items():
-        counts = {layer: _counts(attacks, layer) for layer in LAYERS}
-        best = sorted((layer for layer in LAYERS if counts[layer]), key=lambda layer: -counts[layer][-1][0])
-        words = [
-            "%s %s" % (LAYERS[layer], ", ".join(_since("%d" % count, abi) for count, abi in counts[layer]))
-            for layer in best
-        ]
-        rows.append("| %s | %d | %s |" % (danger, len(attacks), " · ".join(words)))
-    rows.append("| together | %d | |" % len(ATTACKS))
+        counts = [_counts(attacks, layer) for layer in LAYERS]
+        cells = [", ".join(_since("%d" % count, abi) for count, abi in column) for column in counts]
+        rows.append("| %s | %d | %s |" % (danger, len(attacks), " | ".join(cells)))
+    rows.append("| together | %d | %s |" % (len(ATTACKS), " | ".join("" for _ in LAYERS)))
     return "\n".join(rows) + "\n"
 
 
@@ -138,13 +135,13 @@ def page() -> str:
     """Return the whole page of claims."""
     parts = [
         "# What each layer stops\n",
-        "Written by `python tests/tools/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each attack"
-        " runs with no\nlayer, behind each layer alone, behind all, and behind all but one; the tests hold every cell to"
-        " the exact errno or signal.\nAn empty cell: that layer alone leaves the attack as it is. `EFAULT`: the kernel"
-        " would have done it, had the attack named\nmemory that is there. `from ABI N`: a kernel with an older Landlock"
-        " leaves the attack as it is, if nothing else is said.\n`not offered`: so answers a kernel without what the attack needs,"
-        " which then shows nothing. Shown are hosts without a container; the heads say where"
-        " containers differ.\n",
+        "Written by `python tests/tools/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each"
+        " attack runs with\nno layer, behind each layer alone, behind all, and behind all but one; the tests check every"
+        " cell down to the errno or signal.\nAn empty cell: that layer alone makes no difference. `EFAULT`: the kernel"
+        " would have done it, had the attack passed a valid\naddress. `from ABI N`: with an older Landlock that layer"
+        " makes no difference, unless the cell says otherwise. `not offered`:\nthe answer of a kernel without the feature"
+        " that the attack needs, which then shows nothing. The table shows hosts that\naren't containers; the heads say"
+        " where containers differ.\n",
     ]
     columns = ["control"] + list(LAYERS) + ["all"]
     names = ["claim", "no layer"] + list(LAYERS.values()) + ["all", "all, admin"]

@@ -15,7 +15,7 @@ from sandboxes import able_host, failing
 from servers import works
 
 from pyexec import messages
-from pyexec.job import Budget
+from pyexec.config import Config
 from pyexec.kernel import libc
 from pyexec.zygote import start
 
@@ -23,7 +23,7 @@ from pyexec.zygote import start
 def _spawn_in_vain(gate: object = None) -> None:
     """Have a template, not started, make a child that it can't make; check that it goes on and that the server hears."""
     control, far_control = messages.pair()
-    settings = {"uid_base": 1, "modules": [], "budget": vars(Budget())}
+    settings = {"uid_base": 1, "modules": [], "budget": vars(Config.of().budget)}
     server = start.ForkServer(control, settings, able_host(), 0)
     server._reads = server._executes = ()
     server._baseline = 0
