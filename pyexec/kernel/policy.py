@@ -103,7 +103,11 @@ _FUTEX = Check(1, 32, _ALL & ~_FUTEX_CLOCK_REALTIME, tuple(_FUTEX_PRIVATE | comm
 _FUTEX_AND_SHARED = Check(1, 32, _ALL & ~(_FUTEX_CLOCK_REALTIME | _FUTEX_PRIVATE), _FUTEX_COMMANDS)
 
 _CLONE_FORBIDDEN = 0x7E028000 | 0x80  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}, CLONE_PARENT
-_NO_NAMESPACE = Check(0, 64, _CLONE_FORBIDDEN, (0,))
+_CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
+# Nor a thread with descriptors of its own: what pipes hold is bounded by the number of processes.
+_NO_NAMESPACE = Check(
+    0, 64, _CLONE_FORBIDDEN | _CLONE_FILES | _CLONE_THREAD, (0, _CLONE_FILES, _CLONE_FILES | _CLONE_THREAD)
+)
 _NAMES = _one_of(0, 15, 16)  # PR_SET_NAME, PR_GET_NAME
 
 # Sockets: a pair of streams, and no flag. MSG_OOB on such a pair was a way into the kernel from exactly such a filter
