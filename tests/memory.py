@@ -42,6 +42,18 @@ class Counter:
         with open(os.path.join(self.directory, "memory.current"), encoding="ascii") as file:
             return int(file.read()) - stat["file"] + stat["shmem"]
 
+    def limit(self, most_bytes: int) -> None:
+        """Let the kernel kill what goes beyond this in the cgroup; -1 for no limit. Only where counting is exact."""
+        old = os.path.exists(os.path.join(self.directory, "memory.limit_in_bytes"))
+        name, none = ("memory.limit_in_bytes", "-1") if old else ("memory.max", "max")
+        with open(os.path.join(self.directory, name), "w", encoding="ascii") as file:
+            file.write(none if most_bytes < 0 else str(most_bytes))
+
+    def killed(self) -> int:
+        """Return how many processes the kernel's memory killer has ended in the cgroup."""
+        old = os.path.exists(os.path.join(self.directory, "memory.oom_control"))
+        return _fields(os.path.join(self.directory, "memory.oom_control" if old else "memory.events"))["oom_kill"]
+
     def most_of(self, work: Callable[[], object]) -> int:
         """Return by how many bytes what is held grew at most while a function ran."""
         before, over = self.held_bytes(), threading.Event()
