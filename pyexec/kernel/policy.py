@@ -76,6 +76,10 @@ _MMAP = Check(
 )
 _MREMAP = Check(3, 64, _ALL64, (0, 1, 3))  # MAYMOVE and FIXED; not DONTUNMAP, which leaves a second mapping behind
 
+# madvise: what allocators and the C library say of their own pages. Not MERGEABLE: that a write to a page takes longer
+# would tell which pages others have. Not COLD and PAGEOUT: pages of libraries are everybody's.
+_MADVISE = _one_of(2, 0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
+
 # fcntl: duplicating and flags. Not F_SETOWN and F_SETSIG: they send any signal to any process of the uid. Nor, for
 # public scripts, locks: on a file that all runs can read they would be a sign from one run to another. Not
 # F_SETPIPE_SZ: a pipe holds 64 KiB, in memory that nobody counts.
@@ -129,7 +133,7 @@ def _fcntl(*more: int) -> Tuple[_Entry, ...]:
 PUBLIC: Tuple[Group, ...] = (
     Group(
         "memory of the process itself, all of it counted by RLIMIT_AS but for the tables of its pages",
-        _plain("brk munmap mprotect madvise") + (("mmap", (_MMAP,)), ("mremap", (_MREMAP,))),
+        _plain("brk munmap mprotect") + (("mmap", (_MMAP,)), ("mremap", (_MREMAP,)), ("madvise", (_MADVISE,))),
     ),
     Group(
         "open descriptors: streams, the script's files, libraries being loaded; RLIMIT_FSIZE bounds what they write",
