@@ -123,7 +123,7 @@ def either_host(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     """A server with what this host has, and one that can't mount; each leaves nothing on disk."""
     with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
         os.chmod(work_dir, 0o755)
-        refuse = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+        refuse = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
         limits = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2}
         running = RunningServer(dict(limits, work_dir=work_dir), refuse if request.param == "no mounts" else [])
         yield running

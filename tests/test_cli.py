@@ -169,7 +169,8 @@ def test_a_server_that_can_write_no_log_serves_and_ends_when_told(redirection: s
 # Serves, but the named step of `serve`, which comes after its threads have started, fails.
 FAILING = """
 import sys
-from pyexec import cli, serve
+from pyexec import serve
+from pyexec.cli import main as cli
 def fail(*_):
     raise %s
 %s = fail

@@ -39,7 +39,7 @@ from pyexec.runs.workdirs_on_disk import Base
 from pyexec.sandbox import Sandbox
 from pyexec.zygote import start
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 def test_callers_who_do_not_read_hold_no_child(start_server) -> None:

@@ -33,7 +33,7 @@ from pyexec.runs import watch as usage
 from pyexec.runs.workdirs_on_disk import Base
 from pyexec.sandbox import Sandbox
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 @pytest.fixture(params=["mounts", "no mounts"])

@@ -10,7 +10,12 @@ import os
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [HERE, os.path.dirname(HERE), os.path.dirname(os.path.dirname(HERE))]
+sys.path[:0] = [
+    HERE,
+    os.path.dirname(HERE),
+    os.path.dirname(os.path.dirname(HERE)),
+    os.path.join(os.path.dirname(HERE), "tools"),
+]
 
 from browser import Browser  # noqa: E402
 from conftest import ROOT, RunningServer  # noqa: E402

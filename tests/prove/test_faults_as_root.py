@@ -20,7 +20,7 @@ from processes import command, descendants
 from pyexec.client import ServiceError
 
 OURS = {(500, "InternalServerError"), (503, "ServerBusy")}
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from support import exchange, request
 from pyexec.client import ServiceError
 
 RUNS, WARM_UP, CALLERS = 5000, 500, 5
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 GROWTH = 4 << 20  # bytes: less than one a thousand for each run, more than allocators move to and fro
 
 

@@ -55,7 +55,7 @@ def test_the_tests_of_the_archive_can_be_run(built: str, tmp_path) -> None:
     (top,) = tmp_path.iterdir()
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
     subprocess.run(command + ["--collect-only"], cwd=str(top), check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(command + ["tests/test_packaging.py", "tests/test_page.py"], cwd=str(top), check=True)
+    subprocess.run(command + ["tests/test_packaging.py", "tests/api/test_pages.py"], cwd=str(top), check=True)
 
 
 def test_the_wheel_holds_the_package_and_says_what_it_is(built: str) -> None:

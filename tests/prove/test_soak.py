@@ -25,7 +25,7 @@ from support import connect, execute
 
 from pyexec.client import ServiceError
 
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 FOR_S, CALLERS, SLOTS = 20, 4, 3
 FORKS = "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        time.sleep(0.3)\n        os._exit(0)\n"
 # Templates die seldom: they may be started ten times a minute only, and without one there is little to lose.

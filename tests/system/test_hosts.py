@@ -20,7 +20,7 @@ from processes import await_that, command, parents
 from pyexec.client import ServiceError
 from pyexec.kernel import landlock
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py")]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py")]
 NATIVE = "import ctypes, os\nl = ctypes.CDLL(None, use_errno=True)\nprint(l.%s, os.strerror(ctypes.get_errno()))"
 
 
@@ -50,7 +50,7 @@ except OSError:
     KERNEL_ABI = 0
 OLDER = [abi for abi in OLDER_ABIS if abi < KERNEL_ABI]
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
-OLDER_LANDLOCK = [sys.executable, os.path.join(ROOT, "tests", "older_landlock.py")]
+OLDER_LANDLOCK = [sys.executable, os.path.join(ROOT, "tests", "tools", "older_landlock.py")]
 # Without namespaces there is no host without Landlock: test_refuses_to_start_with_a_danger_uncovered.
 LACKING = [["docker"]] if CONTAINER else [["docker"], ["landlock"]]
 HOSTS = [(refused, None) for refused in LACKING] + [(["docker"], abi) for abi in OLDER]

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import Any
 
-sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.abspath(__file__)))]
+sys.path[:0] = [os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))]
 
 _real_time, _real_datetime = time.time, datetime.datetime
 

@@ -15,7 +15,7 @@ from pyexec import Config
 from pyexec.errors import SandboxError
 from pyexec.runs import requirements
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])

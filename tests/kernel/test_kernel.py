@@ -10,6 +10,7 @@ import resource
 from typing import Dict, List
 
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings, strategies
 
 from pyexec.job import Budget, Host, Plan
@@ -21,7 +22,7 @@ MACHINES = ("x86_64", "aarch64")
 X32_BIT = 0x40000000
 EPERM, ENOSYS = bpf.errno_action(errno.EPERM), bpf.errno_action(errno.ENOSYS)
 
-with open(os.path.join(os.path.dirname(__file__), "syscalls.json"), encoding="ascii") as _file:
+with open(os.path.join(ROOT, "tests", "tools", "syscalls.json"), encoding="ascii") as _file:
     TABLES: Dict[str, Dict[str, int]] = json.load(_file)
 
 

@@ -215,7 +215,7 @@ def long_scripts(laboratory: Laboratory) -> Iterator[RunningServer]:
 def test_contained_as_a_public_script(laboratory: Laboratory, long_scripts: RunningServer, name: str) -> None:
     with open(os.path.join(ESCAPES, name + ".py"), encoding="utf-8") as file:
         source = file.read()
-    with open(os.path.join(ROOT, "tests", "corruption.py"), encoding="utf-8") as file:
+    with open(os.path.join(ROOT, "tests", "tools", "corruption.py"), encoding="utf-8") as file:
         source = source.replace("from corruption import system_call\n", file.read())
     target = {key: value for key, value in laboratory.target.items() if key != "budget"}
     result = long_scripts.client.execute(source + _FRAME % dict(target, word_fd=1))

@@ -14,8 +14,8 @@ from processes import await_that, settled_tree
 
 from pyexec.client import ServiceError
 
-INJECT = [sys.executable, os.path.join(ROOT, "tests", "inject.py")]
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+INJECT = [sys.executable, os.path.join(ROOT, "tests", "tools", "inject.py")]
+DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 @pytest.mark.parametrize("wrapper", [[], DOCKER], ids=["mounts", "no mounts"])

@@ -355,7 +355,7 @@ def test_every_change_replays_the_escapes() -> None:
     for each in ("user", "containers"):
         assert "test_escapes" not in _text("tests", "prove", each)  # neither named alone nor left out: the whole suite
     options = _text("setup.cfg")
-    assert "testpaths = tests" in options and "--ignore=tests/test_escapes.py" not in options
+    assert "testpaths = tests" in options and "--ignore=tests/system" not in options
 
 
 def test_attacks_come_in_families() -> None:

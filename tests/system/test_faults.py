@@ -23,7 +23,7 @@ from processes import anyone_left, await_that, command, cpu_s, descendants, pare
 
 from pyexec.client import ServiceError
 
-REFUSE = os.path.join(ROOT, "tests", "refuse.py")
+REFUSE = os.path.join(ROOT, "tests", "tools", "refuse.py")
 
 
 PLAIN, WITH_LIBRARIES = False, True

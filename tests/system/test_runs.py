@@ -221,7 +221,7 @@ done.set()
 """
     # As on a host whose RLIMIT_NPROC counts nobody, or everybody: set in the templates before they start.
     uncounted = "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda plan: False; "
-    monkeypatch.setattr(handles, "_BOOT", handles._BOOT.replace("from pyexec import", uncounted + "from pyexec import"))
+    monkeypatch.setattr(handles, "_BOOT", handles._BOOT.replace("start.main()", uncounted + "start.main()"))
     config = Config.of(max_runs=1, memory_bytes=4 << 30, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(Job(code % (300, 5), admin=True))

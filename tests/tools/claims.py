@@ -1,6 +1,6 @@
 """What the attacks in `escapes/` show, as tables: one row a danger for the README, one row an attack for docs/claims.md.
 
-    python tests/claims.py        writes both anew
+    python tests/tools/claims.py        writes both anew
 
 A claim stands there only because an attack's head makes it, and `test_escapes.py` holds every head to the truth.
 """
@@ -12,12 +12,11 @@ import os
 import sys
 from typing import Dict, List, Sequence, Tuple
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(HERE)
-ESCAPES = os.path.join(HERE, "escapes")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ESCAPES = os.path.join(ROOT, "tests", "escapes")
 PAGE = os.path.join(ROOT, "docs", "claims.md")
 README = os.path.join(ROOT, "README.md")
-START, END = "<!-- written by tests/claims.py: start -->\n", "<!-- written by tests/claims.py: end -->\n"
+START, END = "<!-- written by tests/tools/claims.py: start -->\n", "<!-- written by tests/tools/claims.py: end -->\n"
 
 # EFAULT: the kernel would have done it, had the attack named an address that is there.
 SUCCESS = {"ok", "EFAULT"}
@@ -139,7 +138,7 @@ def page() -> str:
     """Return the whole page of claims."""
     parts = [
         "# What each layer stops\n",
-        "Written by `python tests/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each attack"
+        "Written by `python tests/tools/claims.py` from the heads of the attacks in `tests/escapes/`; don't edit. Each attack"
         " runs with no\nlayer, behind each layer alone, behind all, and behind all but one; the tests hold every cell to"
         " the exact errno or signal.\nAn empty cell: that layer alone leaves the attack as it is. `EFAULT`: the kernel"
         " would have done it, had the attack named\nmemory that is there. `from ABI N`: a kernel with an older Landlock"

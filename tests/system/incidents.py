@@ -13,23 +13,23 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     "CVE-2024-28185 Judge0": (
         "the server wrote through a symlink that the job had planted",
         (
-            "test_incidents.py::test_nothing_planted_is_followed",
-            "test_end_to_end.py::test_no_link_is_followed",
-            "test_end_to_end.py::test_no_pipe_can_be_planted",
+            "system/test_incidents.py::test_nothing_planted_is_followed",
+            "system/test_end_to_end.py::test_no_link_is_followed",
+            "system/test_end_to_end.py::test_no_pipe_can_be_planted",
             "make_fifo",
         ),
     ),
     "CVE-2024-28189 Judge0": (
         "a privileged chown followed a symlink of the job's",
         (
-            "test_incidents.py::test_no_call_of_the_server_names_a_path_inside_a_run",
-            "test_incidents.py::test_removing_a_tree_changes_nothing_outside",
+            "system/test_incidents.py::test_no_call_of_the_server_names_a_path_inside_a_run",
+            "system/test_incidents.py::test_removing_a_tree_changes_nothing_outside",
         ),
     ),
     "CVE-2024-29021 Judge0": (
         "jobs reached the internal database over the network",
         (
-            "test_incidents.py::test_a_run_does_not_reach_its_own_server",
+            "system/test_incidents.py::test_a_run_does_not_reach_its_own_server",
             "tcp_connect",
             "udp_send",
             "raw_socket",
@@ -42,23 +42,26 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     ),
     "CVE-2025-3466 Dify": (
         "user code ran before the sandbox was switched on",
-        ("test_runs.py::test_no_user_byte_counts_before_the_door_is_closed",),
+        ("system/test_runs.py::test_no_user_byte_counts_before_the_door_is_closed",),
     ),
     "dify-sandbox #225, #242": (
         "all tenants shared one uid, and files on disk",
-        ("test_runs.py::test_two_runs_at_once_do_not_see_each_other", "test_neighbours.py::test_two_runs_at_once"),
+        (
+            "system/test_runs.py::test_two_runs_at_once_do_not_see_each_other",
+            "system/test_neighbours.py::test_two_runs_at_once",
+        ),
     ),
     "CVE-2026-5752 Terrarium": (
         "objects of the host led back out",
         (
-            "test_runs.py::test_descriptors_are_bounded_and_none_is_inherited",
-            "test_neighbours.py::test_no_trace_in_all_memory_that_a_run_can_read",
+            "system/test_runs.py::test_descriptors_are_bounded_and_none_is_inherited",
+            "system/test_neighbours.py::test_no_trace_in_all_memory_that_a_run_can_read",
         ),
     ),
     "CVE-2025-68668 n8n, CVE-2026-24002 Grist": (
         "an interpreter without a barrier below it",
         (
-            "test_escapes.py::test_contained_as_a_public_script",
+            "system/test_escapes.py::test_contained_as_a_public_script",
             "policy_ctypes_of_numpy",
             "policy_subclass_walk",
             "numpy_memory_read_file",
@@ -67,8 +70,8 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     "CVE-2026-25905, -25904 mcp-run-python": (
         "a run rewrote what serves the next one; loopback was open",
         (
-            "test_runs.py::test_hostile_run_changes_no_later_run",
-            "test_neighbours.py::test_a_hostile_run_and_then_a_clean_one_byte_for_byte",
+            "system/test_runs.py::test_hostile_run_changes_no_later_run",
+            "system/test_neighbours.py::test_a_hostile_run_and_then_a_clean_one_byte_for_byte",
             "write_memory_of_victim",
         ),
     ),
@@ -92,46 +95,49 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     "CVE-2026-49444 n8n": (
         "the next escape of the same runner, five months later",
         (
-            "test_incidents.py::test_every_change_replays_the_escapes",
-            "test_escapes.py::test_contained_by_all_layers",
-            "test_claims.py::test_every_danger_has_attacks_and_every_attack_a_danger",
+            "system/test_incidents.py::test_every_change_replays_the_escapes",
+            "system/test_escapes.py::test_contained_by_all_layers",
+            "system/test_claims.py::test_every_danger_has_attacks_and_every_attack_a_danger",
         ),
     ),
     "CVE-2025-24359 asteval; CVE-2023-41039, CVE-2024-47532 RestrictedPython": (
         "`format`, `string` and `AttributeError.obj` gave protected objects away",
         (
-            "test_incidents.py::test_formats_show_no_secret",
-            "test_runs.py::test_admin_key_is_nowhere_in_a_runs_memory",
+            "system/test_incidents.py::test_formats_show_no_secret",
+            "system/test_runs.py::test_admin_key_is_nowhere_in_a_runs_memory",
             "read_own_environ",
         ),
     ),
     "CVE-2023-37271, CVE-2025-22153 RestrictedPython": (
         "frames, and syntax newer than the checker",
         (
-            "test_incidents.py::test_the_corpus_has_the_syntax_of_each_python",
+            "system/test_incidents.py::test_the_corpus_has_the_syntax_of_each_python",
             "policy_frame_of_a_generator",
             "policy_rebuilt_code",
         ),
     ),
     "CVE-2025-5120, CVE-2025-9959 smolagents": (
         "allowed modules gave the interpreter back",
-        ("test_incidents.py::test_allowed_modules_lead_to_os_and_that_is_harmless", "policy_alias_in_the_library"),
+        (
+            "system/test_incidents.py::test_allowed_modules_lead_to_os_and_that_is_harmless",
+            "policy_alias_in_the_library",
+        ),
     ),
     "CVE-2023-44467 langchain": (
         "the fix of a hole was itself got around",
-        ("test_incidents.py::test_attacks_come_in_families",),
+        ("system/test_incidents.py::test_attacks_come_in_families",),
     ),
     "CVE-2025-3248 Langflow": (
         "the check of a source executed it",
         (
-            "test_incidents.py::test_hostile_sources_hurt_nobody",
-            "test_contract.py::test_ten_megabytes_of_digits_cost_no_time",
+            "system/test_incidents.py::test_hostile_sources_hurt_nobody",
+            "api/test_request.py::test_ten_megabytes_of_digits_cost_no_time",
         ),
     ),
     "CVE-2025-66479 sandbox-runtime": (
         "an empty list meant no restriction",
         (
-            "test_incidents.py::test_an_empty_list_of_modules_allows_none",
+            "system/test_incidents.py::test_an_empty_list_of_modules_allows_none",
             "test_config.py::test_an_empty_list_is_empty_and_nothing_else",
             "test_config.py::test_any_text_is_an_error_or_means_what_it_says",
         ),
@@ -139,15 +145,15 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     "CVE-2024-21626 runc": (
         "a leaked descriptor, and a working directory outside",
         (
-            "test_incidents.py::test_a_run_starts_in_its_directory_with_its_streams_only",
-            "test_runs.py::test_descriptors_are_bounded_and_none_is_inherited",
+            "system/test_incidents.py::test_a_run_starts_in_its_directory_with_its_streams_only",
+            "system/test_runs.py::test_descriptors_are_bounded_and_none_is_inherited",
             "proc_self_cwd",
             "parent_directory",
         ),
     ),
     "CVE-2017-5226 bubblewrap": (
         "TIOCSTI pushed keys into the parent's terminal",
-        ("push_into_terminal", "open_terminal", "test_kernel.py::test_arguments_are_looked_at"),
+        ("push_into_terminal", "open_terminal", "kernel/test_kernel.py::test_arguments_are_looked_at"),
     ),
     "CVE-2022-0185 Linux": (
         "a user namespace opened a hole of the kernel",
@@ -168,7 +174,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     ),
     "CVE-2023-37466 vm2": (
         "a barrier inside the language was called a security boundary",
-        ("test_incidents.py::test_nothing_calls_the_list_of_modules_a_boundary",),
+        ("system/test_incidents.py::test_nothing_calls_the_list_of_modules_a_boundary",),
     ),
     "isolate 2.4 to 2.6": (
         "/dev/shm, io_uring and 32-bit system calls as side doors",
@@ -177,132 +183,132 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     "sandlock #112, #111": (
         "the supervisor followed paths of the guest outside its own rules",
         (
-            "test_incidents.py::test_nothing_planted_is_followed",
-            "test_incidents.py::test_no_call_of_the_server_names_a_path_inside_a_run",
+            "system/test_incidents.py::test_nothing_planted_is_followed",
+            "system/test_incidents.py::test_no_call_of_the_server_names_a_path_inside_a_run",
         ),
     ),
     "snekbox's tests": (
         "sparse files, deep trees, odd names, unreadable modes",
-        ("test_incidents.py::test_odd_trees_are_measured_collected_and_removed", "make_huge_file"),
+        ("system/test_incidents.py::test_odd_trees_are_measured_collected_and_removed", "make_huge_file"),
     ),
     "hydra-sandbox, OpenShell #803, DB-GPT #3082, llm-sandbox #147": (
         "protection failed to load, and nobody was told",
         (
-            "test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
-            "test_hosts.py::test_refuses_to_start_without_an_expected_layer",
-            "test_faults.py::test_no_script_runs_behind_a_layer_that_fails",
+            "system/test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
+            "system/test_hosts.py::test_refuses_to_start_without_an_expected_layer",
+            "system/test_faults.py::test_no_script_runs_behind_a_layer_that_fails",
             "test_review.py::test_a_restart_with_fewer_layers_is_none",
         ),
     ),
     "codejail #239": (
         "RLIMIT_NPROC counts a uid over the whole host",
-        ("test_runs.py::test_process_bombs_stay_small_and_neighbours_run_on",),
+        ("system/test_runs.py::test_process_bombs_stay_small_and_neighbours_run_on",),
     ),
     "the seed: the key in /proc/self/environ": (
         "a public request read it there",
-        ("test_incidents.py::test_the_key_is_not_in_proc", "read_own_environ"),
+        ("system/test_incidents.py::test_the_key_is_not_in_proc", "read_own_environ"),
     ),
     'the seed: __import__("os") passed the check': (
         "and ran as root",
         (
-            "test_end_to_end.py::test_a_forbidden_import_in_every_spelling",
+            "system/test_end_to_end.py::test_a_forbidden_import_in_every_spelling",
             "policy_closure_of_the_guard",
             "policy_alias_in_the_library",
         ),
     ),
     "the seed: a symlink in return_files": (
         "returned the host's password file",
-        ("test_end_to_end.py::test_no_link_is_followed",),
+        ("system/test_end_to_end.py::test_no_link_is_followed",),
     ),
     "the seed: a fresh X-Forwarded-For": (
         "reset both rate limits",
         (
-            "test_incidents.py::test_a_fresh_forwarded_address_is_not_a_fresh_caller",
+            "system/test_incidents.py::test_a_fresh_forwarded_address_is_not_a_fresh_caller",
             "test_limits.py::test_whose_request_it_is",
         ),
     ),
     "the seed: a child that keeps stdout open": (
         "made a finished script a timeout",
-        ("test_runs.py::test_output_held_open_by_a_grandchild_delays_no_answer",),
+        ("system/test_runs.py::test_output_held_open_by_a_grandchild_delays_no_answer",),
     ),
     # Complaints of their users.
     "llm-sandbox #147": (
         "the policy was there and never called",
-        ("test_end_to_end.py::test_a_forbidden_import_in_every_spelling",),
+        ("system/test_end_to_end.py::test_a_forbidden_import_in_every_spelling",),
     ),
     "piston #487, pydantic-ai #2332": (
         "a job found what an earlier one had left",
-        ("test_neighbours.py::test_two_runs_in_a_row",),
+        ("system/test_neighbours.py::test_two_runs_in_a_row",),
     ),
     "judge0 #543, sandlock #199": (
         "starts only with cgroups or rights that containers don't give",
-        ("test_hosts.py::test_contract_holds",),
+        ("system/test_hosts.py::test_contract_holds",),
     ),
     "sandbox-runtime #74, typeclaw #1441": (
         "user namespaces blocked, and nothing noticed",
         (
-            "test_hosts.py::test_contract_holds",
-            "test_hosts.py::test_a_layer_of_which_a_part_is_refused_is_not_counted_on",
+            "system/test_hosts.py::test_contract_holds",
+            "system/test_hosts.py::test_a_layer_of_which_a_part_is_refused_is_not_counted_on",
         ),
     ),
     "gvisor #13439": (
         "no Landlock there",
         (
-            "test_hosts.py::test_contract_holds",
-            "test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
+            "system/test_hosts.py::test_contract_holds",
+            "system/test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
         ),
     ),
     "dify-sandbox #171": (
         "the filter kills numpy on some builds",
         (
-            "test_end_to_end.py::test_numpy",
-            "test_end_to_end.py::test_a_pdf",
+            "system/test_end_to_end.py::test_numpy",
+            "system/test_end_to_end.py::test_a_pdf",
         ),
     ),
     "OpenBLAS #5520": (
         "a library loaded before the fork hangs after it",
         (
-            "test_end_to_end.py::test_numpy",
-            "test_neighbours.py::test_a_hostile_run_and_then_a_clean_one_byte_for_byte",
+            "system/test_end_to_end.py::test_numpy",
+            "system/test_neighbours.py::test_a_hostile_run_and_then_a_clean_one_byte_for_byte",
         ),
     ),
     "judge0 #108": (
         "no plots and no files back",
         (
-            "test_end_to_end.py::test_a_photo_to_grayscale",
-            "test_end_to_end.py::test_returning_a_written_file",
+            "system/test_end_to_end.py::test_a_photo_to_grayscale",
+            "system/test_end_to_end.py::test_returning_a_written_file",
         ),
     ),
     "piston #301": (
         "a bare SIGKILL for much output",
-        ("test_end_to_end.py::test_output_is_cut_at_its_limit_and_flagged",),
+        ("system/test_end_to_end.py::test_output_is_cut_at_its_limit_and_flagged",),
     ),
     "snekbox #81, SandboxFusion #62": (
         "the server's own memory filled with output",
-        ("test_runs.py::test_a_flood_of_output_ends_the_run",),
+        ("system/test_runs.py::test_a_flood_of_output_ends_the_run",),
     ),
     "snekbox #100": (
         "bytes that are no UTF-8 broke the answer",
-        ("test_end_to_end.py::test_any_bytes_may_be_printed",),
+        ("system/test_end_to_end.py::test_any_bytes_may_be_printed",),
     ),
     "sandbox-server #21, arapuca #70": (
         "grandchildren held the pipe open and outlived the run",
         (
-            "test_runs.py::test_output_held_open_by_a_grandchild_delays_no_answer",
-            "test_runs.py::test_no_process_outlives_its_run",
+            "system/test_runs.py::test_output_held_open_by_a_grandchild_delays_no_answer",
+            "system/test_runs.py::test_no_process_outlives_its_run",
         ),
     ),
     "dify #24286, SandboxFusion #67": (
         "fails at ten parallel calls, or wedges until restarted",
         (
-            "test_end_to_end.py::test_many_callers_at_once_are_each_answered",
+            "system/test_end_to_end.py::test_many_callers_at_once_are_each_answered",
             "prove/test_load.py::test_fifty_callers_at_five_slots_for_a_minute",
-            "test_faults_of_service.py::test_memory_short_in_the_server",
+            "system/test_faults_of_service.py::test_memory_short_in_the_server",
         ),
     ),
     "cpython #108736": (
         "two writes an answer: 40 ms a kept connection",
-        ("test_http_raw.py::test_a_kept_connection_is_not_slow",),
+        ("http1/test_http_raw.py::test_a_kept_connection_is_not_slow",),
     ),
-    "piston #180": ("output lost at the deadline", ("test_end_to_end.py::test_a_script_that_takes_too_long",)),
+    "piston #180": ("output lost at the deadline", ("system/test_end_to_end.py::test_a_script_that_takes_too_long",)),
 }

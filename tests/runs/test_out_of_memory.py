@@ -18,7 +18,7 @@ from processes import await_that, descendants
 
 from pyexec.client import ServiceError
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 # Within its budget of 512 MiB, and the largest process on this host.
 INNOCENT = "held = b'x' * (300 << 20)\nimport time\ntime.sleep(6)\nprint('innocent')"
 TOO_MUCH = "held = []\nwhile True: held.append(b'x' * (8 << 20))"

@@ -26,7 +26,8 @@ import sys
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.dirname(HERE), HERE]
+ESCAPES = os.path.join(os.path.dirname(HERE), "escapes")
+sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
 
 from pyexec.child import import_policy  # noqa: E402
 from pyexec.child import main as child_module  # noqa: E402
@@ -57,7 +58,7 @@ def call(name: str, *arguments: Any) -> int:
 
 def load(name: str) -> Any:
     """Return the module of one attack."""
-    spec = importlib.util.spec_from_file_location("escape_" + name, os.path.join(HERE, "escapes", name + ".py"))
+    spec = importlib.util.spec_from_file_location("escape_" + name, os.path.join(ESCAPES, name + ".py"))
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
     return module
@@ -117,9 +118,7 @@ class Lab:
             if pid:
                 os._exit(os.waitpid(pid, 0)[1] and 1)
         gate = namespaces.PidGate(self._proc_fd) if "pid" in self._host.namespaces else None
-        modules = {
-            name[:-3]: load(name[:-3]) for name in os.listdir(os.path.join(HERE, "escapes")) if name.endswith(".py")
-        }
+        modules = {name[:-3]: load(name[:-3]) for name in os.listdir(ESCAPES) if name.endswith(".py")}
         # As if it were one more directory of installed code, which belongs to the server's user.
         reads = preload.read_paths() + (os.path.dirname(self._target["installed"]),)
         executes = preload.execute_paths()

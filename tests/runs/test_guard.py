@@ -14,7 +14,7 @@ from support import ask, exchange, execute, parse_replies, request
 
 from pyexec.runs.guard import Guard
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 GIB = 1 << 30
 
 
@@ -67,10 +67,10 @@ PROGRAM = """
 import os, sys, threading, time
 sys.path.insert(0, sys.argv[1])
 from types import SimpleNamespace
-from pyexec import guard, workspace
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import Job
+from pyexec.runs import guard, workdir
 from pyexec.sandbox import Sandbox
 
 MIB = 1 << 20
@@ -78,7 +78,7 @@ OTHERS = [0]
 HELD = [0]
 
 def room(fd):
-    HELD[0] = workspace.usage(fd, 100000).size_bytes // MIB
+    HELD[0] = workdir.usage(fd, 100000).size_bytes // MIB
     used = HELD[0] + OTHERS[0]
     return SimpleNamespace(f_blocks=200, f_bavail=max(0, 200 - used), f_frsize=MIB)
 
@@ -147,7 +147,8 @@ def test_who_has_taken_most_is_ended(others, guarded, expected) -> None:
 # Given the command of the server, whose disk is full while a certain file exists.
 SERVER = """
 import os, sys
-from pyexec import cli, guard
+from pyexec.cli import main as cli
+from pyexec.runs import guard
 guard.Guard.short = lambda self: os.path.exists(%r)
 sys.exit(cli.main(sys.argv[4:]))
 """

@@ -15,7 +15,7 @@ import sys
 from typing import Any, Callable
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.dirname(HERE), HERE]
+sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
 
 _START = "start.main()"
 _OF_OS = "open write mkdir chown chdir fchdir setsid setgroups setresgid setresuid nice".split()

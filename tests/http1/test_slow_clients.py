@@ -1,6 +1,6 @@
 """Clients that dawdle, and clients whose lines are slow: who makes room, what is counted, and when it is too late.
 
-First the rules by themselves, then a server with small limits; `prove/test_slow_clients.py` has them at full size.
+First the rules by themselves, then a server with small limits; `prove/test_slow_clients_at_full_size.py` has them at full size.
 """
 
 from __future__ import annotations

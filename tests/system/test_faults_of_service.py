@@ -28,7 +28,7 @@ def _document(running: Any, code: str) -> Any:
 def test_the_clock_set_back_and_forth(start_server, tmp_path) -> None:
     file = tmp_path / "shift"
     file.write_text("0")
-    wrapper = [sys.executable, os.path.join(ROOT, "tests", "clock.py"), str(file), "--"]
+    wrapper = [sys.executable, os.path.join(ROOT, "tests", "tools", "clock.py"), str(file), "--"]
     running = start_server(wrapper, rate_per_minute=100, rate_per_day=10, wall_s=3)
     said: List[Any] = []
     running_script = threading.Thread(

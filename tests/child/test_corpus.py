@@ -26,6 +26,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
+from conftest import ROOT
 
 from pyexec import Attachment, Config, Job, Sandbox
 from pyexec.config import template_environment
@@ -33,7 +34,7 @@ from pyexec.job import ENDED, SCRIPT_NAME
 from pyexec.kernel.namespaces import WORKDIR
 from pyexec.zygote.preload import installed_code
 
-CORPUS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "corpus")
+CORPUS = os.path.join(ROOT, "tests", "corpus")
 # With a file tree of its own, and without.
 _RUN_DIRECTORY = r"%s(?:-\d+)?|%s/pyexec-[^/]+/[0-9a-f]{32}" % (
     WORKDIR,

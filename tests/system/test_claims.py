@@ -27,12 +27,12 @@ ELSEWHERE = {"clean_environment": "test_end_to_end.py and test_neighbours.py"}
 def test_readme_has_the_table_of_now() -> None:
     with open(claims.README, encoding="utf-8") as file:
         readme = file.read()
-    assert readme == claims.with_table(readme), "run: python tests/claims.py"
+    assert readme == claims.with_table(readme), "run: python tests/tools/claims.py"
 
 
 def test_page_is_that_of_now() -> None:
     with open(claims.PAGE, encoding="utf-8") as file:
-        assert file.read() == claims.page(), "run: python tests/claims.py"
+        assert file.read() == claims.page(), "run: python tests/tools/claims.py"
 
 
 def test_every_danger_has_attacks_and_every_attack_a_danger() -> None:

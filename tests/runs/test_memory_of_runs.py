@@ -17,7 +17,7 @@ from memory import MIB, Counter, counted
 
 from pyexec.client import ServiceError
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "refuse.py"), "docker", "--"]
+REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 HOLD = "time.sleep(1)\nprint('held')\n"
 Host = Tuple[Any, Counter, bool]
 
