@@ -101,7 +101,7 @@ while True:
             if os.write(fd, bytes(1 << 16)) < 1 << 16:
                 break
     except OSError as error:
-        if error.errno == 28 or len(held) == 30:
+        if error.errno == 28 or len(held) == 4:
             break
 """
 NAMES = """
@@ -130,7 +130,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     """A server whose memory is counted, and whether its runs have a tmpfs of their own."""
     refuse = REFUSE if request.param == "no mounts" else []
     with counted() as counter:
-        settings = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2}
+        settings = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "wall_s": 60}
         running = RunningServer(settings, counter.wrapper + refuse)
         try:
             assert running.client.execute("print(1)").stdout == running.admin.execute("print(1)").stdout
