@@ -83,6 +83,13 @@ def test_every_setting_is_listed_with_its_default() -> None:
             assert default == ("`%s`" % setting.default if setting.default else "none"), setting.name
 
 
+def test_settings_are_grouped() -> None:
+    groups = re.findall(r"^## (.*)$", SETTINGS, re.MULTILINE)
+    assert groups == ["Listening", "Limits", "Budget of a run", "Scripts", "Proxies", "Operation"]
+    for part in SETTINGS.split("\n## ")[1:]:
+        assert rows(part, 3), "an empty group"
+
+
 def test_every_module_is_listed() -> None:
     listed = re.search(r"Modules that public scripts may import: (.*?)\.\n", SETTINGS, re.DOTALL)
     assert listed and tuple(re.findall(r"`(\w+)`", listed.group(1))) == config.DEFAULT_MODULES
