@@ -1,28 +1,28 @@
 #!/bin/sh
-# sh setup.sh serve [FLAG...]   make .venv with what scripts use, then serve
-# sh setup.sh check             make .venv with what the tests use, then format, lint, types, all tests
-# sh setup.sh test [FLAG...]    the tests alone, with flags for pytest
-# sh setup.sh bench [FLAG...]   what a run costs, beside what it is compared with (bubblewrap only if it is installed)
-# sh setup.sh prove             what takes longer: four kinds of host, other Pythons, a real browser, load, leaks
-# sh setup.sh prove-slow [FLAG...]  what takes longest, before a release: docs/prove-slow.md is written anew
+# sh setup.sh serve [FLAG...]       make .venv with the scripts' libraries, then serve
+# sh setup.sh check                 make .venv with what the tests need, then check format, lint, types; run all tests
+# sh setup.sh test [FLAG...]        run the tests only, with flags for pytest
+# sh setup.sh bench [FLAG...]       measure what a run costs, beside the alternatives (bubblewrap if it is installed)
+# sh setup.sh prove                 prove on four kinds of host, other Pythons, in a browser, under load, without leaks
+# sh setup.sh prove-slow [FLAG...]  prove what takes hours, before a release; writes docs/prove-slow.md
 #
 # PYTHON names the interpreter (default: python3, for root /usr/bin/python3), VENV the environment (default: .venv).
-# Nothing is written outside this folder, but for missing Debian packages, which are installed when we are root and
-# named when we are not. What is missing in the environment comes from PyPI, as requirements/ pins it with hashes.
+# Nothing is written outside this directory except for missing Debian packages: root installs them, others are told
+# their names. What the environment lacks comes from PyPI, at the versions and hashes in requirements/.
 set -eu
 cd "$(dirname "$0")"
-# Root's own Python may lie where runs under another uid can't read it; the system's doesn't.
+# Root's own Python may be where runs under another uid can't read it; the system's isn't.
 if [ -z "${PYTHON:-}" ] && [ "$(id -u)" = 0 ] && [ -x /usr/bin/python3 ]; then
     PYTHON=/usr/bin/python3
 fi
 python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 
-packages() { # COMMAND PACKAGE: make sure that a command is there
+packages() { # COMMAND PACKAGE: make sure that there is such a command
     command -v "$1" >/dev/null || add_package "$1" "$2"
 }
 
-add_package() { # WHAT PACKAGE: install the package that has what is missing, or say so
+add_package() { # WHAT PACKAGE: install the package that has what is missing, or say which one that is
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -q >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$2" >/dev/null
     else
@@ -33,7 +33,7 @@ add_package() { # WHAT PACKAGE: install the package that has what is missing, or
 
 mark="$venv/made-by-pyexec-setup"
 
-# What can't be used is made anew. It is removed only if it is a virtual environment, and one that we have made.
+# An environment that can't be used is made again, but removed only if it is one and this script made it.
 make_venv() {
     if [ -f "$mark" ] && [ -f "$venv/pyvenv.cfg" ]; then
         rm -rf "$venv"
@@ -50,19 +50,19 @@ make_venv() {
 }
 
 pip_install() { # LOCK: install what this lock file pins
-    # Wheels alone: an archive of sources would bring what it is built with, and that without hashes.
+    # Only wheels: building from source would fetch build requirements, and those without hashes.
     "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: \
         -r "requirements/$1.txt"
 }
 
-# Older than 20.3, as Python 3.8 and 3.9 came with at first, pip doesn't know the names that wheels have today.
+# Before 20.3, and the first Pythons 3.8 and 3.9 came with older ones, pip doesn't know today's names of wheels.
 NEW_PIP='import pip, sys; sys.exit([int(part) for part in pip.__version__.split(".")[:2]] < [20, 3])'
 
-environment() { # LOCK...: make the virtual environment, with what these lock files pin
+environment() { # LOCK...: make the virtual environment with what these lock files pin
     packages "$python" python3
     "$venv/bin/python" -c 'import pip' 2>/dev/null || make_venv
     for name in "$@"; do
-        # What was installed, and from which list, is remembered: a second start needs no network.
+        # What was installed from which list is written down, so that a second start needs no network.
         wanted="$name $(cksum <"requirements/$name.txt")"
         if ! grep -qxsF "$wanted" "$venv/installed"; then
             "$venv/bin/python" -c "$NEW_PIP" || pip_install pip

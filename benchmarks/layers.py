@@ -15,7 +15,8 @@ import sys
 import time
 from typing import Dict, List, Optional, Tuple
 
-from pyexec.job import Budget, Host, Plan
+from pyexec.config import Config
+from pyexec.job import Host, Plan
 from pyexec.kernel import layers, libc, namespaces
 from pyexec.zygote import preload
 
@@ -102,7 +103,9 @@ def _prepared() -> Tuple[Plan, Optional[namespaces.PidGate]]:
         namespaces.build_tree(reads + executes)
         workdir = namespaces.WORKDIR
     uid, gid = (UID_BASE, UID_BASE) if host.own_uids else (host.uid, host.gid)
-    return Plan(host, False, uid, gid, workdir, reads, executes, 1 << 31, os.getpid(), proc_fd, Budget()), gate
+    return Plan(
+        host, False, uid, gid, workdir, reads, executes, 1 << 31, os.getpid(), proc_fd, Config.of().budget
+    ), gate
 
 
 def main() -> None:

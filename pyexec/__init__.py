@@ -3,8 +3,8 @@
 The names below are loaded when first used, so that the confined side never loads the server's modules.
 """
 
-from __future__ import annotations
-
+# No __future__ here: `python -m pyexec` tells Pythons too old for annotations from it that they are too old.
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -33,7 +33,11 @@ __all__ = ["Attachment", "Budget", "Config", "Job", "Outcome", "Sandbox", "Valid
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError("module 'pyexec' has no attribute %r" % name)
+        raise AttributeError(f"module 'pyexec' has no attribute {name!r}")
+    if name == "Sandbox" and sys.platform != "linux":
+        from pyexec import off_linux
+
+        raise ImportError(off_linux.explanation())
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)

@@ -1,19 +1,20 @@
-"""Entry point of ``python -m pyexec``."""
+"""Entry of the commands `pyexec` and `python -m pyexec`: checks for what the rest can't be imported without."""
 
-import os
-import subprocess
 import sys
 
-if sys.platform != "linux":
-    sys.exit("pyexec: confining scripts needs Linux; this system is %s." % sys.platform)
-if sys.version_info < (3, 8):
-    sys.exit("pyexec: Python 3.8 or newer is needed; this is %s." % sys.version.split()[0])
+from pyexec import off_linux
 
-from pyexec.cli.main import main
+
+def main(program: str = "pyexec") -> int:
+    """Carry out one command and return the exit status; `program` is what its help calls it."""
+    if sys.version_info < (3, 8):
+        sys.exit(f"pyexec: Python 3.8 or newer is needed; this is {sys.version.split()[0]}.")
+    if sys.platform != "linux":
+        sys.exit("pyexec: " + off_linux.explanation())
+    from pyexec.cli.main import main as carry_out
+
+    return carry_out(program=program)
+
 
 if __name__ == "__main__":
-    if sys.getfilesystemencoding() != "utf-8":
-        # Names of files come as UTF-8 and are none in Latin-1, say; which encoding holds is settled before this line.
-        flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        os.execv(sys.executable, [sys.executable, *flags, "-X", "utf8", "-m", "pyexec", *sys.argv[1:]])
-    sys.exit(main())
+    sys.exit(main("python -m pyexec"))

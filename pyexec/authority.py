@@ -1,18 +1,18 @@
-"""The grammar of an authority, as Host and absolute request targets have it: a host and perhaps a port. Pure.
+"""The grammar of an authority, as in Host and in absolute request targets: a host and an optional port. Pure.
 
-Source: RFC 3986, 3.2, without user information, and without the comma that its grammar allows in a name: two Host
-fields that something on the way has joined are not one host.
+It is that of RFC 3986, 3.2, without user information, and without the comma that the RFC allows in a name: two Host
+fields that something on the way has joined into one are not one host.
 """
 
 from __future__ import annotations
 
 import re
 import socket
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 _AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?\Z")
 _NAME = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2}){1,255}\Z")
-# A zone is meant for the client's own routing; some send it all the same.
+# A zone means something to the client's own host only, but some clients send it.
 _LITERAL = re.compile(r"\[([0-9A-Fa-f:.]{2,45})(?:%[A-Za-z0-9._~%-]{1,64})?\]\Z")
 _HIGHEST_PORT = 65535
 
@@ -21,22 +21,18 @@ class Authority(NamedTuple):
     """A host, in lower case and without brackets, zone or final dot; its port, if any; whether it is an address."""
 
     host: str
-    port: Optional[int]
+    port: int | None
     is_address: bool
 
 
 def parse_authority(text: str) -> Authority:
-    """Return the authority in a text.
-
-    Raises:
-        ValueError: it is none.
-    """
+    """Return the authority that a text is. Raises ValueError."""
     parts = _AUTHORITY.match(text)
     if parts is None:
         raise ValueError("no valid host")
     port = (parts.group(2) or "").lstrip("0")
     if len(port) > 5 or int(port or 0) > _HIGHEST_PORT:
-        raise ValueError("a port above %d" % _HIGHEST_PORT)
+        raise ValueError(f"a port above {_HIGHEST_PORT}")
     number = int(port or 0) if parts.group(2) else None
     literal = _LITERAL.match(parts.group(1))
     if literal is not None and _is(socket.AF_INET6, literal.group(1)):

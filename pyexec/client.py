@@ -1,4 +1,4 @@
-"""A caller for Python programs: urllib underneath, the contract's errors raised as this package's classes.
+"""A client for Python programs, on any system: urllib underneath, the errors of the service raised as `ServiceError`.
 
 result = Client("http://127.0.0.1:5000").execute("print(6 * 7)")
 result.stdout == "42\\n"
@@ -16,42 +16,43 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Mapping, Sequence
 
-_FOREIGN = "HTTPError"  # the type of what no pyexec answered
+_FOREIGN = "HTTPError"  # the type of an answer that isn't from pyexec
 _MOST_SHOWN = 200
 
 
 class ServiceError(Exception):
-    """The service answered with an error, or something else answered in its place, such as a proxy on the way.
+    """The service answered with an error, or something else, such as a proxy, answered in its place.
 
     Attributes:
-        type: the contract's name, as "RateLimitExceeded"; "HTTPError" if it was not the service that answered.
-        status: of HTTP. document: the whole answer, empty if it was no JSON object of the service's.
-        retry_after_s: when to try again, None if the answer didn't say.
+        type: the name that the API gives the error, like "RateLimitExceeded"; "HTTPError" if the answer isn't the
+            service's.
+        status: the HTTP status. document: the whole answer; empty if it isn't a JSON object.
+        retry_after_s: when to try again; None if the answer doesn't say.
     """
 
-    def __init__(self, status: int, document: Dict[str, Any], retry_after_s: Optional[int], message: str = "") -> None:
-        """Made by `Client` only."""
+    def __init__(self, status: int, document: dict[str, Any], retry_after_s: int | None, message: str = "") -> None:
+        """Only `Client` makes these."""
         details = document.get("error_details")
         details = details if isinstance(details, dict) else {}
         self.type = str(details.get("type") or _FOREIGN)
-        super().__init__("%s: %s" % (self.type, details.get("message", message or "status %d" % status)))
+        super().__init__(f"{self.type}: {details.get('message', message or f'status {status}')}")
         self.status, self.document, self.retry_after_s = status, document, retry_after_s
 
 
 class _ReadsAnswer(http.client.HTTPConnection):
-    """A connection that looks for an answer although the request could not be sent to its end.
+    """A connection that reads the answer even if the request could not be sent in full.
 
-    A server that refuses a large body answers before all of it has come, and may close then: for the sender that is a
-    broken pipe, with the reason lying there to be read.
+    A server that refuses a large body answers before all of it has arrived, and may then close: the sender gets a
+    broken pipe while the reason waits to be read.
     """
 
-    _unsent: Optional[OSError] = None
+    _unsent: OSError | None = None
 
     def send(self, data: Any) -> None:
-        """Send; what fails once there is a connection is kept for `getresponse`."""
-        if self.sock is None:  # this connects as well, and there is nobody yet who could have answered
+        """Send; an error after the connection was made is kept for `getresponse`."""
+        if self.sock is None:  # then this connects, too, and nobody can have answered yet
             super().send(data)
             return
         try:
@@ -60,7 +61,7 @@ class _ReadsAnswer(http.client.HTTPConnection):
             self._unsent = error
 
     def getresponse(self) -> http.client.HTTPResponse:
-        """Return the answer; if there is none, what went wrong first is the error."""
+        """Return the answer; if there is none, raise what went wrong first."""
         try:
             return super().getresponse()
         except (http.client.HTTPException, OSError):
@@ -84,7 +85,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Leaves redirects as they are: urllib would hand the key on to any host that one names, and turn POST into GET."""
+    """Follows no redirect: urllib would send the key to whatever host it names, and turn a POST into a GET."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -93,59 +94,62 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _OPENER = urllib.request.build_opener(_Http, _Https, _NoRedirects)
 
 
-def _seconds(text: Optional[str]) -> Optional[int]:
-    """Return what Retry-After says: seconds, or a date (RFC 9110, 10.2.3); None for anything else."""
+def _seconds(text: str | None) -> int | None:
+    """Return the seconds that Retry-After asks for, as a number or a date (RFC 9110, 10.2.3); None if it is neither."""
     if text is None:
         return None
     if text.strip().isdecimal() and text.isascii() and len(text) <= 10:
         return int(text)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-        if moment.tzinfo is None:  # as of "-0000"
+        if moment.tzinfo is None:  # its zone was "-0000"
             moment = moment.replace(tzinfo=timezone.utc)
         return max(0, round((moment - datetime.now(timezone.utc)).total_seconds()))
-    except (TypeError, ValueError, IndexError, OverflowError):  # of what is no date; which one depends on the Python
+    except (TypeError, ValueError, IndexError, OverflowError):  # not a date; which error depends on the Python version
         return None
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a script gave back. `files` holds the contents of the files that could be returned."""
+    """What a script gave back.
+
+    `files` holds the contents of the files that could be returned, `file_errors` why the others couldn't.
+    """
 
     success: bool
     stdout: str
     stderr: str
     exit_code: int
     duration_s: float
-    files: Dict[str, bytes]
-    file_errors: Dict[str, str]
-    document: Dict[str, Any]
+    files: dict[str, bytes]
+    file_errors: dict[str, str]
+    document: dict[str, Any]
 
 
 class Client:
-    """Calls one service."""
+    """Calls the service at one address."""
 
-    def __init__(self, base_url: str, api_key: Optional[str] = None, timeout_s: float = 60.0) -> None:
-        """Remember where to and as whom; `api_key` is the admin key and goes into the Authorization field."""
+    def __init__(self, base_url: str, api_key: str | None = None, timeout_s: float = 60.0) -> None:
+        """Remember the address and the admin key, which is sent in the Authorization field; connect to nothing yet."""
         if not base_url.startswith(("http://", "https://")):
-            raise ValueError("base_url must begin with http:// or https://, not %r" % base_url)
+            raise ValueError(f"base_url must begin with http:// or https://, not {base_url!r}")
         if api_key is not None and any(ord(character) < 0x20 or character == "\x7f" for character in api_key):
-            raise ValueError("api_key has a control character")  # without the key, which http.client would show
+            raise ValueError("api_key has a control character")  # http.client's own error would show the key
         self._base_url, self._api_key, self._timeout_s = base_url.rstrip("/"), api_key, timeout_s
 
     def execute(
         self,
         code: str,
-        stdin: Optional[str] = None,
-        attachments: Optional[Mapping[str, bytes]] = None,
+        stdin: str | None = None,
+        attachments: Mapping[str, bytes] | None = None,
         return_files: Sequence[str] = (),
     ) -> Result:
-        """Run a script and return what it gave back; a script that fails is a Result with `success` False.
+        """Run a script and return what it gave back; a script that fails gives a Result, too, with `success` False.
 
         Raises:
             ServiceError: the service refused or ended the run. OSError: it could not be reached.
         """
-        body: Dict[str, Any] = {"code": code}
+        body: dict[str, Any] = {"code": code}
         if stdin is not None:
             body["stdin_data"] = stdin
         if attachments:
@@ -159,14 +163,14 @@ class Client:
         try:
             return _result(document)
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise ServiceError(200, document, None, "what answered is no pyexec") from None
+            raise ServiceError(200, document, None, "the answer isn't from pyexec") from None
 
-    def health(self) -> Dict[str, Any]:
-        """Return the service's state. Raises ServiceError, OSError."""
+    def health(self) -> dict[str, Any]:
+        """Return the state of the service. Raises ServiceError, OSError."""
         return self.call("GET", "/health")
 
-    def call(self, method: str, path: str, body: Any = None) -> Dict[str, Any]:
-        """Send one request and return the JSON of its answer. Raises ServiceError, OSError."""
+    def call(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Send one request and return the JSON object in the answer. Raises ServiceError, OSError."""
         headers = {"Content-Type": "application/json"}
         if self._api_key is not None:
             # http.client writes header fields as Latin-1; the key is UTF-8.
@@ -175,10 +179,10 @@ class Client:
         request = urllib.request.Request(self._base_url + path, data, headers, method=method)
         try:
             return self._ask(request)
-        except http.client.HTTPException as error:  # what came is no HTTP, or was cut off
-            raise ConnectionError("the answer could not be read: %r" % error) from error
+        except http.client.HTTPException as error:  # the answer isn't HTTP, or was cut off
+            raise ConnectionError(f"the answer could not be read: {error!r}") from error
 
-    def _ask(self, request: urllib.request.Request) -> Dict[str, Any]:
+    def _ask(self, request: urllib.request.Request) -> dict[str, Any]:
         try:
             with _OPENER.open(request, timeout=self._timeout_s) as answer:
                 return _object(answer.status, answer.read(), answer.headers)
@@ -188,8 +192,8 @@ class Client:
                 raise ServiceError(error.code, document, _seconds(error.headers.get("Retry-After"))) from None
 
 
-def _object(status: int, body: bytes, headers: email.message.Message) -> Dict[str, Any]:
-    """Return the JSON object in an answer. Raises ServiceError: there is none, so that something else answered."""
+def _object(status: int, body: bytes, headers: email.message.Message) -> dict[str, Any]:
+    """Return the JSON object in an answer. Raises ServiceError: there is none, so the answer isn't the service's."""
     try:
         document = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
@@ -197,14 +201,14 @@ def _object(status: int, body: bytes, headers: email.message.Message) -> Dict[st
     if isinstance(document, dict):
         return document
     if 300 <= status < 400 and headers.get("Location"):
-        message = "status %d; it is at %s now, and redirects are not followed" % (status, headers["Location"])
+        message = f"status {status}, a redirect to {headers['Location']}; redirects are not followed"
     else:
         shown = " ".join(body[: 4 * _MOST_SHOWN].decode("utf-8", "replace").split())[:_MOST_SHOWN]
-        message = "status %d, and no answer of pyexec: %s" % (status, shown)
+        message = f"status {status}, not from pyexec: {shown}"
     raise ServiceError(status, {}, _seconds(headers.get("Retry-After")), message)
 
 
-def _result(document: Dict[str, Any]) -> Result:
+def _result(document: dict[str, Any]) -> Result:
     details = document["execution_details"]
     outputs = details["output_files"]
     return Result(
@@ -213,7 +217,9 @@ def _result(document: Dict[str, Any]) -> Result:
         stderr=details["stderr"],
         exit_code=details["exit_code"],
         duration_s=details["execution_duration_sec"],
-        files={n: base64.b64decode(f["content_base64"]) for n, f in outputs.items() if "content_base64" in f},
+        files={
+            name: base64.b64decode(file["content_base64"]) for name, file in outputs.items() if "content_base64" in file
+        },
         file_errors={name: file["error"] for name, file in outputs.items() if "error" in file},
         document=document,
     )

@@ -1,15 +1,15 @@
-"""The nouns of pyexec, all frozen: what a run is asked, may use, and gave back. No I/O; both sides."""
+"""The nouns of pyexec, all frozen: what a run is asked to do, may use, and gave back. Pure; shared by both sides."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Tuple
 
 from pyexec import rules
 from pyexec.errors import ValidationError
 
 SCRIPT_NAME = rules.SCRIPT_NAME
-# What scripts are offered beside the standard library; the server itself never imports them.
+# What scripts are offered besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 
 
@@ -18,7 +18,7 @@ class Attachment:
     """A file that the caller puts into the run's directory before the script starts.
 
     Raises:
-        ValidationError: the name is no plain file name, or the content isn't bytes.
+        ValidationError: the name isn't a plain file name, or the content isn't bytes.
     """
 
     filename: str
@@ -37,13 +37,13 @@ class Job:
     `return_files` are relative paths inside the run's directory. `admin` lifts the import rules and allows processes.
 
     Raises:
-        ValidationError: names the field that breaks a rule of the HTTP contract, or has another type than here.
+        ValidationError: a field breaks a rule of the HTTP contract or is of another type; it names the field.
     """
 
     code: str
-    stdin: Optional[bytes] = None
-    attachments: Tuple[Attachment, ...] = ()
-    return_files: Tuple[str, ...] = ()
+    stdin: bytes | None = None
+    attachments: tuple[Attachment, ...] = ()
+    return_files: tuple[str, ...] = ()
     admin: bool = False
 
     def __post_init__(self) -> None:
@@ -54,31 +54,31 @@ class Job:
         if self.stdin is not None:
             rules.kind(self.stdin, bytes, "stdin")
         rules.kind(self.attachments, tuple, "attachments")
-        names: List[str] = []
-        for place, attachment in enumerate(self.attachments):
-            where = "attachments[%d]" % place
+        names: set[str] = set()
+        for index, attachment in enumerate(self.attachments):
+            where = f"attachments[{index}]"
             if not isinstance(attachment, Attachment):
-                raise ValidationError("'%s' must be an Attachment, not %s." % (where, type(attachment).__name__), where)
+                raise ValidationError(f"'{where}' must be an Attachment, not {type(attachment).__name__}.", where)
             rules.another(attachment.filename, names, where + ".filename")
-            names.append(attachment.filename)
+            names.add(attachment.filename)
         rules.kind(self.return_files, tuple, "return_files")
-        for place, name in enumerate(self.return_files):
-            rules.kind(name, str, "return_files[%d]" % place)
-            rules.path(name, "return_files[%d]" % place)
+        for index, name in enumerate(self.return_files):
+            rules.kind(name, str, f"return_files[{index}]")
+            rules.path(name, f"return_files[{index}]")
         rules.kind(self.admin, bool, "admin")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What one run may use."""
+    """What one run may use; the settings of the same names, with their defaults, are in `Config`."""
 
-    wall_s: float = 10.0
-    memory_bytes: int = 512 * 1024 * 1024
-    processes: int = 10
-    output_bytes: int = 1024 * 1024
-    returned_file_bytes: int = 8 * 1024 * 1024
-    workdir_bytes: int = 64 * 1024 * 1024
-    workdir_files: int = 1000
+    wall_s: float
+    memory_bytes: int
+    processes: int
+    output_bytes: int
+    returned_file_bytes: int
+    workdir_bytes: int
+    workdir_files: int
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ class OutputFile:
     """One entry of the answer's `output_files`: either `content` or `error` is set."""
 
     name: str
-    content: Optional[bytes] = None
-    size_bytes: Optional[int] = None
-    error: Optional[str] = None
+    content: bytes | None = None
+    size_bytes: int | None = None
+    error: str | None = None
 
 
-# How a run ended. A verdict other than ENDED is the service's doing.
+# How a run ended. With any verdict but ENDED the service ended it.
 ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden"
 
 
@@ -100,8 +100,8 @@ class Outcome:
     """What a run gave back, judged from outside.
 
     `exit_code` is −9 when the service ended the run; a script that ended by itself in a full directory keeps its own.
-    `stdout` and `stderr` hold at most the budget's
-    `output_bytes`. `resource` and `limit` are set for RESOURCE, `modules` for FORBIDDEN.
+    `stdout` and `stderr` each hold at most `output_bytes` of the budget. `resource` and `limit` are set for RESOURCE,
+    `modules` for FORBIDDEN.
     """
 
     verdict: str
@@ -111,11 +111,11 @@ class Outcome:
     stderr: bytes = b""
     stdout_truncated: bool = False
     stderr_truncated: bool = False
-    files: Tuple[OutputFile, ...] = ()
-    modules: Tuple[str, ...] = ()
+    files: tuple[OutputFile, ...] = ()
+    modules: tuple[str, ...] = ()
     resource: str = ""
     limit: int = 0
-    stages: Tuple[Tuple[str, float], ...] = ()  # where the time went: name, seconds
+    stages: tuple[tuple[str, float], ...] = ()  # where the time went: name, seconds
 
 
 @dataclass(frozen=True)

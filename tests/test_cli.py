@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from conftest import ROOT
 from support import ask, connect, execute, request, wait_for
 
 import pyexec
+from pyexec.client import Client
 
 
 def _pyexec(*arguments: str, stdin: bytes = b"", environment: Optional[Dict[str, str]] = None):
@@ -24,6 +26,87 @@ def _pyexec(*arguments: str, stdin: bytes = b"", environment: Optional[Dict[str,
         capture_output=True,
         env=clean,
     )
+
+
+# As pip writes it for the entry point in setup.cfg.
+ENTRY = "import sys; from pyexec.__main__ import main; sys.argv[0] = '/usr/local/bin/pyexec'; sys.exit(main())"
+WAYS = {"pyexec": ["-c", ENTRY], "python -m pyexec": ["-m", "pyexec"]}
+
+
+def test_the_entry_point_is_the_one_that_is_tested_here() -> None:
+    with open(os.path.join(ROOT, "setup.cfg"), encoding="utf-8") as file:
+        assert "pyexec = pyexec.__main__:main\n" in file.read()
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_each_command_calls_itself_by_its_name(name: str) -> None:
+    for flag, stream in (("--help", "stdout"), ("--no-such-flag", "stderr")):
+        done = subprocess.run([sys.executable, *WAYS[name], flag], cwd=ROOT, capture_output=True, text=True)
+        assert getattr(done, stream).startswith("usage: %s [serve | run FILE | doctor]" % name)
+
+
+# -- independent of the locale ----------------------------------------------------------------------------------------
+
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": ROOT}
+WRITES = "open('\u20ac', 'w').write('10'); print('\u20ac')"
+EMBEDDED = (
+    "from pyexec import Attachment, Config, Job, Sandbox\n"
+    "with Sandbox(Config.of(max_runs=1, uid_base=%d)) as sandbox:\n"
+    "    job = Job('print(open(\\'\\u00f6\\').read()); ' + %%a, None, (Attachment('\\u00f6', b'in'),), ('\\u20ac',))\n"
+    "    outcome = sandbox.run(job)\n"
+    "    print(ascii((outcome.stdout, [(file.name, file.content) for file in outcome.files])))\n"
+    % (40000000 + 10 * os.getpid())
+)
+
+
+def test_the_locale_of_these_tests_is_ascii() -> None:
+    """The control: names that aren't ASCII can't be written by this Python itself."""
+    code = "import sys; print(sys.getfilesystemencoding()); open('/tmp/\\u20ac')"
+    done = subprocess.run([sys.executable, "-c", code], env=ASCII, capture_output=True, text=True)
+    assert done.stdout == "ascii\n" and "UnicodeEncodeError" in done.stderr
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_server_in_any_locale_takes_any_key_and_name(way: str) -> None:
+    environment = dict(ASCII, PYTHON_EXE_KEY="schl\u00fcssel".encode("utf-8").decode("latin-1"))
+    raw = {os.fsencode(name): value.encode("latin-1") for name, value in environment.items()}
+    command = [sys.executable, *WAYS[way], "--port", "0", "--uid-base", str(41000000 + 10 * os.getpid())]
+    with subprocess.Popen(command, env=raw, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        try:
+            assert process.stderr is not None
+            for line in process.stderr:
+                found = re.search(rb"serving on (http://\S+)", line)
+                if found:
+                    break
+            assert found
+            client = Client(found.group(1).decode(), "schl\u00fcssel")
+            result = client.execute(WRITES, attachments={"\u00f6": b"in"}, return_files=["\u20ac", "\u00f6", "\u00e9"])
+            assert result.stdout == "\u20ac\n" and result.files == {"\u20ac": b"10", "\u00f6": b"in"}
+            assert result.file_errors.keys() == {"\u00e9"}
+            assert client.execute("import os; print(os.listdir())").stdout == "['script.py']\n"  # as an admin
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_run_in_any_locale(way: str, tmp_path) -> None:
+    script = tmp_path / "\u20ac.py"
+    script.write_text("print('\u20ac')", encoding="utf-8")
+    done = subprocess.run([sys.executable, *WAYS[way], "run", str(script)], env=ASCII, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\xe2\x82\xac\n", b"")
+
+
+def test_a_sandbox_in_any_locale() -> None:
+    done = subprocess.run([sys.executable, "-c", EMBEDDED % WRITES], env=ASCII, capture_output=True, text=True)
+    assert done.stdout == ascii((b"in\n\xe2\x82\xac\n", [("\u20ac", b"10")])) + "\n", done.stderr
+
+
+def test_a_work_dir_that_the_locale_cannot_write_is_refused_at_the_door() -> None:
+    code = "from pyexec import Config; Config.of(work_dir='/tmp/\\u20ac')"
+    done = subprocess.run([sys.executable, "-c", code], env=ASCII, capture_output=True, text=True)
+    assert "ConfigError: work_dir='/tmp/\\u20ac' is not valid: the locale's encoding, ascii, can't write" in done.stderr
 
 
 def test_version() -> None:

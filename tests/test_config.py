@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import fractions
 import ipaddress
 import os
+import pathlib
+import re
+import subprocess
+import sys
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import pytest
@@ -25,11 +31,19 @@ SAMPLES: Dict[str, Any] = {
     "host": ("::1", "::1"),
     "port": ("8080", 8080),
     "metrics_port": ("9100", 9100),
+    "max_connections": ("10", 10),
+    "peer_connections": ("10", 10),
+    "header_timeout_s": ("0.1", 0.1),
+    "body_timeout_s": ("86400", 86400.0),
+    "idle_timeout_s": ("1.5", 1.5),
+    "write_timeout_s": ("2e1", 20.0),
+    "body_bytes": ("8", 8),
+    "bodies_bytes": ("9", 9),
+    "answers_bytes": ("9", 9),
     "rate_per_minute": ("7", 7),
     "rate_per_day": ("1000000", 1000000),
     "max_runs": ("256", 256),
     "max_callers": ("1", 1),
-    "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
     "wall_s": ("0.5", 0.5),
     "memory_bytes": ("1073741824", 1 << 30),
     "processes": ("0", 0),
@@ -42,22 +56,14 @@ SAMPLES: Dict[str, Any] = {
     "attachment_bytes": ("6", 6),
     "stdin_bytes": ("7", 7),
     "return_files": ("0", 0),
-    "body_bytes": ("8", 8),
-    "bodies_bytes": ("9", 9),
-    "answers_bytes": ("9", 9),
-    "max_connections": ("10", 10),
-    "peer_connections": ("10", 10),
-    "header_timeout_s": ("0.1", 0.1),
-    "body_timeout_s": ("86400", 86400.0),
-    "idle_timeout_s": ("1.5", 1.5),
-    "write_timeout_s": ("2e1", 20.0),
-    "cors_origin": ("https://example.org", "https://example.org"),
-    "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
-    "server_timing": ("1", 1),
     "modules": ("json, math", ("json", "math")),
+    "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
+    "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
+    "cors_origin": ("https://example.org", "https://example.org"),
     "uid_base": ("100000", 100000),
     "work_dir": ("/var/tmp", "/var/tmp"),
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
+    "server_timing": ("1", 1),
 }
 LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
 TEXTS = ("host", "cors_origin", "allowed_hosts", "work_dir")
@@ -233,6 +239,7 @@ def test_what_is_no_host_name_is_an_error(text: str) -> None:
 def test_no_host_names() -> None:
     assert Config.of(allowed_hosts="none").allowed_hosts == Config.of(allowed_hosts=None).allowed_hosts == ()
     assert Config.of(allowed_hosts="a [::1] 192.0.2.1").allowed_hosts == ("a", "::1", "192.0.2.1")
+    assert Config.of(allowed_hosts="a ::1 192.0.2.1") == Config.of(allowed_hosts="a [::1] 192.0.2.1")
 
 
 @pytest.mark.parametrize(
@@ -294,6 +301,72 @@ def test_lists_are_separated_by_spaces_or_commas(text: str) -> None:
 def test_one_address_is_a_range() -> None:
     expected = (ipaddress.ip_network("192.0.2.1/32"), ipaddress.ip_network("::1/128"))
     assert Config.of(trusted_proxies="192.0.2.1 ::1").trusted_proxies == expected
+
+
+# -- values given in Python --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_is_checked_as_a_value(name: str) -> None:
+    """Not printed and parsed again: what is of another type is refused, whatever its text looks like."""
+
+    class Like:
+        def __str__(self) -> str:
+            return SAMPLES[name][0]
+
+    for value in (Like(), SAMPLES[name][0].encode(), {SAMPLES[name][0]}, True, 1.5j):
+        for make in (Config.of, Config):
+            with pytest.raises(ConfigError) as caught:
+                make(**{name: value})
+            assert str(caught.value).startswith("%s=%r is not valid: " % (name, value))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_config_made_directly_is_checked_and_takes_no_text_for_a_number(name: str) -> None:
+    text, value = SAMPLES[name]
+    assert values_of(Config(**{name: value})) == dict(DEFAULTS, **{name: value})
+    if name not in TEXTS or name == "allowed_hosts":
+        with pytest.raises(ConfigError):
+            Config(**{name: text})
+
+
+def test_values_of_other_types_that_mean_the_same() -> None:
+    assert Config.of(wall_s=2).wall_s == 2.0 and type(Config.of(wall_s=2).wall_s) is float
+    assert Config.of(wall_s=fractions.Fraction(5, 2)).wall_s == 2.5
+    assert Config.of(work_dir=pathlib.Path("/var/tmp")).work_dir == "/var/tmp"
+    assert Config.of(modules=["json"]).modules == ("json",)
+    assert Config.of(trusted_proxies=[ipaddress.ip_network("::1"), "10.0.0.0/8"]) == Config.of(
+        trusted_proxies="::1 10.0.0.0/8"
+    )
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [("wall_s", float("nan")), ("wall_s", float("inf")), ("wall_s", 10**400), ("max_runs", 5.0), ("max_runs", 0)]
+    + [("trusted_proxies", (1,)), ("trusted_proxies", "10.0.0.1/8"), ("modules", (1,)), ("modules", ("os.path",))]
+    + [("expect_layers", ("a b",)), ("expect_layers", ("",)), ("allowed_hosts", ("none",)), ("allowed_hosts", (1,))]
+    + [("host", " "), ("cors_origin", "null"), ("port", None), ("modules", None)],
+)
+def test_a_wrong_value_is_an_error_that_names_it(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config(**{name: value})
+    assert str(caught.value).startswith("%s=%r is not valid: " % (name, value))
+
+
+def test_a_changed_copy_is_checked_and_has_its_own_budget() -> None:
+    first = Config.of(wall_s=2, allowed_hosts=None)
+    assert (first.budget.wall_s, first.budget) == (2.0, first.budget)
+    second = dataclasses.replace(first, wall_s=3)
+    assert (first.budget.wall_s, second.budget.wall_s, second.allowed_hosts) == (2.0, 3.0, ())
+    with pytest.raises(ConfigError):
+        dataclasses.replace(first, wall_s=-3)
+
+
+@pytest.mark.parametrize("key", [b"5ecret", 5, ("5ecret",), "5ecret\udcff"])
+def test_a_key_that_is_no_string_is_refused_and_not_shown(key: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Config.of(admin_key=key)
+    assert "5" not in str(caught.value).replace("UTF-8", "")
 
 
 # -- $PORT ------------------------------------------------------------------------------------------------------------
@@ -414,6 +487,44 @@ def test_every_setting_is_explained_by_help() -> None:
     text = " ".join(PARSER.format_help().split())
     for setting in SETTINGS:
         assert setting.flag in text and setting.variable in text and setting.help in text
+
+
+def test_help_groups_the_settings() -> None:
+    _, *parts = re.split(r"^(%s):$" % "|".join(config.GROUPS), PARSER.format_help(), flags=re.MULTILINE)
+    assert tuple(parts[::2]) == config.GROUPS
+    for name, text in zip(parts[::2], parts[1::2]):
+        assert re.findall(r"^  (--[a-z-]+) ", text, re.MULTILINE) == [
+            setting.flag for setting in SETTINGS if setting.group == name
+        ]
+
+
+def test_help_shows_defaults_for_people() -> None:
+    text = " ".join(PARSER.format_help().split())
+    for shown in (
+        "--memory-bytes BYTES memory a run may use, beyond the loaded libraries (PYEXEC_MEMORY_BYTES; default: 512 MiB)",
+        "(PYEXEC_WALL_S; default: 10)",
+        "(PYEXEC_MODULES; default: numpy PIL reportlab and %d more)" % (len(DEFAULTS["modules"]) - 3),
+        "(PYEXEC_ALLOWED_HOSTS; default: none)",
+        "(PYEXEC_EXPECT_LAYERS; default: empty)",
+    ):
+        assert shown in text
+    assert config.kinds.Size(1, 2).shown(1500000) == "1500000"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_default_reads_as_itself(name: str) -> None:
+    assert value_of(Config.of(**{name: BY_NAME[name].default}), name) == DEFAULTS[name]
+
+
+def test_settings_are_there_without_a_writable_temporary_directory() -> None:
+    program = (
+        "import tempfile\n"
+        "def fail(): raise FileNotFoundError('No usable temporary directory found')\n"
+        "tempfile.gettempdir = fail\n"
+        "from pyexec.config import Config\n"
+        "print(Config.of().work_dir)"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], cwd=ROOT) == b"/tmp\n"
 
 
 # -- any text at all --------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ValidationError
 from pyexec.http1.message import Head
-from pyexec.job import ENDED, Budget, Job
+from pyexec.job import ENDED, Job
 from pyexec.kernel import bpf, libc, policy, seccomp
 from pyexec.runs import workdirs_on_disk as base_module
 from pyexec.runs.handles import Child
@@ -134,7 +134,7 @@ def test_files_opened_for_reading_are_not_emptied() -> None:
 def _spawn_in_vain(gate: object = None) -> None:
     """Have a template, not started, make a child that it can't make; check that it goes on and that the server hears."""
     control, far_control = messages.pair()
-    settings = {"uid_base": 1, "modules": [], "budget": vars(Budget())}
+    settings = {"uid_base": 1, "modules": [], "budget": vars(Config.of().budget)}
     server = start.ForkServer(control, settings, _host(), 0)
     server._reads = server._executes = ()
     server._baseline = 0

@@ -27,7 +27,7 @@ from pyexec.child import main as child_module
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.job import ENDED, TIMEOUT, Budget, Job, Plan
+from pyexec.job import ENDED, TIMEOUT, Job, Plan
 from pyexec.runs import handles, pool, workdir
 from pyexec.runs import watch as usage
 from pyexec.runs.workdirs_on_disk import Base
@@ -120,7 +120,7 @@ def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
     if pid == 0:
         os.dup2(far.fileno(), child_module.SOCKET_FD)
         os.dup = _fails(OSError(errno.EMFILE, "Too many open files"))
-        child_module.main(Plan(_host(), False, 0, 0, "", (), (), 0, 0, 0, Budget()), (0, 1, 2, 3), (), (), ())
+        child_module.main(Plan(_host(), False, 0, 0, "", (), (), 0, 0, 0, Config.of().budget), (0, 1, 2, 3), (), (), ())
     far.close()
     assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) != 0
     assert near.recv(1000) == b""

@@ -1,6 +1,9 @@
-"""What the standard library does by default and no run may do, done otherwise; in the template, for all its children.
+"""Defaults of the standard library that no run may have, replaced by what it may: in the zygote, for all children.
 
-Convenience, not a boundary: the filter refuses what a script does past these all the same.
+Today that is `mmap.mmap(-1, n)`, which makes shared memory unless told otherwise. The filter refuses shared memory that
+belongs to no file, since no limit counts it, and few who write this call want anything shared.
+
+Convenience, not a boundary: what a script does past this file, the filter refuses all the same.
 """
 
 from __future__ import annotations
@@ -10,35 +13,43 @@ import mmap
 from typing import Any
 
 _Mmap = mmap.mmap
-_NO_SHARED_MEMORY = "memory that is shared but belongs to no file is not to be had here; map a file instead"
-# By their places in the call: mmap(fileno, length, flags, prot, access, offset).
-_NAMES = ("fileno", "length", "flags", "prot", "access", "offset")
+_NO_SHARED_MEMORY = "shared memory without a file is not available here; map a file instead"
+_PARAMETERS = ("fileno", "length", "flags", "prot", "access", "offset")  # in the order of mmap's call
+_PROTECTION = {
+    mmap.ACCESS_DEFAULT: None,
+    mmap.ACCESS_READ: mmap.PROT_READ,
+    mmap.ACCESS_WRITE: mmap.PROT_READ | mmap.PROT_WRITE,
+}
 
 
 def install() -> None:
-    """Let `mmap.mmap(-1, n)` make private memory, and say what to do to those who ask for shared memory by name."""
+    """Let `mmap.mmap(-1, n)` make private memory, and tell those who ask for shared memory by name what to do."""
 
     # A class, as it was: scripts ask isinstance, and libraries inherit from it.
     class Mmap(_Mmap):
         __slots__ = ()
 
-        def __new__(cls, *places: Any, **names: Any) -> Any:
-            # What is given twice, or at no place, is for the real one to refuse; so is every other mistake.
-            twice = set(names) & set(_NAMES[: len(places)]) or len(places) > len(_NAMES)
-            given = {} if twice else dict(zip(_NAMES, places), **names)
+        def __new__(cls, *positional: Any, **named: Any) -> Any:
+            given = dict(zip(_PARAMETERS, positional), **named)
+            # Too many arguments, or one given twice: for the real class to refuse, as is every other mistake.
+            wrong = len(given) < len(positional) + len(named)
             flags = given.get("flags", mmap.MAP_SHARED)
-            if not isinstance(flags, int) or not (given.get("fileno") == -1 or flags & mmap.MAP_ANONYMOUS):
-                return _Mmap.__new__(cls, *places, **names)
+            shared = isinstance(flags, int) and flags & mmap.MAP_SHARED
+            access = given.get("access", mmap.ACCESS_DEFAULT)
+            wrong = wrong or access not in _PROTECTION or bool(access and {"flags", "prot"} & given.keys())
+            if wrong or not shared or not (given.get("fileno") == -1 or flags & mmap.MAP_ANONYMOUS):
+                return _Mmap.__new__(cls, *positional, **named)
             if "flags" in given:
-                if flags & mmap.MAP_SHARED:
-                    raise PermissionError(errno.EPERM, _NO_SHARED_MEMORY)
-                return _Mmap.__new__(cls, *places, **names)
-            access = given.pop("access", mmap.ACCESS_DEFAULT)
-            if access not in (mmap.ACCESS_DEFAULT, mmap.ACCESS_READ, mmap.ACCESS_WRITE) or (access and "prot" in given):
-                return _Mmap.__new__(cls, *places, **names)
-            if access:  # which can't be given beside flags
-                given["prot"] = mmap.PROT_READ | (mmap.PROT_WRITE if access == mmap.ACCESS_WRITE else 0)
-            return _Mmap.__new__(cls, **dict(given, flags=mmap.MAP_PRIVATE))
+                raise PermissionError(errno.EPERM, _NO_SHARED_MEMORY)
+            if access:  # the real class takes either flags or access
+                del given["access"]
+                given["prot"] = _PROTECTION[access]
+            return _Mmap.__new__(cls, **given, flags=mmap.MAP_PRIVATE)
+
+        def __repr__(self) -> str:
+            # That of the real class takes the bare name of a class that is written in Python.
+            text = super().__repr__()
+            return text.replace("<mmap ", "<mmap.mmap ", 1) if type(self) is Mmap else text
 
     Mmap.__name__, Mmap.__qualname__, Mmap.__module__, Mmap.__doc__ = "mmap", "mmap", "mmap", _Mmap.__doc__
     mmap.mmap = Mmap  # type: ignore[misc]

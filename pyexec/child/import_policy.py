@@ -1,8 +1,8 @@
 """The import policy of public scripts: which modules the script's own code may name.
 
-Policy, not a boundary: whoever reaches a forbidden module by some other way finds the kernel's layers all the same.
-What an allowed library imports for itself is not the script's doing. Works in the child, after the layers are on;
-never active for admin scripts.
+Policy, not a boundary: a script that gets at a forbidden module some other way meets the kernel's layers all the same.
+What an allowed library imports for itself isn't the script's doing. Runs in the child, after the layers are on; never
+for admin scripts.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import builtins
 import importlib
 import sys
 import types
-from typing import Any, Callable, Dict, FrozenSet, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Sequence
 
-# Modules that C code of the interpreter imports by itself when a script calls it, as datetime.strptime does; such an
+# Modules that the interpreter's C code imports by itself when a script calls it, as datetime.strptime does; such an
 # import shows the script's frame as its caller.
 _BY_THE_INTERPRETER = frozenset(
     "_strptime _io io locale _bootlocale codecs encodings copyreg warnings traceback linecache re _pydecimal"
@@ -34,9 +34,9 @@ _SYS_NAMES = _SYS_SETTABLE | frozenset(
 )
 
 
-def scan(tree: ast.AST, allowed: FrozenSet[str]) -> Tuple[str, ...]:
+def scan(tree: ast.AST, allowed: frozenset[str]) -> tuple[str, ...]:
     """Return the forbidden modules that the source names in import statements or `__import__("name")`, in order."""
-    found: List[str] = []
+    found: list[str] = []
     for node in ast.walk(tree):
         names: Sequence[str] = ()
         if isinstance(node, ast.Import):
@@ -58,14 +58,14 @@ def scan(tree: ast.AST, allowed: FrozenSet[str]) -> Tuple[str, ...]:
 
 
 def top_level(name: str) -> str:
-    """Return the part of a module's name that the policy is about."""
+    """Return the part of a module's name that the policy looks at."""
     return name.partition(".")[0]
 
 
 class SystemFacade(types.ModuleType):
     """The `sys` of a public script: the names in `_SYS_NAMES`, always those of the real module."""
 
-    def __init__(self, allowed: FrozenSet[str]) -> None:
+    def __init__(self, allowed: frozenset[str]) -> None:
         """Make the module; `allowed` bounds what its `modules` shows."""
         super().__init__("sys", sys.__doc__)
         self.__dict__["_allowed"] = allowed
@@ -80,7 +80,7 @@ class SystemFacade(types.ModuleType):
             return []
         if name == "executable":
             return ""
-        raise AttributeError("module 'sys' has no attribute %r that public scripts may use" % name)
+        raise AttributeError(f"module 'sys' has no attribute {name!r} that public scripts may use")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _SYS_SETTABLE:
@@ -88,15 +88,15 @@ class SystemFacade(types.ModuleType):
         else:
             super().__setattr__(name, value)
 
-    def __dir__(self) -> List[str]:
+    def __dir__(self) -> list[str]:
         return sorted(name for name in _SYS_NAMES if hasattr(sys, name))
 
 
 class Policy:
-    """The policy at run time: a guard around every way to import, which looks at whose code is asking."""
+    """The policy at run time: a guard around every way to import that looks at whose code is asking."""
 
     def __init__(
-        self, allowed: FrozenSet[str], trusted: Sequence[str], refuse: Callable[[Tuple[str, ...]], None]
+        self, allowed: frozenset[str], trusted: Sequence[str], refuse: Callable[[tuple[str, ...]], None]
     ) -> None:
         """Prepare; `install` makes it effective.
 
@@ -109,7 +109,7 @@ class Policy:
         self._trusted = tuple(directory.rstrip("/") + "/" for directory in trusted) + ("<frozen ",)
         self._refuse = refuse
         self._sys = SystemFacade(allowed)
-        self._known: Dict[str, bool] = {}
+        self._known: dict[str, bool] = {}
 
     def _is_trusted(self, frame: types.FrameType) -> bool:
         filename = frame.f_code.co_filename
@@ -117,8 +117,8 @@ class Policy:
             self._known[filename] = filename.startswith(self._trusted)
         return self._known[filename]
 
-    def _check(self, name: Any, asking: Optional[types.FrameType], from_c: bool) -> bool:
-        """Refuse a forbidden module; return whether it's the script that asks."""
+    def _check(self, name: Any, asking: types.FrameType | None, from_c: bool) -> bool:
+        """Refuse a forbidden module; return whether it's the script that asks for an allowed one."""
         if asking is None or self._is_trusted(asking) or not isinstance(name, str):
             return False
         if top_level(name) in self._allowed:
@@ -152,7 +152,7 @@ class Policy:
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Refuse a forbidden module that some other spelling asks for; find nothing (PEP 451)."""
-        frame: Optional[types.FrameType] = sys._getframe(1)
+        frame: types.FrameType | None = sys._getframe(1)
         while frame is not None and (
             frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith("<frozen importlib")
         ):

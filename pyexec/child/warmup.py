@@ -1,12 +1,12 @@
 """Harmless snippets that touch what scripts touch, run before there is any script.
 
 A page that a fork shares is copied when it is first written, and a Python that only reads an object writes its count of
-references: for a short script those copies cost more than its own code. So each template runs the snippets once before
+references: for a short script those copies cost more than its own code. So each zygote runs the snippets once before
 it freezes its heap: what is loaded or made at first use is then there for all. And a child that finds itself idle runs
 them again, the way it will run its job: the copies are made while nobody waits. Nothing of any job is in the process at
 that time, so nothing can pass from one to another, and what a snippet prints goes nowhere.
 
-Runs in the templates, and in the child, confined there.
+Runs in the zygotes, and in the child, confined there.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Callable, Dict, Iterable, Iterator, List, Tuple
+from typing import Callable, Iterable, Iterator
 
 from pyexec.child import script
 
-# The module that a snippet needs → the snippet. A child runs the first few only: the others touch a megabyte each, to
-# save a script that takes twenty times as long anyway a millisecond.
+# Children run these only: the others touch a megabyte each, to save a millisecond for a script that takes twenty times
+# as long anyway.
 FOR_CHILDREN = ("", "math", "json", "numpy")
-_SNIPPETS: Dict[str, str] = {
+# The module that a snippet needs → the snippet.
+_SNIPPETS: dict[str, str] = {
     "": """\
 class Point:
     def __init__(self, x, y):
@@ -70,14 +71,14 @@ pdf.output()
 }
 
 
-def snippets(modules: Iterable[str]) -> List[Tuple[str, str]]:
-    """Return the snippets for those of these modules that are loaded, by the module's name, the cheapest first."""
+def snippets(modules: Iterable[str]) -> list[tuple[str, str]]:
+    """Return (module, snippet) for those of these modules that are loaded, the cheapest first."""
     usable = {""} | {name for name in modules if name in sys.modules}
     return [(name, source) for name, source in _SNIPPETS.items() if name in usable]
 
 
 def run(source: str, directory: str, check: Callable[[str], None]) -> None:
-    """Run one snippet as a script is run, its output thrown away, and put everything back.
+    """Run one snippet the way a script is run, throw its output away, and put everything back.
 
     Args:
         directory: the working directory. check: what looks at a script's source once it has compiled.
@@ -86,14 +87,16 @@ def run(source: str, directory: str, check: Callable[[str], None]) -> None:
         Exception: whatever the snippet raises.
     """
     with open(os.devnull, "w", encoding="utf-8") as nowhere, _put_back(), contextlib.redirect_stdout(nowhere):
-        script.execute(source, script.new_main(directory).__dict__, check, [])
+        end = script.start(source, script.new_main(directory).__dict__, check, [])
         script.flush()
-        script.let_go()
+        script.let_go(end)
+    if end.error is not None:
+        raise end.error
 
 
 @contextlib.contextmanager
 def _put_back() -> Iterator[None]:
-    """Restore what the run of a script leaves changed: it is the last thing that its process does."""
+    """Restore what a run leaves changed, since for a script that is the last thing its process does."""
     names = ("stdin", "stdout", "stderr", "getrecursionlimit", "setrecursionlimit")
     kept = {name: getattr(sys, name) for name in names}
     limit, hidden = sys.getrecursionlimit(), {name: sys.modules.get(name) for name in ("io", "__main__")}

@@ -1,7 +1,8 @@
-"""Assemble and simulate seccomp programs. Pure: no system call, no knowledge of any policy.
+"""Assemble rules about system calls into a program for seccomp, and simulate it. Pure: makes no system call itself.
 
-A program is a list of `Rule`; everything that no rule allows gets the default action. The simulator runs the
-assembled instructions as the kernel would, so that a test can walk the whole system call table without a kernel.
+Runs in the zygote, once for each kind of child, and in tests. Knows no policy: what no rule names gets the default
+action. The simulator runs the assembled instructions as the kernel would, so that a test can walk the whole system call
+table of both machines. Programs never read memory: a check compares an argument's bits, nothing that it points to.
 
 Source: linux/filter.h, linux/seccomp.h and Documentation/userspace-api/seccomp_filter.rst.
 """
@@ -9,7 +10,7 @@ Source: linux/filter.h, linux/seccomp.h and Documentation/userspace-api/seccomp_
 from __future__ import annotations
 
 import struct
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Sequence
 
 # Instruction codes: class | size or operation | mode or source.
 LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
@@ -23,12 +24,12 @@ OFFSET_NR, OFFSET_ARCH, OFFSET_ARGS = 0, 4, 16
 
 RET_KILL_PROCESS = 0x80000000
 RET_ERRNO = 0x00050000
-RET_SUCCESS = RET_ERRNO  # with errno 0: the caller gets 0, and nothing is done
+RET_SUCCESS = RET_ERRNO  # with errno 0: the caller gets 0, and the call isn't made
 RET_ALLOW = 0x7FFF0000
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
-# A jump's distance is one byte, so a run of numbers that share one target stays below it.
+# A jump's distance is one byte, so that only so many comparisons can share a target.
 _LONGEST_RUN = 250
 _LONGEST_PROGRAM = 4096  # BPF_MAXINSNS
 INSTRUCTION_BYTES = 8
@@ -46,31 +47,31 @@ class Instruction(NamedTuple):
 class Check(NamedTuple):
     """A condition on one argument: ``argument & mask`` is one of `values`.
 
-    `width` is 32 for C ints, whose upper half the kernel ignores, and 64 for longs and pointers.
+    `width` is 32 for C ints, of which the kernel drops the upper half, and 64 for longs and pointers.
     """
 
     argument: int
     width: int
     mask: int
-    values: Tuple[int, ...]
+    values: tuple[int, ...]
 
 
 class Rule(NamedTuple):
     """What happens to one call: `action` when every check holds, the default otherwise."""
 
     nr: int
-    checks: Tuple[Check, ...]
+    checks: tuple[Check, ...]
     action: int
 
 
 def errno_action(number: int) -> int:
     """Return the action that makes a call fail with this errno."""
     if not 0 < number < 4096:
-        raise ValueError("errno must be 1 to 4095, not %r" % number)
+        raise ValueError(f"errno must be 1 to 4095, not {number!r}")
     return RET_ERRNO | number
 
 
-def assemble(arch: int, rules: Sequence[Rule], default: int) -> List[Instruction]:
+def assemble(arch: int, rules: Sequence[Rule], default: int) -> list[Instruction]:
     """Return the program for these rules.
 
     A call made through another architecture's entry ends the process: its numbers mean other calls.
@@ -99,20 +100,20 @@ def assemble(arch: int, rules: Sequence[Rule], default: int) -> List[Instruction
             program += body
     program.append(Instruction(RETURN, 0, 0, default))
     if len(program) > _LONGEST_PROGRAM:
-        raise ValueError("%d instructions are more than the kernel's %d" % (len(program), _LONGEST_PROGRAM))
+        raise ValueError(f"{len(program)} instructions are more than the kernel's {_LONGEST_PROGRAM}")
     return program
 
 
-def _any_of(values: Sequence[int], action: int) -> List[Instruction]:
+def _any_of(values: Sequence[int], action: int) -> list[Instruction]:
     """Return instructions that end with `action` if the accumulator is one of `values`, else fall through."""
     count = len(values)
-    tests = [Instruction(JUMP_EQUAL, count - place, 0, value) for place, value in enumerate(values)]
+    tests = [Instruction(JUMP_EQUAL, count - index, 0, value) for index, value in enumerate(values)]
     return tests + [Instruction(JUMP, 0, 0, 1), Instruction(RETURN, 0, 0, action)]
 
 
-def _checked(rule: Rule, default: int) -> List[Instruction]:
+def _checked(rule: Rule, default: int) -> list[Instruction]:
     """Return the body of a rule with checks: it always ends, in the rule's action or in the default."""
-    body: List[Instruction] = []
+    body: list[Instruction] = []
     for check in rule.checks:
         low = OFFSET_ARGS + 8 * check.argument  # little-endian on both machines: the low word comes first
         words = [(low, 0)] if check.width == 32 else [(low, 0), (low + 4, 32)]
@@ -123,7 +124,7 @@ def _checked(rule: Rule, default: int) -> List[Instruction]:
             if shift and len(values) > 1:
                 raise ValueError("alternatives may differ in the low 32 bits only")
             body += [Instruction(LOAD_WORD, 0, 0, offset), Instruction(AND, 0, 0, mask)]
-            body += [Instruction(JUMP_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)]
+            body += [Instruction(JUMP_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
             body.append(Instruction(RETURN, 0, 0, default))
     body.append(Instruction(RETURN, 0, 0, rule.action))
     return body
@@ -142,20 +143,20 @@ def simulate(program: Sequence[Instruction], arch: int, nr: int, arguments: Sequ
     """
     padded = tuple(arguments) + (0,) * (6 - len(arguments))
     data = struct.pack("=IIQ6Q", nr & 0xFFFFFFFF, arch, 0, *(a & (2**64 - 1) for a in padded))
-    accumulator, place = 0, 0
-    while place < len(program):
-        code, jump_true, jump_false, k = program[place]
-        place += 1
+    accumulator, index = 0, 0
+    while index < len(program):
+        code, jump_true, jump_false, k = program[index]
+        index += 1
         if code == LOAD_WORD:
             accumulator = struct.unpack_from("=I", data, k)[0]
         elif code == AND:
             accumulator &= k
         elif code == JUMP:
-            place += k
+            index += k
         elif code == JUMP_EQUAL:
-            place += jump_true if accumulator == k else jump_false
+            index += jump_true if accumulator == k else jump_false
         elif code == RETURN:
             return k
         else:
-            raise ValueError("unknown instruction code %#x" % code)
+            raise ValueError(f"unknown instruction code {code:#x}")
     raise ValueError("the program runs off its end")

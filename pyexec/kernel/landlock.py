@@ -1,7 +1,8 @@
 """Landlock: which files, TCP ports, abstract sockets and signal targets exist for the run.
 
-Runs in the child, after its identity is final. The rules name the interpreter's and the system's read-only trees and
-the run's own directory; nothing else can be opened, and no place that the run can write to can be executed.
+Put on by the child, after its identity is final. The rules name the interpreter's and the system's read-only trees and
+the run's own directory: nothing else can be opened, and nothing that the run can write can be executed. Landlock never
+sees stat, chmod, chown, utime, chdir, extended attributes, or an open for neither reading nor writing: `policy` does.
 
 Source: linux/landlock.h; Documentation/userspace-api/landlock.rst. Each ABI adds rights, never takes one away.
 """
@@ -82,7 +83,7 @@ def probe() -> int:
 def handled(abi: int) -> tuple[int, int, int, int]:
     """Return the rights that a ruleset of this ABI restricts: files, network, scopes, and the attributes' size."""
     if abi < 1:
-        raise ValueError("there is no Landlock ABI %d" % abi)
+        raise ValueError(f"there is no Landlock ABI {abi}")
     last_fs = 12 + min(abi, 3) - 1  # ABI 1 ends with MAKE_SYM, 2 with REFER, 3 with TRUNCATE
     files = (1 << (last_fs + 1)) - 1
     if abi >= 5:

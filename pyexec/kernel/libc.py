@@ -1,7 +1,7 @@
-"""System calls through ``ctypes``: one `syscall()`, one `prctl()`, every failure an `OSError`.
+"""System calls through ``ctypes``: one `syscall()`, one `prctl()`, one `mount()`, every failure an `OSError`.
 
-Runs in the templates and in every child, before user code; the server uses it for its own process only.
-Decides nothing. Never guesses a call number: an unknown machine or call is an error.
+Runs in every process before there is user code in it: in zygotes, in children, and in the server for itself. Decides
+nothing, and never guesses a call's number: an unknown machine or call is an error.
 """
 
 from __future__ import annotations
@@ -11,14 +11,12 @@ import errno
 import os
 import platform
 import sys
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from pyexec.kernel.syscalls import CALLS
 
 PR_SET_PDEATHSIG = 1
-PR_GET_DUMPABLE = 3
 PR_SET_DUMPABLE = 4
-PR_CAPBSET_READ = 23
 PR_CAPBSET_DROP = 24
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
@@ -46,11 +44,11 @@ def machine() -> str:
     """
     name = platform.machine()
     if name not in _COLUMN or sys.maxsize < 2**32:
-        raise OSError("pyexec knows the system calls of 64-bit x86-64 and arm64 only; this machine is %r" % name)
+        raise OSError(f"pyexec knows the system calls of 64-bit x86-64 and arm64 only; this machine is {name!r}")
     return name
 
 
-def number(name: str, on: Optional[str] = None) -> Optional[int]:
+def number(name: str, on: str | None = None) -> int | None:
     """Return the number of a system call on a machine (default: this one), None where it doesn't exist there."""
     return CALLS[name][_COLUMN[on or machine()]]
 
@@ -78,7 +76,7 @@ def syscall(name: str, *arguments: Argument) -> int:
     """Make one system call by name and return its result.
 
     Args:
-        name: a key of `calls.CALLS`.
+        name: a key of `syscalls.CALLS`.
         arguments: int (passed as a C long), bytes (pointer to them), None (null), ctypes array or structure (pointer).
 
     Raises:
@@ -91,20 +89,20 @@ def syscall(name: str, *arguments: Argument) -> int:
 
 
 def prctl(option: int, *arguments: int) -> int:
-    """Call prctl(2); missing arguments are 0, as the kernel demands of the newer options.
+    """Call prctl(2); missing arguments are 0, which the newer options insist on.
 
     Raises:
         OSError: prctl answered −1.
     """
     four = (arguments + (0, 0, 0, 0))[:4]
-    return _checked(_libc.prctl(ctypes.c_int(option), *(ctypes.c_ulong(a) for a in four)), "prctl %d" % option)
+    return _checked(_libc.prctl(ctypes.c_int(option), *(ctypes.c_ulong(a) for a in four)), f"prctl {option}")
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep up to 64 MiB of freed memory instead of handing it back at once; no-op where it can't.
+    """Have the C library keep up to 64 MiB of freed memory instead of returning it at once; no-op where it can't.
 
-    A body of 10 MB goes through four buffers, each of which would be mapped, filled page by page and unmapped. One
-    arena, or each thread would keep as much.
+    A body of 10 MB goes through four buffers, each of which would be mapped, faulted in page by page and unmapped. One
+    arena only, or each thread would keep as much.
     """
     if hasattr(_libc, "mallopt"):  # glibc; musl has none
         for option, value in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 64 << 20), (_M_ARENA_MAX, 1)):
@@ -112,12 +110,12 @@ def keep_freed_memory() -> None:
 
 
 def give_back_freed_memory() -> None:
-    """Hand back all pages that the C library keeps, those between others as well; no-op where it can't."""
+    """Return all free pages to the kernel, those between others in use as well; no-op where the C library can't."""
     if hasattr(_libc, "malloc_trim"):  # glibc; musl keeps little
         _libc.malloc_trim(ctypes.c_size_t(0))
 
 
-def mount(source: Optional[str], target: str, kind: Optional[str], flags: int, data: Optional[str] = None) -> None:
+def mount(source: str | None, target: str, kind: str | None, flags: int, data: str | None = None) -> None:
     """Call mount(2). Raises OSError with the target as its file name."""
     encoded = [None if text is None else os.fsencode(text) for text in (source, target, kind, data)]
     result = _libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3])

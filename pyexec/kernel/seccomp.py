@@ -1,6 +1,8 @@
-"""The system call filter, made of the tables in `policy`; a call that they don't name is refused. A child's last layer.
+"""The system call filter: put together from `policy` in the zygote, put on by each child as its last layer.
 
-Runs in the template, which puts it together, and in the child. x32 numbers carry bit 30 and so match no rule.
+A call that `policy` doesn't name fails with EPERM. One made through another architecture's entry ends the process: its
+numbers mean other calls. x32 calls come through the same entry with bit 30 set, and so match no rule. Decides nothing
+itself, and never looks behind a pointer: what is there can change after the filter has seen it.
 
 Source: seccomp(2), seccomp_filter.rst.
 """
@@ -10,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
-from typing import Dict, List, Optional, Tuple
 
 from pyexec.job import Plan
 from pyexec.kernel import bpf, libc, policy
@@ -20,13 +21,13 @@ SECCOMP_SET_MODE_FILTER = 1
 SECCOMP_GET_ACTION_AVAIL = 2
 
 
-def allowed(admin: bool, contained: Contained, machine: str) -> Dict[str, Tuple[bpf.Check, ...]]:
+def allowed(admin: bool, contained: Contained, machine: str) -> dict[str, tuple[bpf.Check, ...]]:
     """Return call name → checks, for the calls that exist on this machine."""
     entries = [entry for group in policy.groups(admin, contained) for entry in group.calls]
     return {name: checks for name, checks in entries if libc.number(name, machine) is not None}
 
 
-def program(admin: bool, contained: Contained, machine: Optional[str] = None) -> List[bpf.Instruction]:
+def program(admin: bool, contained: Contained, machine: str | None = None) -> list[bpf.Instruction]:
     """Return the assembled filter. Pure for a given machine (default: this one)."""
     machine = machine or libc.machine()
     calls = allowed(admin, contained, machine)
@@ -43,7 +44,7 @@ class _Program(ctypes.Structure):
 
 
 def probe() -> bool:
-    """Return whether the kernel has seccomp filters that can end a process (Linux 4.14)."""
+    """Return whether this kernel takes filters that can end a process (Linux 4.14)."""
     action = ctypes.c_uint32(bpf.RET_KILL_PROCESS)
     try:
         libc.syscall("seccomp", SECCOMP_GET_ACTION_AVAIL, 0, action)
@@ -70,7 +71,7 @@ def _encoded(admin: bool, contained: Contained) -> bytes:
 
 
 def prepare(plan: Plan) -> bytes:
-    """Return the plan's filter; called in the template, so that no child has to put it together."""
+    """Return the plan's filter; called in the zygote, so that no child has to put it together."""
     return _encoded(plan.admin, policy.contained(plan))
 
 

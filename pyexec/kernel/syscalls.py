@@ -1,12 +1,9 @@
-"""System call numbers of the calls that the policy and the layers name: name, x86-64, arm64.
+"""Numbers of the system calls that the policy and the layers name: name, x86-64, arm64. Data only; runs nowhere.
 
-Data only. ``-`` stands for a call that the machine does not have; a test compares the table with the kernel
-headers of both machines.
+``-`` stands for a call that the machine doesn't have. Tests compare the table with the kernel headers of both machines.
 """
 
 from __future__ import annotations
-
-from typing import Dict, Optional, Tuple
 
 _TABLE = """
 access 21 -
@@ -66,6 +63,7 @@ geteuid 107 175
 getgid 104 176
 getgroups 115 158
 getitimer 36 102
+getpgid 121 155
 getpgrp 111 -
 getpid 39 172
 getppid 110 173
@@ -120,10 +118,12 @@ ppoll 271 73
 prctl 157 167
 pread64 17 67
 preadv 295 69
+preadv2 327 286
 prlimit64 302 261
 pselect6 270 72
 pwrite64 18 68
 pwritev 296 70
+pwritev2 328 287
 read 0 63
 readlink 89 -
 readlinkat 267 78
@@ -186,12 +186,12 @@ writev 20 66
 """
 
 
-def _read(table: str) -> Dict[str, Tuple[Optional[int], Optional[int]]]:
+def _read(table: str) -> dict[str, tuple[int | None, int | None]]:
     rows = (line.split() for line in table.split("\n") if line)
     return {name: (_number(x86_64), _number(aarch64)) for name, x86_64, aarch64 in rows}
 
 
-def _number(text: str) -> Optional[int]:
+def _number(text: str) -> int | None:
     return None if text == "-" else int(text)
 
 

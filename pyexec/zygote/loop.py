@@ -16,7 +16,7 @@ import sys
 from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional
 
 from pyexec import messages
-from pyexec.child import compat, script
+from pyexec.child import compat, frames, script
 from pyexec.child import main as child
 from pyexec.job import Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits
@@ -95,7 +95,7 @@ class ForkServer:
             self._workdir = namespaces.build_tree(self._reads + self._executes)
         for admin in (False, True):
             layers.prepare(self._plan({"admin": admin, "place": 0, "workdir": ""}))
-        script.conceal_own_frames()
+        frames.conceal(script.run)
         compat.install()
         gc.enable()
         gc.collect()

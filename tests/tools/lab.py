@@ -31,8 +31,8 @@ sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
 
 from pyexec.child import import_policy  # noqa: E402
 from pyexec.child import main as child_module  # noqa: E402
-from pyexec.config import DEFAULT_MODULES  # noqa: E402
-from pyexec.job import Budget, Host, Plan  # noqa: E402
+from pyexec.config import DEFAULT_MODULES, Config  # noqa: E402
+from pyexec.job import Host, Plan  # noqa: E402
 from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp  # noqa: E402,F401
 from pyexec.zygote import preload  # noqa: E402
 
@@ -187,7 +187,7 @@ class Lab:
             if "mount" in host.namespaces
             else "%s/run-%d-%d" % (self._target["base"], self._lab_pid, self._serial)
         )
-        budget = Budget(**self._target["budget"])
+        budget = Config.of(**self._target["budget"]).budget
         if host.own_uids and "mount" not in host.namespaces:
             # A Python below /root, say, which runs of another uid can't reach: the server would not start here.
             reads = tuple(path for path in reads if _everybody_reaches(path))

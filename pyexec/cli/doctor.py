@@ -1,0 +1,30 @@
+"""`pyexec doctor`: show what this host offers against each danger."""
+
+from __future__ import annotations
+
+import argparse
+
+from pyexec.config import Config
+from pyexec.sandbox import Sandbox
+
+HELP = "show what this host offers"
+
+
+def main(config: Config, given: argparse.Namespace) -> int:
+    """Print the layers and what each stops; a danger that nothing stops is a SandboxError."""
+    with Sandbox(config) as sandbox:
+        report = sandbox.report
+        print("Layers")
+        for status in sandbox.layers:
+            print(f"  {'on' if status.on else '-':3} {status.name:18} {status.detail}")
+        print("Dangers")
+        for row in report["dangers"]:
+            print(f"  {row['danger']:46} {', '.join(row['layers'])}")
+        calls = report["calls"]
+        print(f"System calls allowed: {calls['public']} for public scripts, {calls['admin']} for admin scripts")
+        libraries = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
+        print(f"Python {report['python']}; {libraries}")
+        if report["missing"]:
+            print(f"Not installed: {', '.join(report['missing'])}")
+    print("No danger is uncovered.")
+    return 0
