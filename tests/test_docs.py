@@ -83,11 +83,15 @@ def test_every_setting_is_listed_with_its_default() -> None:
             assert default == ("`%s`" % setting.default if setting.default else "none"), setting.name
 
 
-def test_settings_are_grouped() -> None:
-    groups = re.findall(r"^## (.*)$", SETTINGS, re.MULTILINE)
-    assert groups == ["Listening", "Limits", "Budget of a run", "Scripts", "Proxies", "Operation"]
-    for part in SETTINGS.split("\n## ")[1:]:
-        assert rows(part, 3), "an empty group"
+def test_settings_stand_in_their_groups_with_the_words_of_the_help() -> None:
+    parts = [part.partition("\n") for part in SETTINGS.split("\n## ")[1:]]
+    assert [name.lower() for name, _, _ in parts] == list(config.GROUPS)
+    for name, _, text in parts:
+        listed = {row[0].strip("`"): row[2].replace("`", "") for row in rows(text, 3) if row[0].startswith("`--")}
+        assert list(listed) == [setting.flag for setting in config.SETTINGS if setting.group == name.lower()]
+        for setting in config.SETTINGS:
+            # The page may add to it.
+            assert setting.group != name.lower() or listed[setting.flag].startswith(setting.help), setting.flag
 
 
 def test_every_module_is_listed() -> None:
