@@ -1,6 +1,6 @@
-"""The counters of one caller: a token bucket for the minute, a count for the day. The rate and the time are arguments.
+"""The counters of one caller: a token bucket for the minute, a count for the day. Rate and time are arguments.
 
-Not thread-safe: `limits` and `keys`, which keep tables of these, have the locks.
+Not thread-safe: `limits` and `keys`, which keep tables of these, hold the locks.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 _DAY_S = 86400
-ROUNDING = 1e-6  # what floating point may lose of a token or a second
-# A moment may be used late, since it is read before a run, which takes an hour at most. One that is further back comes
-# from a clock that went back, as where a virtual machine was restored, and must not be waited for.
+ROUNDING = 1e-6  # the most of a token or a second that floating point may lose
+# A moment may be used late: it is read before a run, which takes an hour at most. One that lies further back comes from
+# a clock that was set back, as when a virtual machine is restored, and must not be waited for.
 _LATE_S = 7200.0
 
 
@@ -32,14 +32,14 @@ class Now:
     @property
     def until_midnight_s(self) -> int:
         """Seconds until the next day in UTC."""
-        # Not by the date of tomorrow, which the last one that there is doesn't have.
+        # Not by tomorrow's date, which the last day that datetime knows doesn't have.
         utc = self.utc
         since_s = utc.hour * 3600 + utc.minute * 60 + utc.second + utc.microsecond / 1e6
         return max(1, math.ceil(_DAY_S - since_s - ROUNDING))
 
 
 class Bucket:
-    """The tokens of one caller, and when they were counted last."""
+    """The tokens of one caller, and when they were last counted."""
 
     __slots__ = ("tokens", "filled_at")
 
@@ -48,7 +48,7 @@ class Bucket:
         self.tokens, self.filled_at = float(rate), now_s
 
     def fill(self, rate: int, now_s: float) -> None:
-        """Add what has come in since the last time."""
+        """Add the tokens that have become due since the last time."""
         passed_s = now_s - self.filled_at
         if passed_s > 0:
             self.tokens = min(float(rate), self.tokens + passed_s * rate / 60)
@@ -73,7 +73,7 @@ class Bucket:
 class Account(Bucket):
     """One caller's counters: the minute's bucket, and what was used on a day.
 
-    `day` never goes back; `overdue_s` is when the next one begins at the latest, if the clock was ahead.
+    `day` never goes back; `overdue_s` is the latest moment at which the next one begins, if the clock was ahead.
     """
 
     __slots__ = ("day", "used", "overdue_s", "_began_s")
@@ -87,7 +87,7 @@ class Account(Bucket):
         """Begin a new day if there is one.
 
         A clock that is set back gives nobody a new day. One that was ahead must not freeze a quota until the time has
-        caught up with it: then a day ends at the next midnight by the monotonic clock, or when it has lasted for one.
+        caught up: such a day ends at the next midnight by the monotonic clock, or after 24 hours.
         """
         today = now.utc.toordinal()
         if today < self.day:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
-from typing import Iterable, Optional, Tuple, Union
+from typing import Iterable, Union
 
 from pyexec.config import Network
 
-_MOST_PROXIES = 20  # one behind the other; each address takes longer to parse than the rest of a small request
+_MOST_PROXIES = 20  # in a chain; each address takes longer to parse than the rest of a small request
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -22,7 +22,7 @@ class Caller:
     admin: bool = False
 
 
-def parse_address(text: str) -> Optional[Address]:
+def parse_address(text: str) -> Address | None:
     """Return the address in one element of X-Forwarded-For, with or without port, brackets or zone; None for garbage.
 
     An IPv4 address mapped into IPv6 is the IPv4 address.
@@ -44,16 +44,16 @@ def _is_trusted(address: Address, trusted: Iterable[Network]) -> bool:
     return any(address.version == network.version and address in network for network in trusted)
 
 
-def identify(peer: str, forwarded_for: str, trusted: Tuple[Network, ...]) -> Caller:
-    """Return the caller of a request, not an admin yet.
+def identify(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> Caller:
+    """Return the caller of a request, not yet an admin.
 
     Args:
         peer: the connection's other end. forwarded_for: all X-Forwarded-For values, joined by commas in order.
-        trusted: ranges of proxies. The header counts only if the peer is one; then the right-most address that is
-            none, else the left-most that was reached. Whatever stands left of garbage counts for nothing.
+        trusted: ranges of proxies. The header counts only if the peer is a proxy. Then the right-most address that
+            isn't a proxy is the caller's, or else the left-most one. Everything to the left of garbage is ignored.
     """
     address = parse_address(peer)
-    if address is None:  # a Unix socket, say: all its callers are one
+    if address is None:  # such as a Unix socket, whose callers all count as one
         return Caller(peer, peer)
     for element in reversed(forwarded_for.rsplit(",", _MOST_PROXIES)[-_MOST_PROXIES:]):
         if not _is_trusted(address, trusted):

@@ -1,29 +1,51 @@
-"""The taxonomy: one class per error type of the HTTP contract, and the faults that never leave the server as such."""
+"""The error types of the HTTP contract, one class each, and the failures that never reach a caller as such."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
+
+from pyexec import units
 
 
 class PyexecError(Exception):
-    """Base of every error with a wire type; raise a leaf, never this.
+    """Base of every error that a caller can receive; raise a subclass, never this.
 
     Attributes:
         type: the contract's name. status: the HTTP status. limit_name: the limit that was met, for the metrics.
+        fault_id: of a fault of ours, the id under which the log has it.
     """
 
     type = ""
     status = 0
     limit_name = ""
+    fault_id = ""
 
     @property
     def message(self) -> str:
         """The sentence for the caller."""
         return str(self)
 
-    def fields(self) -> Dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return the fields of `error_details` beside type and message."""
         return {}
+
+    def header_fields(self) -> list[tuple[str, str]]:
+        """Return the header fields that this error's answer carries beside those of all errors."""
+        return []
+
+
+class _TryLater:
+    """An error that says when to try again, in the header and, for clients that don't look there, in the body."""
+
+    retry_after_s: int
+
+    def fields(self) -> dict[str, Any]:
+        """Return the seconds to wait."""
+        return {"retry_after_sec": self.retry_after_s}
+
+    def header_fields(self) -> list[tuple[str, str]]:
+        """Return Retry-After."""
+        return [("Retry-After", str(self.retry_after_s))]
 
 
 class ValidationError(PyexecError):
@@ -31,11 +53,11 @@ class ValidationError(PyexecError):
 
     type, status = "ValidationError", 400
 
-    def __init__(self, message: str, field: Optional[str] = None) -> None:
+    def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
 
-    def fields(self) -> Dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return the field's name."""
         return {"field": self.field}
 
@@ -45,11 +67,12 @@ class ForbiddenImportError(PyexecError):
 
     type, status = "ForbiddenImportError", 400
 
-    def __init__(self, modules: Tuple[str, ...]) -> None:
-        super().__init__("Import of %s is not allowed." % ", ".join("'%s'" % name for name in modules))
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        names = ", ".join(f"'{name}'" for name in modules)
+        super().__init__(f"Import of {names} is not allowed.")
         self.modules = modules
 
-    def fields(self) -> Dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return the modules' names."""
         return {"modules": list(self.modules)}
 
@@ -60,36 +83,44 @@ class RunTimeoutError(PyexecError):
     type, status, limit_name = "TimeoutError", 400, "time"
 
     def __init__(self, wall_s: float) -> None:
-        super().__init__("Execution exceeded the time limit of %g seconds." % wall_s)
+        super().__init__(f"Execution exceeded the time limit of {units.seconds(wall_s)}.")
 
 
 class ResourceLimitError(PyexecError):
     """The run used more of a resource than a run may.
 
-    Memory, disk and output are in bytes, cpu in seconds.
+    `limit` is in bytes for memory, disk and output, in seconds for cpu, else a count.
     """
 
     type, status = "ResourceLimitError", 400
 
     def __init__(self, resource: str, limit: int) -> None:
-        what = {
-            "cpu": "seconds of processor time",
-            "memory": "bytes of memory",
-            "disk": "bytes of disk",
-            "output": "bytes of output",
-        }.get(resource, resource)
-        super().__init__("Execution exceeded its limit of %d %s." % (limit, what))
+        super().__init__(f"Execution exceeded its limit of {_amount(resource, limit)}.")
         self.resource, self.limit, self.limit_name = resource, limit, resource
 
-    def fields(self) -> Dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return which limit."""
         return {"resource": self.resource, "limit": self.limit}
+
+
+def _amount(resource: str, limit: int) -> str:
+    if resource == "cpu":
+        return f"{units.seconds(limit)} of processor time"
+    if resource in ("memory", "disk", "output"):
+        return f"{units.size(limit)} of {resource}"
+    if resource == "processes":
+        return units.count(limit, "process", "processes")
+    return units.count(limit, resource[:-1])  # "threads", "files"
 
 
 class AuthenticationError(PyexecError):
     """The admin key is wrong, or none is configured."""
 
     type, status = "AuthenticationError", 401
+
+    def header_fields(self) -> list[tuple[str, str]]:
+        """Return how to send the key."""
+        return [("WWW-Authenticate", 'Bearer realm="pyexec"')]
 
 
 class Forbidden(PyexecError):
@@ -109,9 +140,13 @@ class MethodNotAllowed(PyexecError):
 
     type, status = "MethodNotAllowed", 405
 
-    def __init__(self, method: str, allow: Tuple[str, ...]) -> None:
-        super().__init__("%s is not allowed here; use %s." % (method, " or ".join(allow)))
+    def __init__(self, method: str, allow: tuple[str, ...]) -> None:
+        super().__init__(f"{method} is not allowed here; use {' or '.join(allow)}.")
         self.allow = allow
+
+    def header_fields(self) -> list[tuple[str, str]]:
+        """Return the methods that are allowed."""
+        return [("Allow", ", ".join(self.allow))]
 
 
 class RequestTimeout(PyexecError):
@@ -127,19 +162,23 @@ class LengthRequired(PyexecError):
 
 
 class PayloadTooLarge(PyexecError):
-    """The body is larger than the server reads."""
+    """The body is larger than the server accepts."""
 
     type, status, limit_name = "PayloadTooLarge", 413, "body"
 
 
 class UnsupportedMediaType(PyexecError):
-    """The body isn't declared as JSON in UTF-8, or is compressed, of which `of_coding` tells."""
+    """The body isn't declared as JSON in UTF-8, or is compressed, in which case `of_coding` is true."""
 
     type, status = "UnsupportedMediaType", 415
 
     def __init__(self, message: str, of_coding: bool = False) -> None:
         super().__init__(message)
         self.of_coding = of_coding
+
+    def header_fields(self) -> list[tuple[str, str]]:
+        """Return which coding is accepted, where the coding was at fault (RFC 9110, 15.5.16)."""
+        return [("Accept-Encoding", "identity")] if self.of_coding else []
 
 
 class MisdirectedRequest(PyexecError):
@@ -148,7 +187,7 @@ class MisdirectedRequest(PyexecError):
     type, status = "MisdirectedRequest", 421
 
 
-class RateLimitExceeded(PyexecError):
+class RateLimitExceeded(_TryLater, PyexecError):
     """The caller has used up a minute's or a day's requests."""
 
     type, status = "RateLimitExceeded", 429
@@ -157,13 +196,9 @@ class RateLimitExceeded(PyexecError):
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
 
-    def fields(self) -> Dict[str, Any]:
-        """Return when to try again, for clients that don't look at header fields."""
-        return {"retry_after_sec": self.retry_after_s}
-
 
 class HeadersTooLarge(PyexecError):
-    """The request line or the header fields are larger than the server reads."""
+    """The request line or the header fields are larger than the server accepts."""
 
     type, status, limit_name = "HeadersTooLarge", 431, "head"
 
@@ -174,18 +209,14 @@ class NotImplementedHere(PyexecError):
     type, status = "NotImplemented", 501
 
 
-class ServerBusy(PyexecError):
-    """No slot, connection or buffer is free, or the disk of the runs is nearly full."""
+class ServerBusy(_TryLater, PyexecError):
+    """No slot, connection or buffer is free, or the disk that runs share is nearly full."""
 
     type, status = "ServerBusy", 503
 
     def __init__(self, message: str, retry_after_s: int = 1, limit_name: str = "runs") -> None:
         super().__init__(message)
         self.retry_after_s, self.limit_name = retry_after_s, limit_name
-
-    def fields(self) -> Dict[str, Any]:
-        """Return when to try again, for clients that don't look at header fields."""
-        return {"retry_after_sec": self.retry_after_s}
 
 
 class VersionNotSupported(PyexecError):
@@ -200,10 +231,10 @@ class InternalServerError(PyexecError):
     type, status = "InternalServerError", 500
 
     def __init__(self, reason: str, fault_id: str) -> None:
-        super().__init__("An internal error occurred. Its id is %s." % fault_id)
+        super().__init__(f"An internal error occurred. Its id is {fault_id}.")
         self.reason, self.fault_id = reason, fault_id
 
-    def fields(self) -> Dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """Return the id that stands in the log."""
         return {"id": self.fault_id}
 
@@ -212,7 +243,7 @@ class LayerError(Exception):
     """A confinement layer could not be put on, so no user code ran."""
 
     def __init__(self, layer: str, reason: str) -> None:
-        super().__init__("layer %s: %s" % (layer, reason))
+        super().__init__(f"layer {layer}: {reason}")
         self.layer, self.reason = layer, reason
 
 

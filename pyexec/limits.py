@@ -1,7 +1,7 @@
 """Who may run now: a caller's quota, and the server's slots.
 
-Pure but for its own counters, which are guarded by one lock. The clock is an argument: every function that needs the
-time takes a `Now`. Nothing here ever blocks or forgets to give back: a `Ticket` returns its slot exactly once.
+Pure but for its own counters, which one lock guards. The clock is an argument: every function that needs the time
+takes a `Now`. Nothing here waits, and a `Ticket` returns its slot exactly once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import math
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Dict, Optional
 
+from pyexec import units
 from pyexec.accounts import ROUNDING, Account, Now
 from pyexec.callers import Caller
 from pyexec.config import Config
@@ -33,11 +33,11 @@ class Quota:
 
     @property
     def left_today(self) -> int:
-        """Requests that are left until midnight UTC."""
+        """Requests left until midnight UTC."""
         return max(0, self.daily_limit - self.used_today)
 
 
-def authenticate(caller: Caller, given_key: Optional[str], admin_key: Optional[str]) -> Caller:
+def authenticate(caller: Caller, given_key: str | None, admin_key: str | None) -> Caller:
     """Return the caller, as admin if the right key was given.
 
     Raises:
@@ -45,7 +45,7 @@ def authenticate(caller: Caller, given_key: Optional[str], admin_key: Optional[s
     """
     if given_key is None:
         return caller
-    # Compared whether or not a key is configured, so that the time doesn't tell.
+    # Compared whether or not a key is configured, so that the time doesn't show which.
     same = hmac.compare_digest(given_key.encode("utf-8"), (admin_key or "").encode("utf-8"))
     if not same or admin_key is None:
         raise AuthenticationError("The API key is not valid.")
@@ -53,14 +53,14 @@ def authenticate(caller: Caller, given_key: Optional[str], admin_key: Optional[s
 
 
 class Ticket:
-    """The right to run one script now; a context manager that gives its slot back exactly once.
+    """The right to run one script now; a context manager that returns its slot exactly once.
 
     Attributes:
-        active: runs that were going on when this one was admitted, itself not counted.
+        active: runs that were going on when this one was admitted, not counting itself.
         quota: the caller's, None for admins.
     """
 
-    def __init__(self, limits: Limits, caller: Caller, day: int, active: int, quota: Optional[Quota]) -> None:
+    def __init__(self, limits: Limits, caller: Caller, day: int, active: int, quota: Quota | None) -> None:
         """Made by `Limits.admit` only."""
         self._limits, self._caller, self._day = limits, caller, day
         self.active, self.quota = active, quota
@@ -75,8 +75,8 @@ class Ticket:
             self._held = False
             self._limits._release()
 
-    def refund(self) -> Optional[Quota]:
-        """Give the caller back, once, what our fault cost; return the quota as it is then."""
+    def refund(self) -> Quota | None:
+        """Return to the caller, once, what our fault cost; return the quota after it."""
         if self.quota is not None and not self._refunded:
             self._refunded = True
             self.quota = self._limits._refund(self._caller, self._day)
@@ -105,12 +105,6 @@ class Limits:
         """Callers remembered now."""
         return len(self._accounts)
 
-    def load(self, active: Optional[int] = None) -> Dict[str, Any]:
-        """Return the `server_status` of an answer; `active` as it was when the request came, default now."""
-        active = self._active if active is None else active
-        load = "high" if active >= self._max_runs else "normal"
-        return {"load": load, "active_processes_at_request": active, "max_concurrent_processes": self._max_runs}
-
     def admit(self, caller: Caller, now: Now) -> Ticket:
         """Count a request and take a slot.
 
@@ -123,18 +117,23 @@ class Limits:
             if self._active >= self._max_runs:
                 if not caller.admin:
                     self._credit(caller, day)
-                raise ServerBusy("All %d slots are taken; try again in a moment." % self._max_runs)
+                raise ServerBusy(self._all_taken())
             active = self._active
             self._active += 1
             return Ticket(self, caller, day, active, quota)
 
+    def _all_taken(self) -> str:
+        if self._max_runs == 1:
+            return "The only slot is taken; try again in a moment."
+        return f"All {self._max_runs} slots are taken; try again in a moment."
+
     def charge(self, caller: Caller, now: Now) -> Quota:
-        """Count a request that takes no slot, as a large one that is malformed. Raises RateLimitExceeded."""
+        """Count a request that takes no slot, such as a large malformed one. Raises RateLimitExceeded."""
         with self._lock:
             return self._charge(caller, now)
 
     def quota(self, caller: Caller, now: Now) -> Quota:
-        """Return a caller's quota as it stands; counts nothing and remembers nobody."""
+        """Return a caller's quota as it stands, without counting anything or remembering the caller."""
         with self._lock:
             account = self._accounts.get(caller.identity)
             if account is None:
@@ -152,11 +151,10 @@ class Limits:
 
     def _refuse_if_used_up(self, account: Account, now: Now) -> None:
         if account.used >= self._daily:
-            raise RateLimitExceeded("Daily quota of %d exceeded." % self._daily, account.day_left_s(now), "day")
+            raise RateLimitExceeded(f"Daily quota of {self._daily} exceeded.", account.day_left_s(now), "day")
         wait_s = account.wait_s(self._rate)
         if wait_s:
-            plural = "s" if self._rate > 1 else ""
-            raise RateLimitExceeded("Limit of %d request%s per minute exceeded." % (self._rate, plural), wait_s)
+            raise RateLimitExceeded(f"Limit of {units.count(self._rate, 'request')} per minute exceeded.", wait_s)
 
     def _account(self, caller: Caller, now: Now) -> Account:
         account = self._accounts.get(caller.identity)
@@ -183,16 +181,16 @@ class Limits:
             day_reset_s=account.day_left_s(now),
         )
 
-    def _credit(self, caller: Caller, day: int) -> Optional[Quota]:
+    def _credit(self, caller: Caller, day: int) -> Quota | None:
         account = self._accounts.get(caller.identity)
         if account is None:
             return None
         account.give_back(self._rate)
-        if account.day == day:  # what was charged yesterday is no longer counted
+        if account.day == day:  # what was charged yesterday no longer counts
             account.used = max(0, account.used - 1)
         return self._snapshot(account, self._seen)
 
-    def _refund(self, caller: Caller, day: int) -> Optional[Quota]:
+    def _refund(self, caller: Caller, day: int) -> Quota | None:
         with self._lock:
             return self._credit(caller, day)
 

@@ -1,8 +1,6 @@
-"""The listening socket, its connections and their threads; what is said on a connection is `handler`'s business.
+"""The server process: its life from start to drain, its listening sockets, and the threads of their connections.
 
-Builds on the standard library's ThreadingHTTPServer, with its reading, writing and threads replaced: as it comes it
-answers in HTML, in two writes (40 ms a reused connection), waits for ever for a slow client, reads a body of any size,
-and starts a thread for each connection, however many.
+What is said on a connection is `http1.handler`'s business, what it means `api`'s.
 """
 
 from __future__ import annotations
@@ -10,131 +8,219 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import select
+import signal
 import socket
 import sys
+import threading
 import time
-from http.server import ThreadingHTTPServer
-from typing import Any
 
-from pyexec.api.routes import Service
+from pyexec import log
 from pyexec.config import Config
 from pyexec.errors import ServerBusy
 from pyexec.http1.answer import made_as_written
-from pyexec.http1.handler import Handler, head_and_body
+from pyexec.http1.connection import LINGERING, Connection
+from pyexec.http1.handler import Application, Handler, head_and_body
 from pyexec.http1.linger import Lingerer
 from pyexec.http1.memory import BodyBudget
-from pyexec.http1.pace import LINGERING, Place
 from pyexec.http1.table import Table
 from pyexec.http1.threads import Threads
 from pyexec.kernel import libc
+from pyexec.log import Log
+from pyexec.sandbox import Sandbox
 
+_DRAIN_GRACE_S = 5.0
 _BACKLOG = 128
+_LOOK_S = 0.1
 _FULL_PAUSE_S = 0.05
 _QUIET_S, _LONGEST_TIDE_S = 5.0, 30.0
+_METRICS_HOST = "127.0.0.1"
 
 
-class Server(ThreadingHTTPServer):
-    """The listening socket and its connections: a thread each, a bounded number."""
+def serve(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT, then let running scripts end; return the exit status.
 
-    request_queue_size = _BACKLOG
-    allow_reuse_address = True
+    Raises:
+        SandboxError: this host can't confine scripts. OSError: the address can't be listened on.
+    """
+    libc.keep_freed_memory()
+    ending = {signal.SIGTERM, signal.SIGINT}
+    # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
+    # since the kernel may deliver the signal to any other.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    sys.stderr = Log(sys.stderr)
+    with Sandbox(config, wait=False) as sandbox:
+        try:
+            _serve(config, sandbox, ending)
+        finally:
+            # Nothing waits for a signal any more: after a failure, too, one ends us even if closing the sandbox hangs.
+            _end_at_once_on(ending)
+    log.say("stopped")
+    return 0
 
-    def __init__(self, config: Config, service: Service) -> None:
+
+def _end_at_once_on(ending: set[signal.Signals]) -> None:
+    for number in ending:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
+
+
+def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> None:
+    # While the templates load, in processes of their own, this one loads the rest of itself.
+    from pyexec.api.routes import Service
+
+    sandbox.await_start()
+    service = Service(config, sandbox)
+    servers = [Server(service.public, config.host, config.port)]
+    if config.metrics_port is not None:
+        servers.append(Server(service.metrics_only, _METRICS_HOST, config.metrics_port))
+    # Daemons, so that an exception from here on ends the process: nothing else would stop them from accepting.
+    threads = [threading.Thread(target=server.accept, name="pyexec-accept", daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
+    _announce(config, sandbox, servers)
+    signal.sigwait(ending)
+    _end_at_once_on(ending)  # a second one ends us without draining
+    log.say("draining")
+    for server, thread in zip(servers, threads):
+        server.stop_accepting()
+        thread.join()
+        server.close()
+    for server in servers:
+        server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
+
+
+def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
+    on = ", ".join(status.name for status in sandbox.layers if status.on)
+    missing = ", ".join(sandbox.report["missing"])
+    log.say(f"layers on: {on}")
+    if missing:
+        log.say(f"not installed, so scripts can't import: {missing}")
+    if config.admin_key is None:
+        log.say("no admin key; set PYTHON_EXE_KEY to have one")
+    # The public address last: whoever starts us takes it as the sign that everything is ready.
+    for server in servers[1:]:
+        log.say(f"metrics on {server.url}/metrics")
+    log.say(f"serving on {servers[0].url}")
+
+
+class Server:
+    """A listening socket and its connections: a thread each, a bounded number."""
+
+    def __init__(self, application: Application, host: str, port: int) -> None:
         """Bind and listen. Raises OSError."""
-        self.config, self.service = config, service
-        self.bodies = BodyBudget(config.bodies_bytes)
-        self.table = Table(config.max_connections, config.peer_connections, config.trusted_proxies)
+        self.application, self.config = application, application.config
+        self.bodies = BodyBudget(self.config.bodies_bytes)
+        self.table = Table(self.config.max_connections, self.config.peer_connections, self.config.trusted_proxies)
         self.draining = self._stopping = False
-        self._workers, self._lingerer = Threads(self._serve), Lingerer()
-        if ":" in config.host:
-            self.address_family = socket.AF_INET6
-        super().__init__((config.host, config.port), Handler)
+        self._workers, self._lingerer = Threads(self._serve_connection), Lingerer()
+        self._socket = _listen(host, port)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
 
-    def server_bind(self) -> None:
-        """Bind without asking a name server for our name, as the standard library would."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            self.socket.bind(self.server_address)
-        except OSError as error:
-            # Else the operator would read a number and no address.
-            where = "%s, port %d" % (self.config.host, self.config.port)
-            reason = "can't listen on %s: %s; set --host or --port" % (where, error.strerror)
-            raise OSError(error.errno, reason) from error
-        self.server_address = self.socket.getsockname()
-        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+    @property
+    def url(self) -> str:
+        """The address that is listened on."""
+        host, port = self._socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    def get_request(self) -> Any:
-        """Accept; with no descriptor left, let others finish first instead of spinning."""
-        try:
-            return super().get_request()
-        except OSError as error:
-            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
-                time.sleep(_FULL_PAUSE_S)
-            raise
-
-    def serve_forever(self, poll_interval: float = 0.1) -> None:
-        """Accept until `shutdown`, whatever happens in between: what is short now may not be in a moment."""
+    def accept(self) -> None:
+        """Accept until `stop_accepting`, whatever happens in between: what is short now may not be in a moment."""
         while not self._stopping:
             try:
-                super().serve_forever(poll_interval)
+                if self._poll.poll(1000 * _LOOK_S):
+                    self._accept()
+                self._ebb()
             except Exception:  # noqa: BLE001 - MemoryError, even while another is handled: nothing here needs memory
                 time.sleep(_FULL_PAUSE_S)
 
-    def shutdown(self) -> None:
-        """Make `serve_forever` return, and wait until it has."""
-        self._stopping = True
-        super().shutdown()
+    def _accept(self) -> None:
+        try:
+            sock, address = self._socket.accept()
+        except OSError as error:
+            # With no descriptor left, let others finish first instead of spinning.
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                time.sleep(_FULL_PAUSE_S)
+            return
+        try:
+            connection = self.table.enter(sock, address)
+            if connection is None:
+                self._refuse(sock)
+            else:
+                self._workers.call(connection, str(address[0]) if address else "local")
+        except Exception as fault:  # noqa: BLE001 - no further thread can be started, say
+            try:
+                self.application.fault(fault)
+            finally:
+                self._close(sock)
 
-    def service_actions(self) -> None:
-        """Between two looks for connections: give memory back that a storm of large requests or answers has left."""
-        for tide in (self.bodies.tide, self.service.answer_budget.tide):
+    def _ebb(self) -> None:
+        """Give memory back that a storm of large requests or answers has left behind."""
+        for tide in (self.bodies.tide, self.application.answers.tide):
             tide.ebb(_QUIET_S, _LONGEST_TIDE_S, _give_back_memory)
 
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Take a connection; when all places are taken, one that gets on badly makes room."""
-        place = self.table.enter(request, client_address)
-        if place is None:
-            self._refuse(request)
-        else:
-            self._workers.call(place, client_address)
-
-    def _serve(self, place: Place, client_address: Any) -> None:
+    def _serve_connection(self, connection: Connection, peer: str) -> None:
         """Serve one connection to its end."""
         try:
-            Handler(place, client_address, self)  # type: ignore[arg-type]
-        except Exception:  # noqa: BLE001 - of one connection, for which no answer could be given
-            self.handle_error(place, client_address)
+            Handler(connection, peer, self).serve()
+        except Exception as fault:  # noqa: BLE001 - no answer could be given
+            self.application.fault(fault)
         finally:
-            if place.state == LINGERING:
-                self._lingerer.take(place.sock, lambda: self.shutdown_request(place.sock))
+            if connection.state == LINGERING:
+                self._lingerer.take(connection.sock, lambda: self._close(connection.sock))
             else:
-                self.shutdown_request(place.sock)
+                self._close(connection.sock)
 
-    def shutdown_request(self, request: Any) -> None:
+    def _close(self, sock: socket.socket) -> None:
         """Close a connection and forget it."""
-        self.table.leave(request)
-        super().shutdown_request(request)
+        self.table.leave(sock)
+        with contextlib.suppress(
+            OSError
+        ):  # closing alone isn't seen while a process that is just being started still has it
+            sock.shutdown(socket.SHUT_WR)
+        sock.close()
 
-    def _refuse(self, request: socket.socket) -> None:
-        answer = self.service.error(ServerBusy("Too many connections; try again in a moment.", 1, "connections"))
-        self.service.count(None, answer, answer.status, 0)
+    def _refuse(self, sock: socket.socket) -> None:
+        """Answer that there are too many connections."""
+        busy = ServerBusy("Too many connections; try again in a moment.", 1, "connections")
+        answer = self.application.refuse(busy, None, "")
+        self.application.count(None, answer, answer.status, 0)
         with contextlib.suppress(OSError):  # what does not fit into an empty send buffer is not sent
-            request.setblocking(False)
-            request.send(b"".join(made_as_written(head_and_body(self.service, answer, close=True))))
-        self._lingerer.take_spare(request)
+            sock.setblocking(False)
+            sock.send(b"".join(made_as_written(head_and_body(self.application, answer, close=True))))
+        self._lingerer.take_spare(sock)
+
+    def stop_accepting(self) -> None:
+        """Make `accept` return, within a moment."""
+        self._stopping = True
+
+    def close(self) -> None:
+        """Close the listening socket; connections stay."""
+        self._socket.close()
 
     def drain(self, timeout_s: float) -> bool:
         """Close idle connections and wait for the others to be answered; return whether all were."""
         self.draining = True
         return self.table.drain(timeout_s)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log a fault that no answer could be given for."""
-        error = sys.exc_info()[1]
-        if error is not None:
-            self.service.fault(error)
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises OSError, which names the address."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.listen(_BACKLOG)
+        # A connection that is gone again before it is accepted must not hold the thread.
+        found.setblocking(False)
+    except OSError as error:
+        found.close()
+        # The kernel's message alone would be a number and no address.
+        reason = f"can't listen on {host}, port {port}: {error.strerror}; set --host or --port"
+        raise OSError(error.errno, reason) from error
+    return found
 
 
 def _give_back_memory() -> None:
-    gc.collect()  # what exceptions hold on to goes only then, and nothing else brings it about in a quiet server
+    gc.collect()  # what exceptions hold on to goes only then, and nothing else triggers it in a quiet server
     libc.give_back_freed_memory()

@@ -1,9 +1,9 @@
-"""Where the time of a request goes: stages, one after the other, which add up to the whole. Pure but for the clock."""
+"""Where the time of a request goes: consecutive stages that add up to the whole. Pure but for the clock."""
 
 from __future__ import annotations
 
 import time
-from typing import Iterable, List, Sequence, Tuple
+from typing import Iterable, Sequence, Tuple
 
 Stage = Tuple[str, float]  # its name, a token of HTTP, and its seconds
 
@@ -14,7 +14,7 @@ class Stopwatch:
     def __init__(self, started_s: float) -> None:
         """Start at a moment of the monotonic clock."""
         self._last = started_s
-        self.stages: List[Stage] = []
+        self.stages: list[Stage] = []
 
     def mark(self, name: str) -> None:
         """Note that the stage of this name ends now."""
@@ -31,9 +31,9 @@ class Stopwatch:
         self.mark_at(name, self._last + seconds)
 
     def mark_reported(self, names: Sequence[str], moments_s: object) -> None:
-        """Note stages that a run reports, one name more than moments; a report that is none counts as the last stage.
+        """Note stages that a run reports, one name more than moments; a malformed report is booked on the last stage.
 
-        Nothing but this account rests on it: the script can forge it.
+        Only this account relies on it: the script can forge it.
         """
         now = time.monotonic()
         numbers = moments_s if isinstance(moments_s, list) and len(moments_s) == len(names) - 1 else []
@@ -46,4 +46,4 @@ def server_timing(stages: Iterable[Stage]) -> str:
     """Return the value of a Server-Timing field (W3C Server Timing), in milliseconds."""
     stages = list(stages)
     whole = ("total", sum(seconds for _, seconds in stages))
-    return ", ".join("%s;dur=%.3f" % (name, seconds * 1000) for name, seconds in stages + [whole])
+    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in stages + [whole])

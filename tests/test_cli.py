@@ -252,7 +252,7 @@ def test_a_server_that_can_write_no_log_serves_and_ends_when_told(redirection: s
 # Serves, but the named step of `serve`, which comes after its threads have started, fails.
 FAILING = """
 import sys
-from pyexec import serve
+from pyexec import server
 from pyexec.cli import main as cli
 def fail(*_):
     raise %s
@@ -261,7 +261,7 @@ sys.exit(cli.main(["--port", "0"]))
 """
 
 
-@pytest.mark.parametrize("step", ["serve._announce", "serve.signal.sigwait"])
+@pytest.mark.parametrize("step", ["server._announce", "server.signal.sigwait"])
 @pytest.mark.parametrize("error, says", [("MemoryError()", b"MemoryError"), ("OSError(5, 'broken')", b"broken")])
 def test_a_server_that_fails_after_it_began_to_accept_ends(step: str, error: str, says: bytes) -> None:
     done = subprocess.run([sys.executable, "-c", FAILING % (error, step)], cwd=ROOT, stderr=subprocess.PIPE, timeout=60)
@@ -271,8 +271,8 @@ def test_a_server_that_fails_after_it_began_to_accept_ends(step: str, error: str
 
 def test_a_server_that_hangs_after_a_failure_ends_when_told(tmp_path) -> None:
     """The signals were blocked for `sigwait`, to which it no longer comes."""
-    hanging = "import time\nserve.Sandbox.close = lambda self: (sys.stdout.write('hangs'), sys.stdout.flush(), time.sleep(600))"
-    program = FAILING.replace("def fail", hanging + "\ndef fail") % ("MemoryError()", "serve._announce")
+    hanging = "import time\nserver.Sandbox.close = lambda self: (sys.stdout.write('hangs'), sys.stdout.flush(), time.sleep(600))"
+    program = FAILING.replace("def fail", hanging + "\ndef fail") % ("MemoryError()", "server._announce")
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None and process.stdout.read(5) == b"hangs"

@@ -24,14 +24,18 @@ from test_kernel import _host
 
 from pyexec import messages
 from pyexec.api import request as contract
-from pyexec.api.routes import Service
+from pyexec.api.execute import Execute
+from pyexec.api.metrics import Metrics
 from pyexec.callers import identify
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ValidationError
+from pyexec.http1.answer import Asked
+from pyexec.http1.memory import AnswerBudget
 from pyexec.http1.message import Head
 from pyexec.job import ENDED, Job
 from pyexec.kernel import bpf, libc, policy, seccomp
+from pyexec.limits import Limits
 from pyexec.runs import workdirs_on_disk as base_module
 from pyexec.runs.handles import Child
 from pyexec.runs.pool import Pool
@@ -442,10 +446,11 @@ def test_one_wide_body_is_parsed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
         raise ValidationError("enough")
 
     monkeypatch.setattr(contract, "parse", parse)
-    service = Service(Config.of(), None)  # type: ignore[arg-type]
+    config = Config.of()
+    walk = Execute(config, None, Limits(config), AnswerBudget(config.answers_bytes), Metrics())  # type: ignore[arg-type]
     head = Head("POST", "/execute", "HTTP/1.1", {})
     body = b"x" * (1 << 20) + "\N{GRINNING FACE}".encode()
-    answers = in_threads(4, lambda _: service._execute(head, body, "192.0.2.1", contextlib.ExitStack()).kind)
+    answers = in_threads(4, lambda _: walk(Asked(head, body, "192.0.2.1", contextlib.ExitStack())).kind)
     assert answers == ["ValidationError"] * 4 and inside == [0, 1]
 
 

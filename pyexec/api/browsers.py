@@ -1,12 +1,12 @@
-"""What answers tell a browser: what a page may do, and which pages of other origins may read it (CORS). Pure."""
+"""Header fields for browsers: what a page may do, and which pages of other origins may read an answer (CORS). Pure."""
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 Fields = List[Tuple[str, str]]
 
-# What a script of another origin may read beside the body; without this it can't see how long to wait.
+# What a script of another origin may read beside the body; without it, the script can't see how long to wait.
 _EXPOSED = "ETag, RateLimit, RateLimit-Policy, Retry-After"
 _SECURITY_FIELDS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -20,7 +20,7 @@ _SECURITY_FIELDS = (
 )
 
 
-def fields_of_all(cors_origin: Optional[str]) -> Fields:
+def fields_of_all(cors_origin: str | None) -> Fields:
     """Return the header fields that every answer carries."""
     if cors_origin is None:
         return list(_SECURITY_FIELDS)
@@ -28,8 +28,8 @@ def fields_of_all(cors_origin: Optional[str]) -> Fields:
     return cors + list(_SECURITY_FIELDS)
 
 
-def fields_of_preflight(cors_origin: Optional[str], methods: Sequence[str]) -> Fields:
-    """Return what OPTIONS says of a path: its methods, and to pages of the allowed origin that they may use them."""
+def fields_of_preflight(cors_origin: str | None, methods: Sequence[str]) -> Fields:
+    """Return what OPTIONS says about a path: its methods, and that pages of the allowed origin may use them."""
     allow = ", ".join(methods)
     if cors_origin is None:
         return [("Allow", allow)]

@@ -1,15 +1,13 @@
-"""Which hosts a server answers to, so that no web page gets at it by rebinding a name of its own to our address.
+"""Which hosts a server answers to, so that no web page can reach it by rebinding its own name to our address.
 
 DNS rebinding needs a name: a page at http://evil.example, whose owner points that name at 127.0.0.1 once the page is
-loaded, shares our origin as far as the browser can tell, so CORS doesn't come into it. The Host that it sends gives it
-away.
+loaded, shares our origin as far as the browser can tell, so CORS doesn't help. The Host that it sends gives it away.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import socket
-from typing import Tuple
 
 from pyexec.authority import Authority
 from pyexec.errors import MisdirectedRequest
@@ -28,7 +26,7 @@ def is_loopback(listen_on: str) -> bool:
     try:
         found = socket.getaddrinfo(listen_on, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        return True  # nothing can listen there; should that change, the narrower rule holds
+        return True  # nothing can listen there; if that changes, the narrower rule holds
     return any(_is_loopback(str(address[0]).partition("%")[0]) for _, _, _, _, address in found)
 
 
@@ -39,28 +37,28 @@ def _is_loopback(text: str) -> bool:
 
 
 class Hosts:
-    """The rule of one listening socket: an address always; names as configured, on the loopback `localhost` besides."""
+    """The rule of one listening socket: an address always; names as configured, and `localhost` on the loopback."""
 
-    def __init__(self, listen_on: str, allowed: Tuple[str, ...]) -> None:
-        """Take the address that is listened on, and the names that the operator allows."""
+    def __init__(self, listen_on: str, allowed: tuple[str, ...]) -> None:
+        """Take the address to listen on, and the names that the operator allows."""
         local = _LOCAL if is_loopback(listen_on) else ()
         self._names = frozenset(local + allowed)
 
     def check(self, head: Head) -> None:
-        """Let a request pass that is for us.
+        """Check that a request is for this server.
 
         Raises:
-            MisdirectedRequest: it names a host that is none of ours.
+            MisdirectedRequest: it names another host.
         """
-        # A client that names no host speaks HTTP/1.0; no browser does. Balancers' checks name what they like.
+        # A client that names no host speaks HTTP/1.0, which no browser does. Balancers' checks may name any host.
         if head.authority is None or head.path == "/health" and head.method in ("GET", "HEAD"):
             return
         if not self.answers_to(head.authority):
+            host = head.authority.host[:100]
             raise MisdirectedRequest(
-                "This server does not answer to the host '%s'. If it should, add --allowed-hosts %s."
-                % (head.authority.host[:100], head.authority.host[:100])
+                f"This server does not answer to the host '{host}'. If it should, add --allowed-hosts {host}."
             )
 
     def answers_to(self, authority: Authority) -> bool:
-        """Return whether a host is one of ours, on whatever port: what is between us and the client may change that."""
+        """Return whether a host is one of ours, on any port: something between us and the client may change that."""
         return not self._names or authority.is_address or authority.host in self._names

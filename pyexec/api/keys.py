@@ -1,7 +1,7 @@
-"""Whose key is looked at: guesses are limited by address, and never at the cost of whoever has the right one.
+"""Which keys are checked at all: guesses are limited by address, but never at the expense of the key's owner.
 
-A web page or a neighbour behind the same address may send wrong keys at will. They must neither be tried at any rate,
-nor use up the runs of that address, nor lock out an admin who works from there.
+A web page or a neighbour behind the same address may send any number of wrong keys. These must not be tried without
+limit, use up the runs of that address, or lock out an admin who works from there.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import collections
 import threading
 
-from pyexec import limits
+from pyexec import limits, units
 from pyexec.accounts import Bucket, Now
 from pyexec.callers import Caller
 from pyexec.config import Config
@@ -17,33 +17,33 @@ from pyexec.errors import AuthenticationError, RateLimitExceeded
 
 
 class Keys:
-    """The key of one server, and the accounts of guesses at it. Thread-safe."""
+    """The key of one server, and the accounts of guesses. Thread-safe."""
 
     def __init__(self, config: Config) -> None:
-        """Start with nobody known and no guess made."""
+        """Start with no address known and no guess made."""
         self._admin_key = config.admin_key
         self._rate, self._most = config.rate_per_minute, config.max_callers
         self._lock = threading.Lock()
         self._guesses: collections.OrderedDict[str, Bucket] = collections.OrderedDict()
-        # Who has shown the right key. Strangers can't fill this table and so push anybody out of it.
+        # Addresses that have shown the right key. Strangers can't enter this table, so they can't push anybody out.
         self._known: collections.OrderedDict[str, None] = collections.OrderedDict()
 
     @property
     def guessers(self) -> int:
-        """Addresses whose guesses are remembered now."""
+        """Addresses whose guesses are remembered."""
         return len(self._guesses)
 
     def authenticate(self, caller: Caller, given: str, now: Now) -> Caller:
         """Return the caller as admin.
 
         Raises:
-            AuthenticationError: the key is wrong. RateLimitExceeded: so were as many before it as a minute allows.
+            AuthenticationError: the key is wrong. RateLimitExceeded: this minute's guesses are used up.
         """
-        # Under the lock, so that guesses made at once are no more than those made one after the other.
+        # Under the lock, so that simultaneous guesses don't exceed the limit.
         with self._lock:
             wait_s = self._wait_s(caller, now)
             if wait_s and caller.identity not in self._known:
-                raise self._refusal(wait_s)  # the right key as well, or it would show itself at any rate
+                raise self._refusal(wait_s)  # even if the key is right, or guessing would go on at full speed
             try:
                 admin = limits.authenticate(caller, given, self._admin_key)
             except AuthenticationError:
@@ -62,8 +62,8 @@ class Keys:
         return bucket.wait_s(self._rate)
 
     def _refusal(self, wait_s: int) -> RateLimitExceeded:
-        message = "Limit of %d wrong API key%s per minute exceeded." % (self._rate, "s" if self._rate > 1 else "")
-        return RateLimitExceeded(message, wait_s, "guesses")
+        keys = units.count(self._rate, "wrong API key")
+        return RateLimitExceeded(f"Limit of {keys} per minute exceeded.", wait_s, "guesses")
 
     def _count(self, caller: Caller, now: Now) -> None:
         bucket = self._guesses.setdefault(caller.identity, Bucket(self._rate, now.monotonic_s))

@@ -1,4 +1,4 @@
-"""What a request says its body is: JSON, in UTF-8, not compressed. Judged before the body is read. Pure."""
+"""What a request says its body is: JSON, in UTF-8, not compressed. Checked before the body is read. Pure."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ _UTF8 = ("utf-8", "utf8")
 
 
 def check_coding(head: Head) -> None:
-    """Refuse a body that is compressed: how large it is would not be known before the work is done.
+    """Refuse a compressed body: how large it is would not be known before the work is done.
 
     Raises:
-        UnsupportedMediaType: it has a content coding.
+        UnsupportedMediaType: it has a Content-Encoding.
     """
     codings = [coding.strip() for coding in head.get("content-encoding").split(",")]
     used = [coding for coding in codings if coding.lower() not in ("", "identity")]
     if used and head.has_body:
-        raise UnsupportedMediaType(
-            "Send the body as it is, without 'Content-Encoding: %s'." % ", ".join(used)[:100], of_coding=True
-        )
+        named = ", ".join(used)[:100]
+        raise UnsupportedMediaType(f"Send the body as it is, without 'Content-Encoding: {named}'.", of_coding=True)
 
 
 def check_json(head: Head) -> None:
@@ -38,6 +37,6 @@ def check_json(head: Head) -> None:
         name = charset.strip().strip('"').replace("\\", "")
         if name.lower() not in _UTF8:
             raise UnsupportedMediaType(
-                "Send the body in UTF-8, with 'Content-Type: application/json; charset=utf-8'; its charset is '%s'."
-                % name[:100]
+                "Send the body in UTF-8, with 'Content-Type: application/json; charset=utf-8';"
+                f" its charset is '{name[:100]}'."
             )

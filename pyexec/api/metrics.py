@@ -6,7 +6,7 @@ Thread-safe. Source: the Prometheus text exposition format, version 0.0.4.
 from __future__ import annotations
 
 import threading
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Mapping, Sequence
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Every limit that a request or run can meet, so that each series is there from the start.
@@ -17,12 +17,12 @@ BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.
 
 
 class Metrics:
-    """What happened since the start; `render` adds what is now."""
+    """What happened since the start; `render` adds the present state."""
 
     def __init__(self) -> None:
         """Start with nothing counted."""
         self._lock = threading.Lock()
-        self._requests: Dict[Tuple[str, str, int], int] = {}
+        self._requests: dict[tuple[str, str, int], int] = {}
         self._refusals = dict.fromkeys(LIMITS, 0)
         self._bytes = {"received": 0, "sent": 0}
         self._durations = [0] * (len(BUCKETS_S) + 1)
@@ -32,8 +32,8 @@ class Metrics:
         """Count one answer.
 
         Args:
-            path: a known route or "other", so that callers can't make up series. limit_name: the limit that refused
-                the request or ended its run, "" if none did.
+            path: a known route or "other", so that callers can't create series. limit_name: the limit that refused the
+                request or ended its run, "" if none did.
         """
         with self._lock:
             key = (path, kind, status)
@@ -46,19 +46,19 @@ class Metrics:
     def count_run(self, duration_s: float) -> None:
         """Count one run that has ended."""
         with self._lock:
-            place = next((n for n, limit in enumerate(BUCKETS_S) if duration_s <= limit), len(BUCKETS_S))
-            self._durations[place] += 1
+            bucket = next((n for n, limit in enumerate(BUCKETS_S) if duration_s <= limit), len(BUCKETS_S))
+            self._durations[bucket] += 1
             self._duration_sum_s += duration_s
 
-    def render(self, now: Mapping[str, Tuple[str, str, float]]) -> bytes:
+    def render(self, now: Mapping[str, tuple[str, str, float]]) -> bytes:
         """Return everything as text.
 
         Args:
-            now: name → (type, help, value) of what the caller knows to be the case at this moment.
+            now: name → (type, help, value) of each gauge or counter that is kept elsewhere.
         """
         with self._lock:
             requests = dict(self._requests)
-            lines: List[str] = []
+            lines: list[str] = []
             lines += _family("pyexec_requests_total", "counter", "Answers by path, outcome type and status.")
             for (path, kind, status), count in sorted(requests.items()):
                 labels = (("path", path), ("type", kind), ("status", str(status)))
@@ -73,7 +73,7 @@ class Metrics:
             lines += _family(name, kind, text) + [_sample(name, (), value)]
         return ("\n".join(lines) + "\n").encode("utf-8")
 
-    def _histogram(self) -> List[str]:
+    def _histogram(self) -> list[str]:
         name = "pyexec_run_duration_seconds"
         lines = _family(name, "histogram", "Wall-clock time of runs, from the job's hand-over to its end.")
         total = 0
@@ -85,13 +85,13 @@ class Metrics:
         return lines
 
 
-def _family(name: str, kind: str, text: str) -> List[str]:
-    return ["# HELP %s %s" % (name, text), "# TYPE %s %s" % (name, kind)]
+def _family(name: str, kind: str, text: str) -> list[str]:
+    return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
 
 
-def _sample(name: str, labels: Sequence[Tuple[str, str]], value: float) -> str:
-    inside = ",".join('%s="%s"' % (key, _escaped(text)) for key, text in labels)
-    return "%s%s %s" % (name, "{%s}" % inside if inside else "", repr(value))
+def _sample(name: str, labels: Sequence[tuple[str, str]], value: float) -> str:
+    inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
+    return f"{name}{{{inside}}} {value!r}" if inside else f"{name} {value!r}"
 
 
 def _escaped(text: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any, Iterable
 
-from pyexec import __version__
+from pyexec import __version__, units
 from pyexec.api.request import FIELDS
 from pyexec.api.schemas import STRING, Schema, leaves, limits, ref, schemas
 from pyexec.config import SETTINGS, Config
@@ -24,38 +24,38 @@ _HEADERS_OF_STATUS = {
     429: ["Retry-After"],
     503: ["Retry-After"],
 }
-# What may befall a request before its path or body counts.
+# What can go wrong with any request, before its path or body is looked at.
 _ANYWHERE = {400, 405, 408, 411, 413, 415, 421, 431, 500, 501, 503, 505}
-# For pages of other origins that would speak MCP.
+# For pages of other origins that use MCP.
 _NOT_OF_EXECUTE = {403}
 
 
 def _headers(config: Config) -> Schema:
     seconds = {"type": "integer", "minimum": 1}
-    described: Dict[str, Any] = {
-        "Accept-Encoding": ("the coding of bodies that is taken, to who sent another", {"const": "identity"}),
-        "Access-Control-Allow-Origin": ("who may read this in a browser", {"const": config.cors_origin}),
-        "Access-Control-Allow-Methods": ("methods that this path takes", STRING),
+    described: dict[str, Any] = {
+        "Accept-Encoding": ("the coding of bodies that is accepted, if another was sent", {"const": "identity"}),
+        "Access-Control-Allow-Origin": ("the origin whose pages may read this", {"const": config.cors_origin}),
+        "Access-Control-Allow-Methods": ("methods that this path allows", STRING),
         "Access-Control-Allow-Headers": ("header fields that a browser may send", STRING),
         "Access-Control-Expose-Headers": ("header fields that a script of another origin may read", STRING),
-        "Access-Control-Max-Age": ("seconds that this may be kept", seconds),
-        "Allow": ("methods that this path takes", STRING),
-        "Cache-Control": ("no-store, or no-cache where there is an ETag to ask again with", STRING),
-        "Content-Encoding": ("for who sends Accept-Encoding: gzip", {"const": "gzip"}),
+        "Access-Control-Max-Age": ("seconds for which this may be cached", seconds),
+        "Allow": ("methods that this path allows", STRING),
+        "Cache-Control": ("no-store, or no-cache where there is an ETag to revalidate with", STRING),
+        "Content-Encoding": ("if the request accepts gzip", {"const": "gzip"}),
         "Content-Security-Policy": ("what a browser may load", STRING),
-        "Cross-Origin-Opener-Policy": ("no other site's window gets hold of this one", {"const": "same-origin"}),
+        "Cross-Origin-Opener-Policy": ("keeps other sites' windows apart from this one", {"const": "same-origin"}),
         "ETag": ("for If-None-Match", dict(STRING, pattern='^"[0-9a-f]+"$')),
         "RateLimit": ("what is left of the caller's minute (r) and day, and the seconds until it is full (t)", STRING),
         "RateLimit-Policy": (
             "the caller's quotas, draft-ietf-httpapi-ratelimit-headers",
-            {"const": '"minute";q=%d;w=60, "day";q=%d;w=86400' % (config.rate_per_minute, config.rate_per_day)},
+            {"const": f'"minute";q={config.rate_per_minute};w=60, "day";q={config.rate_per_day};w=86400'},
         ),
-        "Referrer-Policy": ("links tell nobody where they were", {"const": "no-referrer"}),
-        "Retry-After": ("seconds until it may be tried again", seconds),
-        "Server-Timing": ("where the answer's time went, if this server is set to say so", STRING),
+        "Referrer-Policy": ("links don't reveal where they were followed from", {"const": "no-referrer"}),
+        "Retry-After": ("seconds to wait before trying again", seconds),
+        "Server-Timing": ("where the time went, if this server is set to report it", STRING),
         "Vary": ("what else the answer depends on", STRING),
         "WWW-Authenticate": ("how to send the admin key", STRING),
-        "X-Content-Type-Options": ("the type is what it says", {"const": "nosniff"}),
+        "X-Content-Type-Options": ("browsers must not guess the type", {"const": "nosniff"}),
     }
     return {
         name: {"description": text, "schema": schema, "required": name not in _NOT_ALWAYS}
@@ -63,9 +63,7 @@ def _headers(config: Config) -> Schema:
     }
 
 
-def _answer(
-    text: str, schema: Optional[Schema], headers: Iterable[str] = (), media: str = "application/json"
-) -> Schema:
+def _answer(text: str, schema: Schema | None, headers: Iterable[str] = (), media: str = "application/json") -> Schema:
     names = sorted({*_EVERYWHERE, *_CORS, *headers})
     answer: Schema = {
         "description": text,
@@ -82,8 +80,8 @@ def _errors(statuses: Iterable[int], kinds_of_400: str, quota: Iterable[str] = (
         kinds = [
             kind for kind in leaves() if kind.status == status and (status != 400 or kind.type in kinds_of_400.split())
         ]
-        text = "; ".join("%s: %s" % (kind.type, (kind.__doc__ or "").splitlines()[0]) for kind in kinds)
-        refs: List[Schema] = [ref(kind.type) for kind in kinds]
+        text = "; ".join(f"{kind.type}: {(kind.__doc__ or '').splitlines()[0]}" for kind in kinds)
+        refs: list[Schema] = [ref(kind.type) for kind in kinds]
         headers = _HEADERS_OF_STATUS.get(status, []) + ["Cache-Control"] + list(quota)
         found[str(status)] = _answer(text, refs[0] if len(refs) == 1 else {"oneOf": refs}, headers)
     return found
@@ -91,10 +89,12 @@ def _errors(statuses: Iterable[int], kinds_of_400: str, quota: Iterable[str] = (
 
 def _execute(config: Config) -> Schema:
     helps = {setting.name: setting.help for setting in SETTINGS}
-    lines = ["- `%s`: %s, %s" % (name, helps[name], value) for name, value in limits(config).items()]
-    text = "A script that fails is a 200 with `success` false.\n\nLimits of this server:\n\n%s\n\n" % "\n".join(lines)
-    text += "Public scripts may import: %s." % ", ".join("`%s`" % name for name in config.modules)
-    body_bytes = "at most %d bytes; no key twice in an object" % config.body_bytes
+    lines = [f"- `{name}`: {helps[name]}, {value}" for name, value in limits(config).items()]
+    text = "\n".join(
+        ["A script that fails is a 200 with `success` false.", "", "Limits of this server:", "", *lines, ""]
+        + [f"Public scripts may import: {', '.join(f'`{name}`' for name in config.modules)}."]
+    )
+    body_bytes = f"at most {units.size(config.body_bytes)}; no key twice in an object"
     kinds = " ".join(kind.type for kind in leaves() if kind.status == 400)
     return {
         "operationId": "execute",
@@ -114,8 +114,9 @@ def _execute(config: Config) -> Schema:
 
 
 def _gets(config: Config) -> Schema:
-    """Return the paths that are only read: name, summary, media type, schema, whether it can be asked for again."""
+    """Return the paths that are only read."""
     json = "application/json"
+    # name, summary, media type, schema, whether it has an ETag
     gets = {
         "/": ("page", "The web page", "text/html", STRING, True),
         "/about": ("about", "Limits, modules and layers of this server", json, ref("About"), True),
@@ -137,7 +138,7 @@ def _gets(config: Config) -> Schema:
         headers += ["Content-Encoding", "Vary"] if path == "/" else []
         good: Schema = {"200": _answer(summary, schema, headers, media)}
         if tagged:
-            good["304"] = _answer("It is what If-None-Match says", None, headers)
+            good["304"] = _answer("Unchanged since the ETag in If-None-Match", None, headers)
         bad = _errors(_ANYWHERE, "ValidationError")
         if path == "/health":
             unready = _answer("No run can be started, or ServerBusy", None, ["Cache-Control"])
@@ -150,7 +151,7 @@ def _gets(config: Config) -> Schema:
             status: {key: value for key, value in answer.items() if key != "content"}
             for status, answer in get["responses"].items()
         }
-        head = dict(get, operationId=name + "Head", summary=summary + ": the head alone", responses=without_body)
+        head = dict(get, operationId=name + "Head", summary=summary + ", header only", responses=without_body)
         paths[path] = {"get": get, "head": head}
     return paths
 
@@ -158,9 +159,10 @@ def _gets(config: Config) -> Schema:
 def _preflight(path: str) -> Schema:
     return {
         "operationId": "options" + path.strip("/").split(".")[0].title(),
-        "summary": "The methods of this path, as CORS asks for them first",
+        "summary": "Which methods this path allows; browsers ask this before a request to another origin",
         "responses": dict(
-            {"204": _answer("Yes", None, [*_CORS_OF_OPTIONS, "Allow"])}, **_errors(_ANYWHERE, "ValidationError")
+            {"204": _answer("Allowed methods", None, [*_CORS_OF_OPTIONS, "Allow"])},
+            **_errors(_ANYWHERE, "ValidationError"),
         ),
     }
 
@@ -191,7 +193,7 @@ def document(config: Config) -> Schema:
             "title": "pyexec",
             "version": __version__,
             "description": "Runs untrusted Python, each script alone in a confined throw-away process. Every path that"
-            " isn't here is a 404 `NotFound`, in the same form as all errors.",
+            " isn't here is a 404 `NotFound`, in the same form as every other error.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],

@@ -1,4 +1,4 @@
-"""Bytes of a request to a checked `Job`: every field rule of the HTTP contract. Pure; `answers` is the way back.
+"""Bytes of a request to a checked `Job`: every field rule of the HTTP contract. Pure; `response` is the way back.
 
 Source of the rules: docs/api.md. Nothing here parses or even looks at the script's own grammar.
 """
@@ -9,9 +9,9 @@ import binascii
 import re
 import string
 from dataclasses import dataclass
-from typing import Any, List, NoReturn, Optional, Tuple
+from typing import Any, NoReturn
 
-from pyexec import rules
+from pyexec import rules, units
 from pyexec.api import request_json
 from pyexec.api.request_json import CONTENT_FIELDS
 from pyexec.config import Config
@@ -21,7 +21,7 @@ from pyexec.job import Attachment, Job
 FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")
 _ATTACHMENT_FIELDS = ("filename",) + CONTENT_FIELDS
 _WHITE = b"\t\n\f\r "
-# What a browser's FileReader and its kin put before the content.
+# What a browser's FileReader and the like put before the content.
 _DATA_URL = re.compile(rb"[\t\n\f\r ]*data:[\x20-\x2b\x2d-\x7e]{0,1000};base64,", re.IGNORECASE)
 _RAW = re.compile(rb"[\x00-\x1f]")
 _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
@@ -29,13 +29,13 @@ _ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/"
 
 @dataclass(frozen=True)
 class Request:
-    """A checked request: the job, not admin yet, and the key that came with it."""
+    """A checked request: the job, not yet an admin's, and the key that came with it."""
 
     job: Job
-    api_key: Optional[str]
+    api_key: str | None
 
 
-def _fail(field: Optional[str], message: str) -> NoReturn:
+def _fail(field: str | None, message: str) -> NoReturn:
     raise ValidationError(message, field)
 
 
@@ -48,15 +48,13 @@ def parse(body: bytes, config: Config) -> Request:
     found = request_json.load(body)
     unknown = [key for key in found if key not in FIELDS]
     if unknown:
-        _fail(
-            request_json.shown(unknown[0]),
-            "Unknown field '%s'. Known fields: %s." % (request_json.shown(unknown[0]), ", ".join(FIELDS)),
-        )
+        name = request_json.shown(unknown[0])
+        _fail(name, f"Unknown field '{name}'. Known fields: {', '.join(FIELDS)}.")
     if found.get("code") is None:
         _fail("code", "The field 'code' is missing.")
     code = _string(found["code"], "code")
     if not 1 <= len(code) <= config.code_chars:
-        _fail("code", "'code' must have 1 to %d characters; it has %d." % (config.code_chars, len(code)))
+        _fail("code", f"'code' must have 1 to {units.count(config.code_chars, 'character')}; it has {len(code)}.")
     api_key = found.get("api_key")
     if api_key is not None:
         _string(api_key, "api_key")
@@ -71,52 +69,51 @@ def parse(body: bytes, config: Config) -> Request:
 
 def _string(value: Any, field: str) -> str:
     if not isinstance(value, str):
-        _fail(field, "'%s' must be a string, not %s." % (field, request_json.type_name(value)))
+        _fail(field, f"'{field}' must be a string, not {request_json.type_name(value)}.")
     rules.characters(value, field)
     return value
 
 
-def _array(value: Any, field: str, most: int) -> List[Any]:
+def _array(value: Any, field: str, most: int) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        _fail(field, "'%s' must be an array, not %s." % (field, request_json.type_name(value)))
+        _fail(field, f"'{field}' must be an array, not {request_json.type_name(value)}.")
     if len(value) > most:
-        _fail(field, "'%s' may have at most %d entries; it has %d." % (field, most, len(value)))
+        _fail(field, f"'{field}' may have at most {units.count(most, 'entry', 'entries')}; it has {len(value)}.")
     return value
 
 
-def _stdin(value: Any, config: Config) -> Optional[bytes]:
+def _stdin(value: Any, config: Config) -> bytes | None:
     if value is None:
         return None
     data = _string(value, "stdin_data").encode("utf-8")
     if len(data) > config.stdin_bytes:
-        _fail("stdin_data", "'stdin_data' may have at most %d bytes; it has %d." % (config.stdin_bytes, len(data)))
+        size = units.count(len(data), "byte")
+        _fail("stdin_data", f"'stdin_data' may have at most {units.size(config.stdin_bytes)}; it has {size}.")
     return data
 
 
-def _attachments(value: Any, config: Config) -> Tuple[Attachment, ...]:
-    found: List[Attachment] = []
-    for place, entry in enumerate(_array(value, "attachments", config.attachments)):
-        where = "attachments[%d]" % place
+def _attachments(value: Any, config: Config) -> tuple[Attachment, ...]:
+    found: list[Attachment] = []
+    for index, entry in enumerate(_array(value, "attachments", config.attachments)):
+        where = f"attachments[{index}]"
         if not isinstance(entry, dict):
-            _fail(where, "'%s' must be an object, not %s." % (where, request_json.type_name(entry)))
+            _fail(where, f"'{where}' must be an object, not {request_json.type_name(entry)}.")
         for key in entry:
             if key not in _ATTACHMENT_FIELDS:
-                _fail(
-                    "%s.%s" % (where, request_json.shown(key)),
-                    "Unknown field '%s' in '%s'. Known fields: filename, content_base_64 (or content_base64)."
-                    % (request_json.shown(key), where),
-                )
+                name = request_json.shown(key)
+                known = "Known fields: filename, content_base_64 (or content_base64)."
+                _fail(f"{where}.{name}", f"Unknown field '{name}' in '{where}'. {known}")
         names = [name for name in CONTENT_FIELDS if entry.get(name) is not None] or [CONTENT_FIELDS[0]]
         if len(names) > 1:
-            _fail("%s.%s" % (where, names[1]), "'%s' has its content twice, as '%s' and as '%s'." % (where, *names))
+            _fail(f"{where}.{names[1]}", f"'{where}' has its content twice, as '{names[0]}' and as '{names[1]}'.")
         for key in ("filename", names[0]):
             if entry.get(key) is None:
-                _fail("%s.%s" % (where, key), "The field '%s' is missing in '%s'." % (key, where))
-        filename = _filename(entry["filename"], where + ".filename")
-        rules.another(filename, [other.filename for other in found], where + ".filename")
-        content = _base64(entry[names[0]], "%s.%s" % (where, names[0]), config.attachment_bytes)
+                _fail(f"{where}.{key}", f"The field '{key}' is missing in '{where}'.")
+        filename = _filename(entry["filename"], f"{where}.filename")
+        rules.another(filename, [other.filename for other in found], f"{where}.filename")
+        content = _base64(entry[names[0]], f"{where}.{names[0]}", config.attachment_bytes)
         found.append(Attachment(filename, content))
     return tuple(found)
 
@@ -128,38 +125,39 @@ def _filename(value: Any, field: str) -> str:
 
 
 def _base64(value: Any, field: str, longest: int) -> bytes:
-    # A long content has not been made a string.
+    # A long content is still a view of the body.
     data = value if isinstance(value, memoryview) else memoryview(_string(value, field).encode("utf-8"))
     prefix = _DATA_URL.match(data)
     if prefix is not None:
         data = data[prefix.end() :]
-    # Before decoding: four characters make three bytes.
+    # Checked before decoding: four characters make three bytes.
     most = (longest + 2) // 3 * 4
     content = _decoded(data) if len(data) <= most else None
     if content is None:
-        # Not at once: a look at each character for white space, of which most contents have none, costs a copy.
+        # Only now: removing white space, of which most contents have none, costs a copy.
         if isinstance(value, memoryview):
             raw = _RAW.search(value)
-            if raw is not None:  # which the parser of JSON has not seen
-                _fail(field, "'%s' has %s" % (field, request_json.raw_character(chr(raw.group()[0]))))
+            if raw is not None:  # which the JSON parser has not seen
+                _fail(field, f"'{field}' has {request_json.raw_character(chr(raw.group()[0]))}")
         data = memoryview(bytes(data).translate(None, _WHITE))
         if len(data) > most:
-            _fail(field, "'%s' may have at most %d bytes after decoding." % (field, longest))
+            _fail(field, f"'{field}' may have at most {units.size(longest)} after decoding.")
         content = _decoded(data)
     if content is None:
-        _fail(field, "'%s' is not valid Base64: %s." % (field, _base64_fault(bytes(data))))
+        _fail(field, f"'{field}' is not valid Base64: {_base64_fault(bytes(data))}.")
     if len(content) > longest:
-        _fail(field, "'%s' may have at most %d bytes after decoding; it has %d." % (field, longest, len(content)))
+        size = units.count(len(content), "byte")
+        _fail(field, f"'{field}' may have at most {units.size(longest)} after decoding; it has {size}.")
     return content
 
 
-def _decoded(data: memoryview) -> Optional[bytes]:
-    """Return what strict Base64 stands for, None if it is not that."""
+def _decoded(data: memoryview) -> bytes | None:
+    """Return the decoded bytes, None if it isn't strict Base64."""
     end = bytes(data[-2:])
     if len(data) % 4 or (end[:1] == b"=" and end[1:] != b"="):
         return None
-    # The decoder passes over what is outside the alphabet, and padding in the middle; then less comes out than must.
-    # Twice as fast as its strict mode, which Python 3.8 lacks.
+    # The decoder skips what is outside the alphabet, and padding in the middle; then too little comes out. This is
+    # twice as fast as its strict mode, which Python 3.8 lacks.
     try:
         content = binascii.a2b_base64(data)
     except binascii.Error:
@@ -172,14 +170,14 @@ def _base64_fault(text: bytes) -> str:
     if others:
         if not others.strip(b"-_"):
             return "it has '-' or '_' of the URL-safe alphabet; use '+' and '/'"
-        return "a character outside the alphabet"
-    return "its length is no multiple of four" if len(text) % 4 else "padding in the wrong place"
+        return "it has a character outside the alphabet"
+    return "its length is not a multiple of four" if len(text) % 4 else "its padding is in the wrong place"
 
 
-def _return_files(value: Any, config: Config) -> Tuple[str, ...]:
-    names: List[str] = []
-    for place, entry in enumerate(_array(value, "return_files", config.return_files)):
-        field = "return_files[%d]" % place
+def _return_files(value: Any, config: Config) -> tuple[str, ...]:
+    names: list[str] = []
+    for index, entry in enumerate(_array(value, "return_files", config.return_files)):
+        field = f"return_files[{index}]"
         name = _string(entry, field)
         rules.path(name, field)
         if name not in names:

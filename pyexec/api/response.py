@@ -1,26 +1,105 @@
-"""An `Outcome` or an error to the bytes of an answer, field for field as the HTTP contract has it. Pure.
+"""The one place where answers are made: what came of a run, an error, or a document, to an `Answer`.
 
-Source of the shapes: docs/api.md. `contract` is the way in.
+Source of the shapes: docs/api.md, field for field. `request` is the way in.
 """
 
 from __future__ import annotations
 
 import binascii
 import json
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Tuple
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
-from pyexec.http1.answer import Encoded, Part
+from pyexec.http1.answer import JSON, Answer, Encoded, Part
+from pyexec.http1.message import Head
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Job, Outcome, OutputFile
 from pyexec.limits import Quota
 
-_LAZY = 1 << 18  # bytes of content; what is smaller goes out in one write with the rest
+_LARGE = 1 << 18  # bytes of content; anything smaller is encoded at once and sent in one write with the rest
+_NO_STORE = ("Cache-Control", "no-store")
 
 
-def error_of(outcome: Outcome, config: Config) -> Optional[PyexecError]:
+@dataclass(frozen=True)
+class Context:
+    """What an answer says beside its result: when, to whom, what is left of their quota, how busy the server was."""
+
+    moment: datetime
+    caller: Caller | None = None  # None where the path has nothing to do with callers
+    quota: Quota | None = None  # None for admins
+    active: int = 0  # runs going on when the request was admitted or refused
+
+
+class Done(NamedTuple):
+    """A job and what came of it."""
+
+    job: Job
+    outcome: Outcome
+
+
+def respond(result: Done | PyexecError, context: Context, config: Config) -> Answer:
+    """Return the answer to a request that was carried out, or that ended in an error."""
+    outcome = result.outcome if isinstance(result, Done) else None
+    error = error_of(result.outcome, config) if isinstance(result, Done) else result
+    document: dict[str, Any] = {
+        "status": "success" if error is None else "error",
+        "timestamp_utc": timestamp(context.moment),
+    }
+    if error is not None:
+        document["error_details"] = {"type": error.type, "message": error.message, **error.fields()}
+    if context.caller is not None:
+        document["user_info"] = user_info(context.caller, context.quota)
+        document["server_status"] = server_status(context.active, config.max_runs)
+    if error is None and isinstance(result, Done):
+        document["request_context"] = _request_context(result.job)
+    # A script that was refused for its imports has no say in its answer.
+    if outcome is None or outcome.verdict == FORBIDDEN:
+        parts: list[Part] = [dumps(document)]
+    else:
+        parts = _with_run(document, outcome)
+    answer = Answer(200, parts) if error is None else _of_error(error, parts)
+    if context.caller is not None:
+        answer.caller = "admin" if context.caller.admin else context.caller.address
+    if context.quota is not None:
+        answer.fields += rate_limit_fields(context.quota)
+    return answer
+
+
+def _of_error(error: PyexecError, parts: list[Part]) -> Answer:
+    return Answer(
+        error.status,
+        parts,
+        fields=[_NO_STORE, *error.header_fields()],
+        kind=error.type,
+        limit_name=error.limit_name,
+        fault=error.fault_id,
+    )
+
+
+def document(value: Any, status: int = 200) -> Answer:
+    """Return a JSON document that holds for this moment only."""
+    return Answer(status, [dumps(value)], fields=[_NO_STORE])
+
+
+def kept(head: Head, content: bytes, content_type: str = JSON, tag: str = "", *more: tuple[str, str]) -> Answer:
+    """Return what the client may keep if it asks each time whether it is still right (RFC 9110, 13.1.2)."""
+    tag = tag or tag_of(content)
+    fields = [("Cache-Control", "no-cache"), ("ETag", tag), *more]
+    if head.has(tag):
+        return Answer(304, [], fields=fields)
+    return Answer(200, [content], content_type, fields)
+
+
+def tag_of(content: bytes) -> str:
+    """Return the ETag of some bytes."""
+    return f'"{sha256(content).hexdigest()[:24]}"'
+
+
+def error_of(outcome: Outcome, config: Config) -> PyexecError | None:
     """Return the error that an outcome is for its caller, None for a run that ended by itself."""
     if outcome.verdict == TIMEOUT:
         return RunTimeoutError(config.budget.wall_s)
@@ -32,7 +111,7 @@ def error_of(outcome: Outcome, config: Config) -> Optional[PyexecError]:
     return None
 
 
-def user_info(caller: Caller, quota: Optional[Quota]) -> Dict[str, Any]:
+def user_info(caller: Caller, quota: Quota | None) -> dict[str, Any]:
     """Return the `user_info` of an answer."""
     if caller.admin or quota is None:
         return {"role": "admin", "rate_limits_applied": False}
@@ -44,40 +123,21 @@ def user_info(caller: Caller, quota: Optional[Quota]) -> Dict[str, Any]:
     }
 
 
-def rate_limit_headers(quota: Quota) -> List[Tuple[str, str]]:
-    """Return the fields of draft-ietf-httpapi-ratelimit-headers."""
-    policy = '"minute";q=%d;w=60, "day";q=%d;w=86400' % (quota.minute_limit, quota.daily_limit)
-    left = '"minute";r=%d;t=%d, "day";r=%d;t=%d' % (
-        quota.minute_left,
-        quota.minute_reset_s,
-        quota.left_today,
-        quota.day_reset_s,
-    )
-    return [("RateLimit-Policy", policy), ("RateLimit", left)]
-
-
-def _text(data: bytes, truncated: bool) -> str:
-    # A cut may go through a character; that the last one is half there is our doing and not shown.
-    if truncated:
-        for back in range(1, min(4, len(data)) + 1):
-            byte = data[-back]
-            if byte & 0xC0 != 0x80:
-                width = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-                data = data[: len(data) - back] if width > back else data
-                break
-    return data.decode("utf-8", "replace")
-
-
-def _execution_details(outcome: Outcome) -> Dict[str, Any]:
+def server_status(active: int, max_runs: int) -> dict[str, Any]:
+    """Return the `server_status` of an answer."""
     return {
-        "success": outcome.verdict == ENDED and outcome.exit_code == 0,
-        "stdout": _text(outcome.stdout, outcome.stdout_truncated),
-        "stderr": _text(outcome.stderr, outcome.stderr_truncated),
-        "exit_code": outcome.exit_code,
-        "execution_duration_sec": round(outcome.duration_s, 6),
-        "stdout_truncated": outcome.stdout_truncated,
-        "stderr_truncated": outcome.stderr_truncated,
+        "load": "high" if active >= max_runs else "normal",
+        "active_processes_at_request": active,
+        "max_concurrent_processes": max_runs,
     }
+
+
+def rate_limit_fields(quota: Quota) -> list[tuple[str, str]]:
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers."""
+    policy = f'"minute";q={quota.minute_limit};w=60, "day";q={quota.daily_limit};w=86400'
+    minute = f'"minute";r={quota.minute_left};t={quota.minute_reset_s}'
+    day = f'"day";r={quota.left_today};t={quota.day_reset_s}'
+    return [("RateLimit-Policy", policy), ("RateLimit", f"{minute}, {day}")]
 
 
 def dumps(value: Any) -> bytes:
@@ -90,68 +150,62 @@ def timestamp(utc: datetime) -> str:
     return utc.isoformat(timespec="microseconds")
 
 
-def render_success(
-    job: Job, outcome: Outcome, user: Dict[str, Any], server: Dict[str, Any], utc: datetime
-) -> List[Part]:
-    """Return the body of a 200 in parts; big contents are spliced in, since json.dumps would take 50 times longer."""
-    document = {
-        "status": "success",
-        "timestamp_utc": timestamp(utc),
-        "user_info": user,
-        "server_status": server,
-        "request_context": {
-            "code_length": len(job.code),
-            "attachment_count": len(job.attachments),
-            "stdin_provided": job.stdin is not None,
-            "processed_attachments": [
-                {"filename": item.filename, "size_bytes": len(item.content)} for item in job.attachments
-            ],
-        },
-        "execution_details": _execution_details(outcome),
+def _request_context(job: Job) -> dict[str, Any]:
+    return {
+        "code_length": len(job.code),
+        "attachment_count": len(job.attachments),
+        "stdin_provided": job.stdin is not None,
+        "processed_attachments": [
+            {"filename": item.filename, "size_bytes": len(item.content)} for item in job.attachments
+        ],
     }
-    return _with_files(document, outcome)
 
 
-def _with_files(document: Dict[str, Any], outcome: Outcome) -> List[Part]:
-    """Return a document, of which `execution_details` is the last part, with the files in it."""
-    head = dumps(document)
+def _execution_details(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "success": outcome.verdict == ENDED and outcome.exit_code == 0,
+        "stdout": _text(outcome.stdout, outcome.stdout_truncated),
+        "stderr": _text(outcome.stderr, outcome.stderr_truncated),
+        "exit_code": outcome.exit_code,
+        "execution_duration_sec": round(outcome.duration_s, 6),
+        "stdout_truncated": outcome.stdout_truncated,
+        "stderr_truncated": outcome.stderr_truncated,
+    }
+
+
+def _text(data: bytes, truncated: bool) -> str:
+    # The cut may have gone through a character; half of one is our doing and not shown.
+    if truncated:
+        for back in range(1, min(4, len(data)) + 1):
+            byte = data[-back]
+            if byte & 0xC0 != 0x80:
+                width = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+                data = data[: len(data) - back] if width > back else data
+                break
+    return data.decode("utf-8", "replace")
+
+
+def _with_run(document: dict[str, Any], outcome: Outcome) -> list[Part]:
+    """Return a document with the run's details as its last part; files are spliced in.
+
+    json.dumps would take 50 times as long over large contents.
+    """
+    head = dumps({**document, "execution_details": _execution_details(outcome)})
     assert head.endswith(b"}}")
-    parts: List[Part] = [head[:-2], b', "output_files": {']
-    for place, file in enumerate(outcome.files):
-        parts.append((b", " if place else b"") + dumps(file.name) + b": ")
+    parts: list[Part] = [head[:-2], b', "output_files": {']
+    for index, file in enumerate(outcome.files):
+        parts.append((b", " if index else b"") + dumps(file.name) + b": ")
         parts += _output_file(file)
     parts.append(b"}}}")
     return parts
 
 
-def _output_file(file: OutputFile) -> List[Part]:
+def _output_file(file: OutputFile) -> list[Part]:
     content = file.content
     if content is not None:
-        text: Part = Encoded(content) if len(content) > _LAZY else binascii.b2a_base64(content, newline=False)
+        text: Part = Encoded(content) if len(content) > _LARGE else binascii.b2a_base64(content, newline=False)
         return [b'{"content_base64": "', text, b'", "size_bytes": %d}' % len(content)]
-    entry: Dict[str, Any] = {"error": file.error}
+    entry: dict[str, Any] = {"error": file.error}
     if file.size_bytes is not None:
         entry["size_bytes"] = file.size_bytes
     return [dumps(entry)]
-
-
-def render_error(
-    error: PyexecError,
-    utc: datetime,
-    user: Optional[Dict[str, Any]] = None,
-    server: Optional[Dict[str, Any]] = None,
-    outcome: Optional[Outcome] = None,
-) -> List[Part]:
-    """Return the body of an error in parts; `outcome` adds what the run had printed and written so far."""
-    document: Dict[str, Any] = {
-        "status": "error",
-        "timestamp_utc": timestamp(utc),
-        "error_details": dict({"type": error.type, "message": error.message}, **error.fields()),
-    }
-    if user is not None:
-        document["user_info"] = user
-    if server is not None:
-        document["server_status"] = server
-    if outcome is None:
-        return [dumps(document)]
-    return _with_files(dict(document, execution_details=_execution_details(outcome)), outcome)

@@ -1,16 +1,16 @@
-"""The JSON Schemas of what goes in and comes out, made from the settings; `openapi` says where each stands. Pure.
+"""The JSON Schemas of requests and answers, made from the settings; `openapi` says where each is used. Pure.
 
-Every rule of `contract` that JSON Schema can say is said here, and a test holds the two against each other. What it
-can't say (lengths in UTF-8 bytes, no name twice) stands in the descriptions.
+Every rule of `request` that JSON Schema can express is expressed here, and a test holds the two against each other.
+What it can't express (lengths in UTF-8 bytes, no name twice) is in the descriptions.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from typing import Any, Dict, List, Type
+from typing import Any, Dict
 
-from pyexec import errors
+from pyexec import errors, units
 from pyexec.api.request_json import CONTENT_FIELDS
 from pyexec.config import SETTINGS, Config
 from pyexec.errors import PyexecError
@@ -18,7 +18,7 @@ from pyexec.job import SCRIPT_NAME, Budget
 
 Schema = Dict[str, Any]
 
-# What GET /about, and so the web page, says of the settings.
+# The settings that GET /about, and so the web page, shows.
 PUBLIC_LIMITS = tuple(
     "code_chars attachments attachment_bytes stdin_bytes return_files rate_per_minute rate_per_day max_runs".split()
 ) + tuple(item.name for item in dataclasses.fields(Budget))
@@ -30,7 +30,7 @@ _NUMBER: Schema = {"type": "number", "minimum": 0}
 _BOOLEAN: Schema = {"type": "boolean"}
 _NO_NUL = "^[^\\u0000]*$"
 _BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-# As requests may have it: with white space, and with what makes it a data URL.
+# As requests may have it: with white space, and with the beginning of a data URL.
 _BASE64_OF_REQUESTS = (
     "^%(w)s(?:[Dd][Aa][Tt][Aa]:[\\x20-\\x2b\\x2d-\\x7e]{0,1000};[Bb][Aa][Ss][Ee]64,%(w)s)?"
     "(?:(?:%(c)s%(w)s){4})*(?:(?:%(c)s%(w)s){2}=%(w)s=%(w)s|(?:%(c)s%(w)s){3}=%(w)s)?$"
@@ -39,13 +39,13 @@ _PLAIN_NAME = "^[^/\\\\\\u0000-\\u001f\\u007f-\\u009f]+$"
 _RELATIVE_PATH = "^(?!/)(?!(?:[\\s\\S]*/)?\\.\\.(?:/|$))[^\\u0000]+$"
 
 _RUN_SO_FAR = ("TimeoutError", "ResourceLimitError")
-_EXTRA_FIELDS: Dict[str, Schema] = {
-    "ValidationError": {"field": {"type": ["string", "null"], "description": "null: the body as a whole"}},
+_EXTRA_FIELDS: dict[str, Schema] = {
+    "ValidationError": {"field": {"type": ["string", "null"], "description": "null if it is the body as a whole"}},
     "ForbiddenImportError": {"modules": {"type": "array", "items": STRING, "minItems": 1}},
     "ResourceLimitError": {"resource": STRING, "limit": _INTEGER},
     "RateLimitExceeded": {"retry_after_sec": _SECONDS},
     "ServerBusy": {"retry_after_sec": _SECONDS},
-    "InternalServerError": {"id": dict(STRING, description="stands in the server's log")},
+    "InternalServerError": {"id": dict(STRING, description="under which the server's log has the details")},
 }
 
 
@@ -54,14 +54,14 @@ def ref(name: str) -> Schema:
     return {"$ref": "#/components/schemas/" + name}
 
 
-def leaves() -> List[Type[PyexecError]]:
+def leaves() -> list[type[PyexecError]]:
     """Return every error class with a wire type, by status."""
     found = [item for _, item in inspect.getmembers(errors, inspect.isclass)]
     kinds = [item for item in found if issubclass(item, PyexecError) and item.type]
     return sorted(kinds, key=lambda kind: (kind.status, kind.type))
 
 
-def limits(config: Config) -> Dict[str, Any]:
+def limits(config: Config) -> dict[str, Any]:
     """Return the settings that a caller should know, as they are."""
     return {name: getattr(config if hasattr(config, name) else config.budget, name) for name in PUBLIC_LIMITS}
 
@@ -85,7 +85,7 @@ def request(config: Config) -> Schema:
         "type": ["string", "null"],
         "contentEncoding": "base64",
         "pattern": _BASE64_OF_REQUESTS,
-        "description": "at most %d bytes after decoding" % config.attachment_bytes,
+        "description": f"at most {units.size(config.attachment_bytes)} after decoding",
     }
     attachment = _object(
         {
@@ -116,16 +116,16 @@ def request(config: Config) -> Schema:
     fields = {
         "code": dict(code, description="the script"),
         "api_key": _optional(dict(STRING, pattern=_NO_NUL, description="the admin key; or Authorization: Bearer KEY")),
-        "stdin_data": _optional(dict(stdin, description="at most %d bytes in UTF-8" % config.stdin_bytes)),
+        "stdin_data": _optional(dict(stdin, description=f"at most {units.size(config.stdin_bytes)} in UTF-8")),
         "attachments": _optional(dict(files, description="files for the script's directory")),
         "return_files": _optional(
-            dict(returned, description="at most %d bytes each are returned" % config.budget.returned_file_bytes)
+            dict(returned, description=f"at most {units.size(config.budget.returned_file_bytes)} each are returned")
         ),
     }
     return {"type": "object", "properties": fields, "required": ["code"], "additionalProperties": False}
 
 
-def _parts(config: Config) -> Dict[str, Schema]:
+def _parts(config: Config) -> dict[str, Schema]:
     caller = {
         "ip_address": STRING,
         "daily_quota_limit": {"const": config.rate_per_day},
@@ -137,7 +137,7 @@ def _parts(config: Config) -> Dict[str, Schema]:
     size = dict(_INTEGER, maximum=config.budget.returned_file_bytes)
     returned = _object({"content_base64": content, "size_bytes": size})
     lost = _object({"error": STRING, "size_bytes": _INTEGER}, optional="size_bytes")
-    output = dict(STRING, description="at most %d bytes, then truncated" % config.budget.output_bytes)
+    output = dict(STRING, description=f"at most {units.size(config.budget.output_bytes)}, then truncated")
     details = {
         "success": dict(_BOOLEAN, description="the exit code is 0"),
         "stdout": output,
@@ -172,7 +172,7 @@ def _answer(status: str, fields: Schema, optional: str = "") -> Schema:
     return _object(dict({"status": {"const": status}, "timestamp_utc": moment}, **fields), optional)
 
 
-def _error(kind: Type[PyexecError]) -> Schema:
+def _error(kind: type[PyexecError]) -> Schema:
     fields = dict({"type": {"const": kind.type}, "message": STRING}, **_EXTRA_FIELDS.get(kind.type, {}))
     run: Schema = {"execution_details": ref("ExecutionDetails")} if kind.type in _RUN_SO_FAR else {}
     answer = _answer(
@@ -186,7 +186,7 @@ def _error(kind: Type[PyexecError]) -> Schema:
     return dict(answer, description=(kind.__doc__ or "").splitlines()[0])
 
 
-def _about() -> Dict[str, Schema]:
+def _about() -> dict[str, Schema]:
     helps = {setting.name: setting.help for setting in SETTINGS}
     layer = _object({"name": STRING, "on": _BOOLEAN, "detail": STRING})
     named = {"type": "object", "additionalProperties": STRING}
@@ -213,7 +213,7 @@ def _about() -> Dict[str, Schema]:
     return {"About": _object(about), "Health": _object(health)}
 
 
-def schemas(config: Config) -> Dict[str, Schema]:
+def schemas(config: Config) -> dict[str, Schema]:
     """Return all of them, by name."""
     success = {
         "user_info": ref("UserInfo"),

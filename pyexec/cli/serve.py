@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pyexec import serve as server
+from pyexec import server
 from pyexec.config import Config
 
 HELP = "serve over HTTP (the default)"

@@ -1,20 +1,39 @@
-"""What goes back to a client, and what the log says of it: made by the application, written by the handler."""
+"""What passes between the handler and the application: a request as it was read, and the answer to it."""
 
 from __future__ import annotations
 
 import binascii
+import contextlib
 from dataclasses import dataclass, field
-from typing import Iterable, Iterator, List, Optional, Tuple, Union
+from typing import Iterable, Iterator, Union
 
 from pyexec.http1.memory import Kept
+from pyexec.http1.message import Head
 from pyexec.timing import Stage
 
 JSON = "application/json; charset=utf-8"
-_BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up that of all
+_BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up the text of the whole
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request as it was read.
+
+    Attributes:
+        peer: the address at the connection's other end. after: unwound once the answer is written.
+    """
+
+    head: Head
+    body: bytes
+    peer: str
+    after: contextlib.ExitStack
 
 
 class Encoded:
-    """A large content in Base64, made block by block as it is written: with both, it would be in memory 2.3 times."""
+    """A large content in Base64, encoded block by block as it is written.
+
+    Encoded at once, it would be in memory 2.3 times.
+    """
 
     def __init__(self, content: bytes) -> None:
         """Take the content."""
@@ -27,8 +46,8 @@ class Encoded:
     def blocks(self) -> Iterator[bytes]:
         """Yield the text."""
         view = memoryview(self._content)
-        for place in range(0, len(view), _BLOCK):
-            yield binascii.b2a_base64(view[place : place + _BLOCK], newline=False)
+        for offset in range(0, len(view), _BLOCK):
+            yield binascii.b2a_base64(view[offset : offset + _BLOCK], newline=False)
 
 
 Part = Union[bytes, Encoded]
@@ -45,18 +64,18 @@ def made_as_written(parts: Iterable[Part]) -> Iterator[bytes]:
 
 @dataclass
 class Answer:
-    """What goes back to the client, and what the log says of it."""
+    """What goes back to the client, and what the log says about it."""
 
     status: int
-    parts: List[Part]
+    parts: list[Part]
     content_type: str = JSON
-    fields: List[Tuple[str, str]] = field(default_factory=list)
+    fields: list[tuple[str, str]] = field(default_factory=list)
     kind: str = "ok"
     limit_name: str = ""
     caller: str = "-"
     fault: str = ""
-    stages: List[Stage] = field(default_factory=list)  # where the time went
-    kept: Optional[Kept] = None  # what it holds of the memory of all answers
+    stages: list[Stage] = field(default_factory=list)  # where the time went
+    kept: Kept | None = None  # its share of the memory of all answers
 
     @property
     def length(self) -> int:

@@ -1,4 +1,4 @@
-"""One connection: read a request with a cap and a deadline, let `service` answer it, write once, log one line."""
+"""One connection: read a request with a cap and a deadline, have it answered, write once, log one line."""
 
 from __future__ import annotations
 
@@ -7,41 +7,36 @@ import itertools
 import json
 import sys
 import time
-from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler
-from typing import Callable, Iterator, List, Optional, Protocol, Tuple
+from typing import Callable, Iterator, Protocol
 
-from pyexec import __version__
+from pyexec import __version__, units
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
-from pyexec.http1.answer import Answer, Part, made_as_written
-from pyexec.http1.connection import Buffer, Connection, Disconnected
-from pyexec.http1.memory import BodyBudget
+from pyexec.http1.answer import Answer, Asked, Part, made_as_written
+from pyexec.http1.connection import IDLE, LINGERING, RUNNING, Connection, Disconnected
+from pyexec.http1.memory import AnswerBudget, BodyBudget
 from pyexec.http1.message import Head, parse_head, render_head
-from pyexec.http1.pace import IDLE, LINGERING, RUNNING, Place
+from pyexec.http1.reader import Reader
 from pyexec.http1.table import Table
+from pyexec.http1.writer import Buffer, Writer
 from pyexec.timing import Stopwatch, server_timing
 
 _CLOSED_BY_CLIENT = 499
-
-
-Respond = Callable[[Head, bytes, str, contextlib.ExitStack], Answer]
+_DATE = "%a, %d %b %Y %H:%M:%S GMT"  # in English, since nothing here calls setlocale
 
 
 class Application(Protocol):
     """What answers requests; it is handed in, and knows nothing of sockets."""
 
     config: Config
+    answers: AnswerBudget
 
-    def route(self, head: Head) -> Respond:
+    def route(self, head: Head) -> Callable[[Asked], Answer]:
         """Return what answers a request, before its body is read. Raises PyexecError."""
 
-    def refuse(self, error: PyexecError, head: Optional[Head], peer: str) -> Answer:
-        """Return the answer to a request that was refused before its body was read."""
-
-    def error(self, error: PyexecError) -> Answer:
-        """Return the answer for an error."""
+    def refuse(self, error: PyexecError, head: Head | None, peer: str) -> Answer:
+        """Return the answer to a request that ended in an error before anything could answer it."""
 
     def fault(self, cause: BaseException) -> PyexecError:
         """Return the error that stands for a fault of ours, once it is in the log."""
@@ -49,10 +44,10 @@ class Application(Protocol):
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is."""
 
-    def count(self, head: Optional[Head], answer: Answer, status: int, received: int) -> None:
+    def count(self, head: Head | None, answer: Answer, status: int, received: int) -> None:
         """Count an answer that went out, or that its client did not wait for."""
 
-    def security_fields(self) -> List[Tuple[str, str]]:
+    def security_fields(self) -> list[tuple[str, str]]:
         """Return the header fields that every answer carries."""
 
 
@@ -60,42 +55,37 @@ class Listener(Protocol):
     """What a handler asks of the server that it belongs to."""
 
     config: Config
-    service: Application
+    application: Application
     bodies: BodyBudget
     table: Table
     draining: bool
 
 
-def head_and_body(service: Application, answer: Answer, close: bool, head_only: bool = False) -> List[Part]:
+def head_and_body(application: Application, answer: Answer, close: bool, head_only: bool = False) -> list[Part]:
     """Return the parts of an answer."""
     fields = [
-        ("Server", "pyexec/" + __version__),
-        ("Date", formatdate(usegmt=True)),
+        ("Server", f"pyexec/{__version__}"),
+        ("Date", time.strftime(_DATE, time.gmtime())),
         ("Connection", "close" if close else "keep-alive"),
     ]
-    if not close and service.config.idle_timeout_s >= 1:
-        # For clients and proxies that would else send a request just when we close.
-        fields.append(("Keep-Alive", "timeout=%d" % service.config.idle_timeout_s))
+    if not close and application.config.idle_timeout_s >= 1:
+        # For clients and proxies that would otherwise send a request just when we close.
+        fields.append(("Keep-Alive", f"timeout={int(application.config.idle_timeout_s)}"))
     if answer.status not in (204, 304):
         fields += [("Content-Type", answer.content_type), ("Content-Length", str(answer.length))]
-    head = render_head(answer.status, fields + service.security_fields() + answer.fields)
+    head = render_head(answer.status, fields + application.security_fields() + answer.fields)
     return [head] if head_only else [head, *answer.parts]
 
 
-class Handler(BaseHTTPRequestHandler):
-    """One connection: requests one after the other until either side has had enough."""
+class Handler:
+    """One connection: requests one after the other until either side closes it."""
 
-    server: Listener  # type: ignore[assignment]
+    def __init__(self, connection: Connection, peer: str, server: Listener) -> None:
+        """Take a connection; `peer` is the address at its other end."""
+        self._connection, self._peer, self._server = connection, peer, server
+        self._reader, self._writer = Reader(connection), Writer(connection)
 
-    def setup(self) -> None:
-        """Wrap the socket; the standard library's buffered files are not used."""
-        self._place: Place = self.request
-        self._connection = Connection(self._place)
-
-    def finish(self) -> None:
-        """Do nothing: there is nothing buffered."""
-
-    def handle(self) -> None:
+    def serve(self) -> None:
         """Answer requests until the connection is to be closed."""
         with contextlib.suppress(Disconnected):
             while self._one():
@@ -103,47 +93,47 @@ class Handler(BaseHTTPRequestHandler):
 
     def _one(self) -> bool:
         """Answer one request; return whether another may follow."""
-        config = self.server.config
-        if not self.server.table.mark(self._place, IDLE):
+        server, config = self._server, self._server.config
+        if not server.table.mark(self._connection, IDLE):
             return False
-        if self.server.draining or not self._connection.await_request(config.idle_timeout_s):
+        if server.draining or not self._reader.await_request(config.idle_timeout_s):
             return False
         started = time.monotonic()
-        accepted_s, self._place.accepted_s = self._place.accepted_s, None
+        accepted_s, self._connection.accepted_s = self._connection.accepted_s, None
         watch = Stopwatch(started if accepted_s is None else accepted_s)
         if accepted_s is not None:
-            watch.mark_at("accept", started)  # the client's first byte may be what was waited for
-        head: Optional[Head] = None
+            watch.mark_at("accept", started)  # which includes any wait for the client's first byte
+        head: Head | None = None
         unread = True
         received = 0
         with contextlib.ExitStack() as after:
             try:
-                head = parse_head(self._connection.read_head(config.header_timeout_s))
+                head = parse_head(self._reader.read_head(config.header_timeout_s))
                 chunked = head.chunked  # framing first: where it is wrong, nothing else can be relied on
-                respond = self.server.service.route(head)
-                body = self._body(head, chunked, after)
-                unread, received = False, len(body)
+                respond = server.application.route(head)
+                asked = Asked(head, self._body(head, chunked, after), self._peer, after)
+                unread, received = False, len(asked.body)
                 watch.mark("read")
-                if not self.server.table.mark(self._place, RUNNING):
+                if not server.table.mark(self._connection, RUNNING):
                     return False
-                answer = respond(head, body, self.peer, after)
-                body = b""  # else it would be held, and no longer counted, while the answer is taken
+                answer = respond(asked)
+                del asked  # or its body would be held, and no longer counted, while the client takes the answer
             except PyexecError as error:
-                answer = self.server.service.refuse(error, head, self.peer)
+                answer = server.application.refuse(error, head, self._peer)
             except Disconnected:
                 raise
             except Exception as fault:  # noqa: BLE001
-                answer = self.server.service.error(self.server.service.fault(fault))
+                answer = server.application.refuse(server.application.fault(fault), None, self._peer)
             close = self._must_close(head, unread)
             if config.server_timing:
                 answer.fields.append(("Server-Timing", server_timing(watch.stages + answer.stages)))
             self._write(answer, head, close, started, received, after)
         if close and unread:
-            self.server.table.mark(self._place, LINGERING)
+            server.table.mark(self._connection, LINGERING)
         return not close
 
-    def _must_close(self, head: Optional[Head], unread: bool) -> bool:
-        if head is None or self.server.draining or not head.keep_alive:
+    def _must_close(self, head: Head | None, unread: bool) -> bool:
+        if head is None or self._server.draining or not head.keep_alive:
             return True
         # A body that was not read would be taken for the next request.
         return unread and (
@@ -151,66 +141,64 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def _body(self, head: Head, chunked: bool, after: contextlib.ExitStack) -> bytes:
-        config = self.server.config
+        config = self._server.config
         length = head.body_length
         if length is None and not chunked:
             if head.method == "POST":
                 raise LengthRequired("Send a Content-Length, or the body in chunks.")
             return b""
         if length is not None and length > config.body_bytes:
-            raise PayloadTooLarge("The body has %d bytes; at most %d are taken." % (length, config.body_bytes))
-        body = after.enter_context(self.server.bodies.body(self._place, length))
+            raise PayloadTooLarge(
+                f"The body is too large: it has {units.size(length)}, and the limit is {units.size(config.body_bytes)}."
+            )
+        body = after.enter_context(self._server.bodies.body(self._connection, length))
         if head.expects_continue:
-            self._connection.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
+            self._writer.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
         if length is None:
-            return self._connection.read_chunks(config.body_bytes, config.body_timeout_s, body)
-        return self._connection.read_body(length, config.body_timeout_s, body)
-
-    @property
-    def peer(self) -> str:
-        """The address at the connection's other end."""
-        return str(self.client_address[0]) if self.client_address else "local"
+            return self._reader.read_chunks(config.body_bytes, config.body_timeout_s, body)
+        return self._reader.read_body(length, config.body_timeout_s, body)
 
     def _write(
         self,
         answer: Answer,
-        head: Optional[Head],
+        head: Head | None,
         close: bool,
         started: float,
         received: int,
         after: contextlib.ExitStack,
     ) -> None:
         head_only = head is not None and head.method == "HEAD"
+        application = self._server.application
         status = answer.status
         try:
-            parts = head_and_body(self.server.service, answer, close, head_only)
+            parts = head_and_body(application, answer, close, head_only)
             ready = list(itertools.takewhile(lambda part: isinstance(part, bytes), parts))
-            rest = self._connection.write_at_once(ready, answer.length)  # type: ignore[arg-type]
+            rest = self._writer.write_at_once(ready, answer.length)  # type: ignore[arg-type]
             # What is left of the run goes now: a client that takes its answer slowly must not hold a child.
             after.close()
             later = parts[len(ready) :]
             if rest or later:
                 if answer.kept is not None:
-                    answer.kept.await_client(self._place)
+                    answer.kept.await_client(self._connection)
                 waiting: Iterator[Buffer] = itertools.chain(rest, made_as_written(later))
-                self._connection.write(waiting, self.server.config.write_timeout_s)
+                self._writer.write(waiting, self._server.config.write_timeout_s)
         except Disconnected:
             status = _CLOSED_BY_CLIENT
             raise
         finally:
             if answer.kept is not None:
                 answer.kept.release()
-            self.server.service.count(head, answer, status, received)
+            application.count(head, answer, status, received)
             self._log(answer, head, status, started)
 
-    def _log(self, answer: Answer, head: Optional[Head], status: int, started: float) -> None:
+    def _log(self, answer: Answer, head: Head | None, status: int, started: float) -> None:
         """Write one line: never code, files or keys, no query, and nothing that could forge a line."""
         caller = answer.caller
         if caller == "-" and head is not None:
-            caller = self.server.service.caller(head, self.peer).address
+            caller = self._server.application.caller(head, self._peer).address
         line = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "caller": caller if head is not None else self.peer,
+            "caller": caller if head is not None else self._peer,
             "method": head.method if head is not None else "-",
             "path": head.path[:200] if head is not None else "-",
             "status": status,

@@ -1,7 +1,7 @@
-"""Connections that have had their last answer while their clients still send: read on, so that it gets there.
+"""Connections that have had their last answer while their clients still send: read on, so that the answer arrives.
 
-Closing with unread bytes would reset the connection and throw the answer away (RFC 9112, 9.6). One thread reads for all
-of them into one buffer, so that a refused upload holds no memory and no thread of its own.
+Closing with unread bytes would reset the connection and throw the answer away (RFC 9112, 9.6). One thread reads from
+all of them into one buffer, so that a refused upload holds no memory and no thread of its own.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import select
 import socket
 import threading
 import time
-from typing import Callable, Deque, Dict, List
+from typing import Callable, Deque
 
 LONGEST_S = 10.0
 MOST_BYTES = 64 << 20
 _MOST_SPARE = 64
 _SCRATCH = 1 << 18
-_LOOK_S = 0.05  # how long a newcomer may have to wait
+_LOOK_S = 0.05  # how long a new one may have to wait
 
 
 class _Lingering:
@@ -30,18 +30,18 @@ class _Lingering:
 
 
 class Lingerer:
-    """Reads from connections until their clients have ended, sent too much or taken too long; then closes them."""
+    """Reads from connections until their clients have finished, sent too much or taken too long; then closes them."""
 
     def __init__(self) -> None:
         """Start with none, and no thread."""
         self._lock = threading.Lock()
-        self._new: List[_Lingering] = []
+        self._new: list[_Lingering] = []
         self._spare: Deque[socket.socket] = collections.deque()
         self._running = False
         self._scratch = bytearray(_SCRATCH)
 
     def take(self, sock: socket.socket, close: Callable[[], None]) -> None:
-        """Take a connection over; `close` is called once, when it is done with."""
+        """Take over a connection; `close` is called exactly once, at its end."""
         try:
             sock.shutdown(socket.SHUT_WR)
             sock.setblocking(False)
@@ -60,7 +60,7 @@ class Lingerer:
                 each.close()
 
     def take_spare(self, sock: socket.socket) -> None:
-        """Take a connection that was refused its place; of these the oldest is closed when there are too many."""
+        """Take a connection that was refused; when there are too many of these, the oldest is closed."""
         with self._lock:
             self._spare.append(sock)
             oldest = self._spare.popleft() if len(self._spare) > _MOST_SPARE else None
@@ -73,7 +73,7 @@ class Lingerer:
         try:
             sock.shutdown(socket.SHUT_RDWR)
         except OSError:
-            return  # closed meanwhile
+            return  # it has closed meanwhile
 
     def _close_spare(self, sock: socket.socket) -> None:
         with self._lock:
@@ -82,8 +82,8 @@ class Lingerer:
         sock.close()
 
     def _live(self) -> None:
-        """Be the thread, until there is nothing left to read."""
-        here: Dict[int, _Lingering] = {}
+        """Be the thread until there is nothing left to read."""
+        here: dict[int, _Lingering] = {}
         poll = select.poll()
         more = True
         while more:
@@ -92,8 +92,8 @@ class Lingerer:
             except MemoryError:  # what is short now may not be in a moment
                 time.sleep(_LOOK_S)
 
-    def _turn(self, here: Dict[int, _Lingering], poll: select.poll) -> bool:
-        """Read once from whoever has sent something; return whether anybody is left."""
+    def _turn(self, here: dict[int, _Lingering], poll: select.poll) -> bool:
+        """Read once from each that has sent something; return whether any is left."""
         with self._lock:
             for new in self._new:
                 here[new.sock.fileno()] = new

@@ -1,19 +1,19 @@
-"""The memory that requests' bodies may take all together, and that of answers from their collecting to their writing.
+"""The memory that all requests' bodies may take, and that of all answers between being collected and being written.
 
-Both are counted as the bytes come, not as they are announced, and both are taken back from whoever gets on least
-(`Place.due`): refusing the newest instead would let clients that do nothing keep all others out.
+Both are counted as the bytes come, not as they are announced, and both are taken back from the connection with the
+least progress (`Connection.due`): refusing the newest instead would let clients that do nothing keep all others out.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, List, Optional, Set
+from typing import Callable
 
 from pyexec.errors import ServerBusy
-from pyexec.http1.pace import Place
+from pyexec.http1.connection import Connection
 
-FREE_BYTES = 1 << 16  # of each body: what connections may cost anyway
+FREE_BYTES = 1 << 16  # of each body, uncounted: every connection may cost that much
 _LARGEST_PIECE = 1 << 20
 _LARGE = 1 << 20
 _ROOM_S = 5.0
@@ -21,13 +21,13 @@ _LOOK_S = 0.1
 
 
 class Body:
-    """The body of one request, as it arrives. A context manager, which gives its memory back."""
+    """The body of one request, as it arrives. A context manager that gives its memory back."""
 
-    def __init__(self, budget: BodyBudget, place: Place, length: Optional[int]) -> None:
+    def __init__(self, budget: BodyBudget, connection: Connection, length: int | None) -> None:
         """Start empty; `length` is what was announced, None in chunks."""
-        self.place, self.size, self.held, self.dropped = place, 0, 0, False
+        self.connection, self.size, self.held, self.dropped = connection, 0, 0, False
         self._budget, self._length = budget, length
-        self._pieces: List[bytearray] = []
+        self._pieces: list[bytearray] = []
         self._last, self._fill = bytearray(), 0
 
     def __enter__(self) -> Body:
@@ -37,9 +37,9 @@ class Body:
         self._budget.release(self)
 
     def room(self, most: int) -> memoryview:
-        """Return where the next bytes may be put, at most so many."""
+        """Return room for the next bytes, for at most `most`."""
         if self._fill == len(self._last):
-            # As much again as has come: small chunks share a piece, and announcing costs a client nothing.
+            # As much again as has come so far: small chunks share a piece, and a large announcement takes no memory.
             size = max(FREE_BYTES, min(self.size, _LARGEST_PIECE))
             self._last = bytearray(size if self._length is None else min(size, self._length - self.size))
             self._fill = 0
@@ -47,7 +47,7 @@ class Body:
         return memoryview(self._last)[self._fill : self._fill + most]
 
     def filled(self, count: int) -> None:
-        """Note that so many bytes were put there. Raises ServerBusy: there is no memory for them."""
+        """Note that `count` bytes were put there. Raises ServerBusy: there is no memory for them."""
         self._fill += count
         self.size += count
         more = self.size - FREE_BYTES - self.held
@@ -78,8 +78,8 @@ class Body:
     def drop(self) -> int:
         """Let go of the bytes for another body; return how many were counted. Called with the budget's lock held.
 
-        The thread that reads this body finds out when it next looks; the one piece that it may be writing to is all
-        that stays until then.
+        The thread that reads this body finds out when it next looks; until then only the piece that it may be writing
+        to stays.
         """
         self.dropped, freed, self.held = True, self.held, 0
         self._forget()
@@ -92,21 +92,21 @@ class BodyBudget:
     def __init__(self, total: int) -> None:
         """Start with all of it free."""
         self._left = total
-        self._reading: Set[Body] = set()  # those that hold some of it, and still arrive
+        self._reading: set[Body] = set()  # those that hold some of it and are still arriving
         self._lock = threading.Lock()
         self.tide = Tide()
 
-    def body(self, place: Place, length: Optional[int]) -> Body:
-        """Return an empty body, of a request that comes over this connection."""
-        return Body(self, place, length)
+    def body(self, connection: Connection, length: int | None) -> Body:
+        """Return an empty body for a request that comes over this connection."""
+        return Body(self, connection, length)
 
     def take(self, body: Body, count: int) -> None:
-        """Count more bytes of a body, and drop others that get on less for them, or raise ServerBusy."""
+        """Count more bytes of a body, dropping others with less progress for it. Raises ServerBusy: there are none."""
         with self._lock:
             body.check()
             self._reading.add(body)
             while count > self._left:
-                least = min(self._reading, key=lambda each: each.place.due)
+                least = min(self._reading, key=lambda each: each.connection.due)
                 if least is body:
                     raise _no_room_for_bodies()
                 self._reading.discard(least)
@@ -115,7 +115,7 @@ class BodyBudget:
             body.held += count
 
     def keep(self, body: Body) -> None:
-        """Note that a body is complete: it makes no room any more. Raises ServerBusy: it has."""
+        """Note that a body is complete and no longer makes room. Raises ServerBusy: it already has."""
         with self._lock:
             body.check()
             self._reading.discard(body)
@@ -133,22 +133,22 @@ def _no_room_for_bodies() -> ServerBusy:
 
 
 class Kept:
-    """What one answer holds in memory, from the collecting of its run's output until it is written."""
+    """What one answer holds in memory, from when its run's output is collected until it is written."""
 
     def __init__(self, budget: AnswerBudget) -> None:
         """Start with nothing."""
         self._budget = budget
         self.held = 0
-        self.place: Optional[Place] = None  # once it is being written
+        self.connection: Connection | None = None  # once it waits for its client
         self.dropped = False
 
     def count(self, size: int) -> None:
-        """Count more bytes; waits a while for room. Raises ServerBusy: there is none."""
+        """Count more bytes; may wait for room. Raises ServerBusy: there is none."""
         self._budget.take(self, size)
 
-    def await_client(self, place: Place) -> None:
-        """Note that from here on it waits for its client, so that it may have to make room."""
-        self.place = place
+    def await_client(self, connection: Connection) -> None:
+        """Note that from here on it waits for its client, and so may have to make room."""
+        self.connection = connection
 
     def release(self) -> None:
         """Give everything back; may be called again."""
@@ -161,26 +161,26 @@ class AnswerBudget:
     def __init__(self, total: int) -> None:
         """Start with all of it free."""
         self._total, self._held = total, 0
-        self._kept: Set[Kept] = set()
+        self._kept: set[Kept] = set()
         self._changed = threading.Condition()
         self.tide = Tide()
 
     def keep(self) -> Kept:
-        """Return what stands for a new answer."""
+        """Return a new answer's share, empty so far."""
         return Kept(self)
 
     def take(self, kept: Kept, size: int) -> None:
         """Count bytes of an answer, once there is room.
 
-        An answer whose client has fallen behind the slowest pace makes room at once. One whose client takes it is
-        waited for: its run is paid for, and the newcomer has not even begun.
+        An answer whose client has fallen behind the slowest pace makes room at once. One whose client keeps taking it
+        is waited for: its run has been paid for, and the newcomer can be tried again.
         """
         deadline = time.monotonic() + _ROOM_S
         with self._changed:
             while self._held + size > self._total and self._held > kept.held:
                 now = time.monotonic()
                 if now >= deadline:
-                    # At once, for others that wait as this one did: what it has collected is of no use.
+                    # Given back now, for others that wait as this one did: what it has collected is of no use any more.
                     self._held, kept.held = self._held - kept.held, 0
                     self._changed.notify_all()
                     raise ServerBusy("Too many large answers at once; try again in a moment.", 1, "answers")
@@ -191,13 +191,13 @@ class AnswerBudget:
             self._held += size
 
     def _drop_least(self, now: float) -> None:
-        """Cut off the answer that gets on least, if there is one that doesn't keep the pace; its thread lets go."""
-        behind = [(each.place.due, id(each), each) for each in self._kept if each.place and not each.dropped]
+        """Cut off the slowest answer, if it has fallen behind the pace; its thread lets go."""
+        behind = [(each.connection.due, id(each), each) for each in self._kept if each.connection and not each.dropped]
         if behind and min(behind)[0] < now:
             least = min(behind)[2]
             least.dropped = True
-            if least.place is not None:
-                least.place.cut()
+            if least.connection is not None:
+                least.connection.cut()
 
     def release(self, kept: Kept) -> None:
         """Take back what an answer holds."""
@@ -210,11 +210,11 @@ class AnswerBudget:
 
 
 class Tide:
-    """Tells when large things have come and gone, so that the memory that they leave behind can be given back."""
+    """Knows when large things have come and gone, so that the memory they leave can be returned to the system."""
 
     def __init__(self) -> None:
         """Start with nothing to give back."""
-        self._since_s: Optional[float] = None
+        self._since_s: float | None = None
         self._last_s = 0.0
 
     def gone(self, size: int) -> None:
@@ -225,7 +225,7 @@ class Tide:
                 self._since_s = self._last_s
 
     def ebb(self, quiet_s: float, most_s: float, give_back: Callable[[], None]) -> None:
-        """Call `give_back` once it has been quiet for a while, or it has gone on for long."""
+        """Call `give_back` after `quiet_s` without anything large, or `most_s` after the first."""
         since_s, now = self._since_s, time.monotonic()
         if since_s is not None and (now - self._last_s >= quiet_s or now - since_s >= most_s):
             self._since_s = None

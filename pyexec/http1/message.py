@@ -1,19 +1,20 @@
 """The grammar of HTTP/1.1 as far as this server needs it: heads to `Head`, status and fields to bytes. Pure.
 
-Strict where leniency lets two parsers disagree about one request: no folded lines, no space before a colon, no second
-or differing Content-Length, no Transfer-Encoding beside one. Source: RFC 9110, RFC 9112.
+Strict where leniency would let two parsers disagree about one request: no folded lines, no space before a colon, no
+second Content-Length, no Transfer-Encoding beside one. Source: RFC 9110, RFC 9112.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from http.client import responses as REASONS
-from typing import Dict, List, Optional, Sequence, Tuple
+from http import HTTPStatus
+from typing import Sequence
 
 from pyexec.authority import Authority, parse_authority
 from pyexec.errors import HeadersTooLarge, NotImplementedHere, ValidationError, VersionNotSupported
 
+REASONS = {status.value: status.phrase for status in HTTPStatus}
 LONGEST_HEAD = 32768
 MOST_FIELDS = 100
 
@@ -32,14 +33,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 class Head:
     """The head of a request. Field names are in lower case; repeated fields are joined by commas (RFC 9110, 5.3).
 
-    The version is HTTP/1.0 or HTTP/1.1, which all later ones of HTTP/1 are taken as (RFC 9110, 2.5).
+    The version is HTTP/1.0 or HTTP/1.1; later minor versions count as HTTP/1.1 (RFC 9110, 2.5).
     """
 
     method: str
     path: str
     version: str
-    fields: Dict[str, str]
-    authority: Optional[Authority] = None  # whom the request is for; None for an HTTP/1.0 client that doesn't say
+    fields: dict[str, str]
+    authority: Authority | None = None  # the host that is asked; None for an HTTP/1.0 client that doesn't say
 
     def get(self, name: str) -> str:
         """Return a field's value, "" if it isn't there."""
@@ -47,7 +48,7 @@ class Head:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the client wants to go on with this connection."""
+        """Whether the client wants to keep this connection open."""
         options = [option.strip().lower() for option in self.get("connection").split(",")]
         if self.version == "HTTP/1.0":
             return "keep-alive" in options
@@ -55,12 +56,12 @@ class Head:
 
     @property
     def expects_continue(self) -> bool:
-        """Whether the client waits for a word before it sends the body."""
+        """Whether the client waits for an interim answer before it sends the body."""
         return self.version != "HTTP/1.0" and self.get("expect").lower() == "100-continue"
 
     @property
     def takes_gzip(self) -> bool:
-        """Whether the client names gzip among what it takes; "*" and weights above none are for others to go into."""
+        """Whether the client names gzip among the codings it accepts; `*` and non-zero weights are ignored."""
         for element in self.get("accept-encoding").lower().split(","):
             coding, _, weight = element.replace(" ", "").partition(";")
             if coding in ("gzip", "x-gzip"):
@@ -73,12 +74,12 @@ class Head:
         return self.get("content-length") not in ("", "0") or "transfer-encoding" in self.fields
 
     def has(self, tag: str) -> bool:
-        """Whether the client has what bears this entity tag and wants no other copy (RFC 9110, 13.1.2)."""
+        """Whether the client already has the content with this entity tag (RFC 9110, 13.1.2)."""
         known = _ENTITY_TAG.findall(self.get("if-none-match"))
         return tag in known or "*" in known
 
     @property
-    def body_length(self) -> Optional[int]:
+    def body_length(self) -> int | None:
         """The length of the body as announced, None if it isn't."""
         return int(self.fields["content-length"]) if "content-length" in self.fields else None
 
@@ -87,7 +88,7 @@ class Head:
         """Whether the body comes in chunks.
 
         Raises:
-            ValidationError: its framing is malformed, and so where the next request begins is anybody's guess.
+            ValidationError: its framing is malformed, so where the next request begins is unknown.
             NotImplementedHere: it is in another transfer coding.
         """
         if "transfer-encoding" not in self.fields:
@@ -101,9 +102,9 @@ class Head:
         if not all(_TOKEN.match(name) for name in names):
             raise ValidationError("Transfer-Encoding is malformed.")
         if "chunked" in [name.lower() for name in names[:-1]]:
-            raise ValidationError("In Transfer-Encoding 'chunked' is the last, and there once.")
-        # In other letters, or with parameters, a server on the way may not have known it for what it is.
-        raise NotImplementedHere("The only Transfer-Encoding that is taken is 'chunked', exactly so.")
+            raise ValidationError("In Transfer-Encoding, 'chunked' must be the last coding and appear once.")
+        # In other letters, or with parameters, a server on the way may not have recognized it.
+        raise NotImplementedHere("The only Transfer-Encoding that this server accepts is exactly 'chunked'.")
 
 
 def parse_head(raw: bytes) -> Head:
@@ -114,33 +115,33 @@ def parse_head(raw: bytes) -> Head:
     """
     lines = raw.decode("latin-1").split("\r\n")
     method, path, version, target_authority = _request_line(lines[0])
-    fields: Dict[str, str] = {}
+    fields: dict[str, str] = {}
     if len(lines) - 3 > MOST_FIELDS:
-        raise HeadersTooLarge("More than %d header fields." % MOST_FIELDS)
+        raise HeadersTooLarge(f"The request has more than {MOST_FIELDS} header fields.")
     for line in lines[1:-2]:
         name, colon, value = line.partition(":")
         if not colon or not _TOKEN.match(name):
             raise ValidationError("A header line is malformed.")
         name, value = name.lower(), value.strip(" \t")
         if _CONTROL.search(value):
-            raise ValidationError("The header field '%s' has a control character." % name)
+            raise ValidationError(f"The header field '{name}' has a control character.")
         if name not in fields:
             fields[name] = value
         elif name in ("content-length", "host", "transfer-encoding", "authorization", "content-type"):
-            raise ValidationError("The header field '%s' is there twice." % name)
+            raise ValidationError(f"The header field '{name}' appears twice.")
         else:
             fields[name] += ", " + value
     if "content-length" in fields:
         if not _DIGITS.match(fields["content-length"]):
             raise ValidationError("Content-Length is not a number.")
-        # Longer numbers are too large whatever they are, and slow to convert.
+        # Longer numbers are too large in any case, and slow to convert.
         fields["content-length"] = fields["content-length"].lstrip("0")[:_MOST_DIGITS] or "0"
         if "transfer-encoding" in fields:
             raise ValidationError("Content-Length and Transfer-Encoding exclude each other.")
     if version == "HTTP/1.1" and "host" not in fields:
         raise ValidationError("The header field 'host' is missing.")
     authority = _authority(fields["host"], "The header field 'host'") if "host" in fields else None
-    # Where the target names one as well, that is the one that counts (RFC 9112, 3.2.2).
+    # If the target names a host as well, that one counts (RFC 9112, 3.2.2).
     return Head(method, path, version, fields, target_authority or authority)
 
 
@@ -148,47 +149,47 @@ def _authority(text: str, where: str) -> Authority:
     try:
         return parse_authority(text)
     except ValueError as error:
-        raise ValidationError("%s has %s." % (where, error))
+        raise ValidationError(f"{where} has {error}.")
 
 
-def _request_line(line: str) -> Tuple[str, str, str, Optional[Authority]]:
+def _request_line(line: str) -> tuple[str, str, str, Authority | None]:
     """Return method, path, version, and the authority of a target in the absolute form."""
     parts = line.split(" ")
     if len(parts) != 3 or not _TOKEN.match(parts[0]):
-        raise ValidationError("The request line is not one of HTTP/1.1.")
+        raise ValidationError("This is not a request line of HTTP/1.1.")
     if _LATER_VERSION.match(parts[2]):
-        raise VersionNotSupported("This server speaks HTTP/1.1, not %s." % parts[2])
+        raise VersionNotSupported(f"This server speaks HTTP/1.1, not {parts[2]}.")
     if not _VERSION.match(parts[2]):
-        raise ValidationError("The request line is not one of HTTP/1.1.")
+        raise ValidationError("This is not a request line of HTTP/1.1.")
     version = "HTTP/1.0" if parts[2] == "HTTP/1.0" else "HTTP/1.1"
     if len(parts[1]) > 8192:
         raise HeadersTooLarge("The request target is too long.")
     if not _TARGET.match(parts[1]):
         raise ValidationError("The request target is malformed.")
     target, authority = parts[1], None
-    # An asterisk is for OPTIONS, and CONNECT has a host and a port; what becomes of them is the router's business.
+    # OPTIONS may have an asterisk, and CONNECT has a host and a port; the router decides on both.
     if not target.startswith("/") and target != "*" and parts[0] != "CONNECT":
-        # The absolute form, as to a proxy, is to be taken as well (RFC 9112, 3.2.2).
+        # The absolute form, as sent to a proxy, must be accepted as well (RFC 9112, 3.2.2).
         absolute = _ABSOLUTE.match(target)
         if absolute is None:
             raise ValidationError("The request target must begin with '/'.")
         if absolute.group(1).lower() not in ("http", "https"):
-            raise ValidationError("The request target must be one of http.")
+            raise ValidationError("The request target must be an http:// address.")
         authority = _authority(absolute.group(2), "The request target")
         target = target[absolute.end() :]
         target = target if target.startswith("/") else "/" + target
     return parts[0], target.partition("?")[0], version, authority
 
 
-def render_head(status: int, fields: Sequence[Tuple[str, str]]) -> bytes:
+def render_head(status: int, fields: Sequence[tuple[str, str]]) -> bytes:
     """Return status line and fields as bytes.
 
     Raises:
         ValueError: a field would break out of its line.
     """
-    lines: List[str] = ["HTTP/1.1 %d %s" % (status, REASONS.get(status, ""))]
+    lines: list[str] = [f"HTTP/1.1 {status} {REASONS.get(status, '')}"]
     for name, value in fields:
         if "\r" in value or "\n" in value:
-            raise ValueError("a line break in the header field %s" % name)
-        lines.append("%s: %s" % (name, value))
+            raise ValueError(f"a line break in the header field {name}")
+        lines.append(f"{name}: {value}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")

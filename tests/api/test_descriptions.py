@@ -24,8 +24,10 @@ from support import FUZZ, STATUS_OF, ask, connect, execute, request
 from pyexec import config, errors
 from pyexec.api import metrics, openapi, pages, response, schemas
 from pyexec.api import request as contract
+from pyexec.api.response import Context, Done
 from pyexec.client import ServiceError
-from pyexec.job import Outcome
+from pyexec.http1.answer import made_as_written
+from pyexec.job import Job, Outcome
 
 
 def _get(server, path: str) -> tuple[str, str]:
@@ -184,10 +186,16 @@ _ERRORS = [
 def test_every_error_is_as_described() -> None:
     assert {type(error) for error in _ERRORS} == set(schemas.leaves())
     document = openapi.document(config.Config.of())
-    outcome = Outcome("timeout", -9, 10.0, b"so far")
+    outcomes = {
+        "TimeoutError": Outcome("timeout", -9, 10.0, b"so far"),
+        "ResourceLimitError": Outcome("resource", -9, 10.0, b"so far", resource="memory", limit=5),
+    }
     for error in _ERRORS:
-        carries = outcome if error.type in ("TimeoutError", "ResourceLimitError") else None
-        body = json.loads(b"".join(response.render_error(error, datetime.now(timezone.utc), None, None, carries)))
+        ended = outcomes.get(error.type)
+        result = error if ended is None else Done(Job("1"), ended)
+        answer = response.respond(result, Context(datetime.now(timezone.utc)), config.Config.of())
+        assert answer.kind == error.type
+        body = json.loads(b"".join(made_as_written(answer.parts)))
         for name in (error.type, "Error"):
             _validator(document, schemas.ref(name)).validate(body)
         _named(document, schemas.ref("Error"), body)

@@ -19,6 +19,7 @@ from support import FUZZ, MIB, check_error
 from pyexec import errors
 from pyexec.api import request as contract
 from pyexec.api import response
+from pyexec.api.response import Context, Done
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.http1.answer import made_as_written
@@ -37,6 +38,14 @@ def parse(document: Any, config: Config = CONFIG) -> contract.Request:
     return contract.parse(document if isinstance(document, bytes) else json.dumps(document).encode("utf-8"), config)
 
 
+def document_of(result: Any, context: Context, config: Config = CONFIG) -> Dict[str, Any]:
+    """Return the body of the answer to a result, its length as announced."""
+    answer = response.respond(result, context, config)
+    written = b"".join(made_as_written(answer.parts))
+    assert len(written) == answer.length  # which is what Content-Length says
+    return dict(json.loads(written.decode("utf-8")))
+
+
 def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
     """Return the error that a body gives, its status, type and shape checked."""
     with pytest.raises(errors.PyexecError) as caught:
@@ -45,7 +54,7 @@ def refusal(document: Any, config: Config = CONFIG) -> errors.ValidationError:
     assert isinstance(error, errors.ValidationError)
     assert (error.status, error.type) == (400, "ValidationError")
     assert len(error.message) < 500
-    shown = json.loads(b"".join(response.render_error(error, datetime.now(timezone.utc))).decode("utf-8"))
+    shown = document_of(error, Context(datetime.now(timezone.utc)))
     check_error(shown)
     assert shown["error_details"]["field"] == error.field
     return error
@@ -212,13 +221,13 @@ def test_a_byte_order_mark_is_passed_over(body: bytes) -> None:
         (b'{"code": "a\rb"}', "a raw carriage return in a string. Write it as \\r"),
         (b'{"code": "a\x1bb"}', "a raw control character in a string. Write it as \\u001b"),
         (b'{"code": "1", "\xe9": 1}', "not valid UTF-8 at byte 15. Encode it as UTF-8 before sending it."),
-        ('{"code": "é"}'.encode("utf-16"), "seems to be UTF-16. Send the JSON in UTF-8, as it is."),
-        ('{"code": "é"}'.encode("utf-16-le"), "seems to be UTF-16."),
-        ('{"code": "é"}'.encode("utf-16-be"), "seems to be UTF-16."),
-        ('{"code": "é"}'.encode("utf-32"), "seems to be UTF-"),
-        ('{"code": "é"}'.encode("utf-32-le"), "seems to be UTF-32."),
-        (('{"code": "1", "x": %s}' % ("[]," * 50000)).encode("utf-16"), "seems to be UTF-16."),
-        (gzip.compress(b'{"code": "1"}'), "seems to be gzip. Send the JSON in UTF-8, as it is."),
+        ('{"code": "é"}'.encode("utf-16"), "looks like UTF-16. Send plain JSON in UTF-8."),
+        ('{"code": "é"}'.encode("utf-16-le"), "looks like UTF-16."),
+        ('{"code": "é"}'.encode("utf-16-be"), "looks like UTF-16."),
+        ('{"code": "é"}'.encode("utf-32"), "looks like UTF-"),
+        ('{"code": "é"}'.encode("utf-32-le"), "looks like UTF-32."),
+        (('{"code": "1", "x": %s}' % ("[]," * 50000)).encode("utf-16"), "looks like UTF-16."),
+        (gzip.compress(b'{"code": "1"}'), "looks like gzip. Send plain JSON in UTF-8."),
     ],
 )
 def test_a_body_that_is_not_what_it_should_be_is_told_what_to_do(body: bytes, words: str) -> None:
@@ -257,7 +266,7 @@ def test_the_message_says_what_came_instead_of_an_object(value: bytes, words: st
 )
 def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
     started = time.process_time()
-    assert refusal(body).message == "The body has more than 65536 bytes outside of its strings."
+    assert refusal(body).message == "The body has more than 64 KiB outside of its strings."
     assert time.process_time() - started < 2
 
 
@@ -265,7 +274,7 @@ def test_ten_megabytes_of_digits_cost_no_time(body: bytes) -> None:
 def test_millions_of_small_things_are_refused_before_they_are_parsed(unit: bytes) -> None:
     started = time.process_time()
     body = b'{"code": [' + unit * (20_000_000 // len(unit)) + b"0]}"
-    assert refusal(body).message == "The body has more than 65536 bytes outside of its strings."
+    assert refusal(body).message == "The body has more than 64 KiB outside of its strings."
     assert time.process_time() - started < 3
 
 
@@ -621,8 +630,8 @@ def test_a_large_content_arrives_however_it_is_spelled(key: str, spacing: str) -
         ("\0", "a raw control character in a string. Write it as \\u0000"),
         ("\x1f", "a raw control character in a string. Write it as \\u001f"),
         ("é", "a character outside the alphabet"),
-        (" ", "its length is no multiple of four"),
-        ("=", "padding in the wrong place"),
+        (" ", "its length is not a multiple of four"),
+        ("=", "its padding is in the wrong place"),
         ("-", "'-' or '_' of the URL-safe alphabet"),
         ("\ud800", "a character outside the alphabet"),
     ],
@@ -699,7 +708,7 @@ def test_an_attachment_is_bounded_after_decoding() -> None:
         assert len(parse(attached(content=encoded(bytes(size)))).job.attachments[0].content) == size
     for size in (longest + 1, longest + 2, longest + 3, 2 * longest):
         error = refusal(attached(content=encoded(bytes(size))))
-        assert (error.field, str(longest) in error.message) == ("attachments[0].content_base_64", True)
+        assert (error.field, "at most 8 MiB after" in error.message) == ("attachments[0].content_base_64", True)
 
 
 # -- files to return --------------------------------------------------------------------------------------------------
@@ -746,10 +755,12 @@ EXAMPLE = json.loads(
 
 
 def rendered(job: Job, outcome: Outcome) -> Dict[str, Any]:
-    parts = response.render_success(job, outcome, response.user_info(PUBLIC, QUOTA), dict(LOAD), UTC)
-    written = b"".join(made_as_written(parts))
-    assert len(written) == sum(map(len, parts))  # which is what Content-Length says
-    return dict(json.loads(written.decode("utf-8")))
+    return document_of(Done(job, outcome), Context(UTC, PUBLIC, QUOTA, 0))
+
+
+def failed(outcome: Outcome) -> Dict[str, Any]:
+    """Return the document for a run that the service ended."""
+    return document_of(Done(Job("1"), outcome), Context(UTC))
 
 
 def outcome_of(verdict: str = ENDED, exit_code: Optional[int] = 0, **details: Any) -> Outcome:
@@ -896,14 +907,42 @@ ERRORS = [
 
 @pytest.mark.parametrize("error, status, kind, more", ERRORS, ids=lambda value: value if isinstance(value, str) else "")
 def test_each_error_has_one_shape(error: errors.PyexecError, status: int, kind: str, more: Dict[str, Any]) -> None:
-    bare = json.loads(b"".join(response.render_error(error, UTC)).decode("utf-8"))
+    bare = document_of(error, Context(UTC))
     details = dict({"type": kind, "message": error.message}, **more)
     assert bare == {"status": "error", "timestamp_utc": EXAMPLE["timestamp_utc"], "error_details": details}
-    user = EXAMPLE["user_info"]
-    full = json.loads(b"".join(response.render_error(error, UTC, user, LOAD)).decode("utf-8"))
-    assert full == dict(bare, user_info=user, server_status=LOAD)
-    assert error.status == status
-    assert b"secret" not in b"".join(response.render_error(error, UTC, user, LOAD))
+    known = Context(UTC, PUBLIC, QUOTA, 0)
+    full = document_of(error, known)
+    assert full == dict(bare, user_info=EXAMPLE["user_info"], server_status=LOAD)
+    answer = response.respond(error, known, CONFIG)
+    assert (answer.status, error.status, answer.kind) == (status, status, kind)
+    assert "secret" not in json.dumps(full)
+
+
+@pytest.mark.parametrize("error", [row[0] for row in ERRORS], ids=lambda error: error.type)
+def test_an_answer_carries_its_errors_own_header_fields(error: errors.PyexecError) -> None:
+    answer = response.respond(error, Context(UTC), CONFIG)
+    assert answer.fields == [("Cache-Control", "no-store"), *error.header_fields()]
+    assert answer.fault == ("0123abcd" if error.status == 500 else "")
+
+
+def test_an_answer_names_its_caller_for_the_log_and_carries_the_quota() -> None:
+    for result in (Done(Job("1"), outcome_of()), errors.NotFound("No.")):
+        answer = response.respond(result, Context(UTC, PUBLIC, QUOTA, 0), CONFIG)
+        assert answer.caller == PUBLIC.address
+        assert [name for name, _ in answer.fields if name.startswith("RateLimit")] == ["RateLimit-Policy", "RateLimit"]
+        admin = response.respond(result, Context(UTC, Caller("192.0.2.1", "192.0.2.1", admin=True)), CONFIG)
+        assert admin.caller == "admin"
+        assert not [name for name, _ in admin.fields if name.startswith("RateLimit")]
+
+
+def test_a_forbidden_import_shows_nothing_of_the_run() -> None:
+    assert "execution_details" not in failed(outcome_of(FORBIDDEN, -9, stdout=b"x", modules=("os",)))
+
+
+def test_load_is_high_once_every_slot_is_taken() -> None:
+    for active, load in ((0, "normal"), (1, "normal"), (2, "high")):
+        found = {"load": load, "active_processes_at_request": active, "max_concurrent_processes": 2}
+        assert response.server_status(active, 2) == found
 
 
 def test_no_error_type_is_untested() -> None:
@@ -913,9 +952,8 @@ def test_no_error_type_is_untested() -> None:
 
 def test_an_error_carries_what_the_run_had_printed() -> None:
     outcome = Outcome(TIMEOUT, -9, 10.01, "so far\né".encode()[:-1], b"", stdout_truncated=True)
-    found = json.loads(
-        b"".join(response.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome)).decode("utf-8")
-    )
+    found = failed(outcome)
+    assert found["error_details"]["type"] == "TimeoutError"
     details = found["execution_details"]
     assert set(EXAMPLE["execution_details"]) <= set(details)
     assert (details["success"], details["stdout"], details["output_files"]) == (False, "so far\n", {})
@@ -923,10 +961,7 @@ def test_an_error_carries_what_the_run_had_printed() -> None:
 
 
 def test_a_run_that_was_ended_is_no_success_whatever_its_exit_code() -> None:
-    found = json.loads(
-        b"".join(response.render_error(errors.RunTimeoutError(10), UTC, outcome=outcome_of(TIMEOUT, 0))).decode("utf-8")
-    )
-    assert found["execution_details"]["success"] is False
+    assert failed(outcome_of(TIMEOUT, 0))["execution_details"]["success"] is False
 
 
 def test_the_error_of_each_verdict() -> None:

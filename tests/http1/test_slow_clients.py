@@ -36,8 +36,9 @@ from support import (
 from pyexec.config import Config, networks
 from pyexec.errors import ServerBusy
 from pyexec.http1 import linger, pace
+from pyexec.http1.connection import IDLE, LINGERING, READING, RUNNING, WRITING, Connection
 from pyexec.http1.memory import FREE_BYTES, AnswerBudget, BodyBudget, Tide
-from pyexec.http1.pace import IDLE, LINGERING, PACE, READING, RUNNING, WRITING, Place
+from pyexec.http1.pace import PACE
 from pyexec.http1.table import Table
 from pyexec.kernel import libc
 
@@ -78,7 +79,7 @@ def pairs() -> Iterator[Callable[[], Tuple[socket.socket, socket.socket]]]:
 
 
 def test_who_drips_falls_behind_who_keeps_the_pace(clock: Clock, pairs: Any) -> None:
-    steady, dripping, burst = (Place(pairs()[0]) for _ in range(3))
+    steady, dripping, burst = (Connection(pairs()[0]) for _ in range(3))
     burst.moved(100 * MIB)
     for _ in range(100):
         clock.now += 0.1
@@ -188,7 +189,7 @@ def test_one_64_of_ipv6_is_one_peer(pairs: Any) -> None:
     assert [place.evicted for place in places if place] == [True, True, False, False]
 
 
-def _arrive(budget: BodyBudget, place: Place, size: int) -> Any:
+def _arrive(budget: BodyBudget, place: Connection, size: int) -> Any:
     body = budget.body(place, None)
     more(body, size)
     return body
@@ -198,13 +199,13 @@ def more(body: Any, size: int) -> None:
     while size:
         room = body.room(size)
         size -= len(room)
-        body.place.moved(len(room))
+        body.connection.moved(len(room))
         body.filled(len(room))
 
 
 def test_the_first_64_kib_of_a_body_cost_nothing(pairs: Any) -> None:
     budget = BodyBudget(1)
-    bodies = [_arrive(budget, Place(pairs()[0]), FREE_BYTES) for _ in range(50)]
+    bodies = [_arrive(budget, Connection(pairs()[0]), FREE_BYTES) for _ in range(50)]
     with pytest.raises(ServerBusy):
         more(bodies[0], 2)
     assert [len(body.whole()) for body in bodies[1:]] == [FREE_BYTES] * 49
@@ -212,18 +213,18 @@ def test_the_first_64_kib_of_a_body_cost_nothing(pairs: Any) -> None:
 
 def test_what_is_announced_takes_no_memory(pairs: Any) -> None:
     budget = BodyBudget(48 * MIB)
-    bodies = [budget.body(Place(pairs()[0]), 48 * MIB) for _ in range(100)]
+    bodies = [budget.body(Connection(pairs()[0]), 48 * MIB) for _ in range(100)]
     assert max(len(body.room(48 * MIB)) for body in bodies) <= FREE_BYTES
-    more(_arrive(budget, Place(pairs()[0]), MIB), 40 * MIB)
+    more(_arrive(budget, Connection(pairs()[0]), MIB), 40 * MIB)
 
 
 def test_the_body_that_gets_on_least_makes_room(clock: Clock, pairs: Any) -> None:
     budget = BodyBudget(10 * MIB)
-    stalled, younger = _arrive(budget, Place(pairs()[0]), 4 * MIB), None
+    stalled, younger = _arrive(budget, Connection(pairs()[0]), 4 * MIB), None
     clock.now += 3
-    younger = _arrive(budget, Place(pairs()[0]), 4 * MIB)
+    younger = _arrive(budget, Connection(pairs()[0]), 4 * MIB)
     clock.now += 3
-    honest = _arrive(budget, Place(pairs()[0]), 4 * MIB)
+    honest = _arrive(budget, Connection(pairs()[0]), 4 * MIB)
     assert (stalled.dropped, younger.dropped, honest.dropped) == (True, False, False)
     with pytest.raises(ServerBusy):
         stalled.whole()
@@ -235,11 +236,11 @@ def test_the_body_that_gets_on_least_makes_room(clock: Clock, pairs: Any) -> Non
     for body in (stalled, younger, honest):
         with body:
             pass
-    assert len(_arrive(budget, Place(pairs()[0]), 10 * MIB).whole()) == 10 * MIB
+    assert len(_arrive(budget, Connection(pairs()[0]), 10 * MIB).whole()) == 10 * MIB
 
 
 def test_small_chunks_share_memory(pairs: Any) -> None:
-    body = BodyBudget(10 * MIB).body(Place(pairs()[0]), None)
+    body = BodyBudget(10 * MIB).body(Connection(pairs()[0]), None)
     for place in range(100_000):
         body.room(1)[:] = b"%d" % (place % 10)
         body.filled(1)
@@ -253,10 +254,10 @@ def test_an_answer_that_is_taken_is_waited_for_and_another_makes_room(pairs: Any
     (ours, _), (ours2, theirs2) = pairs(), pairs()
     for kept, sock in ((taken, ours), (unread, ours2)):
         kept.count(4 * MIB)
-        kept.await_client(Place(sock))
-    assert taken.place is not None and unread.place is not None
-    taken.place.moved(MIB)
-    unread.place.due -= 5
+        kept.await_client(Connection(sock))
+    assert taken.connection is not None and unread.connection is not None
+    taken.connection.moved(MIB)
+    unread.connection.due -= 5
 
     def let_go() -> None:
         assert theirs2.recv(1) == b""
@@ -268,7 +269,7 @@ def test_an_answer_that_is_taken_is_waited_for_and_another_makes_room(pairs: Any
     thread.join()
     assert (taken.dropped, unread.dropped) == (False, True)
     # Beside answers that are taken a newcomer waits, and is then told to come again.
-    taken.place.due = time.monotonic() + 60
+    taken.connection.due = time.monotonic() + 60
     with pytest.raises(ServerBusy):
         budget.keep().count(4 * MIB)
     assert not taken.dropped
@@ -620,7 +621,7 @@ def test_a_kept_connection_says_how_long(start_server: Start, server: RunningSer
     "sent, words",
     [
         (b"\x16\x03\x01\x02\x00", "This port speaks http://"),
-        (b"\x80\x80", "begin with this byte"),
+        (b"\x80\x80", "begins with this byte"),
         (b"GET / HTTP/1.1\nHost: x\n", "does not end in CR LF"),
         (b"GET / HTTP/1.1\r\nHost: \x00", "control character"),
     ],

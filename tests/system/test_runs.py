@@ -276,7 +276,7 @@ def test_a_flood_of_output_ends_the_run(either_host, flood) -> None:
         either_host.client.execute(FLOODS[flood])
     details, so_far = caught.value.document["error_details"], caught.value.document["execution_details"]
     assert (caught.value.type, details["resource"], details["limit"]) == ("ResourceLimitError", "output", 4 << 20)
-    assert details["message"] == "Execution exceeded its limit of 4194304 bytes of output."
+    assert details["message"] == "Execution exceeded its limit of 4 MiB of output."
     stream = "stderr" if flood == "errors" else "stdout"
     assert len(so_far[stream]) == 1 << 20 and so_far[stream + "_truncated"] is True
     assert time.monotonic() - started < 10  # the time limit

@@ -1,0 +1,133 @@
+"""POST /execute: from the bytes of a request to its answer, through contract, limits and sandbox.
+
+Knows nothing of sockets. What must happen behind the answer (kill, reap, refill, the slot's return) is put on a stack
+that the handler unwinds after writing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import secrets
+import threading
+import time
+import traceback
+
+from pyexec import callers, log
+from pyexec.accounts import Now
+from pyexec.api import request
+from pyexec.api.keys import Keys
+from pyexec.api.metrics import Metrics
+from pyexec.api.request import Request
+from pyexec.api.response import Context, Done, respond
+from pyexec.callers import Caller
+from pyexec.config import Config
+from pyexec.errors import InternalServerError, PyexecError, ValidationError
+from pyexec.http1.answer import Answer, Asked
+from pyexec.http1.memory import AnswerBudget
+from pyexec.http1.message import Head
+from pyexec.job import Job, Outcome
+from pyexec.limits import Limits, Ticket
+from pyexec.sandbox import Sandbox
+from pyexec.timing import Stopwatch
+
+_WIDE = 1 << 20  # bytes of a body from which on the width of its characters matters
+_FREE_BODY = 65536  # a malformed request up to this size is promised to cost nothing
+
+
+class Execute:
+    """Runs one server's scripts. Thread-safe."""
+
+    def __init__(
+        self, config: Config, sandbox: Sandbox, limits: Limits, answers: AnswerBudget, metrics: Metrics
+    ) -> None:
+        """Take the parts of the server that a request goes through."""
+        self._config, self._sandbox, self._limits, self._metrics = config, sandbox, limits, metrics
+        self._answers, self._keys, self._wide = answers, Keys(config), threading.Lock()
+
+    def __call__(self, asked: Asked) -> Answer:
+        """Return the answer to one request, whatever becomes of it."""
+        watch, now, kept = Stopwatch(time.monotonic()), Now.read(), self._answers.keep()
+        caller = self.caller(asked.head, asked.peer)
+        ticket: Ticket | None = None
+        try:
+            parsed = self._parse(asked.body)
+            caller = self._authenticate(caller, asked.head, parsed, now)
+            job = self._accept(parsed, caller, len(asked.body), now)
+            watch.mark("parse")
+            ticket = self._limits.admit(caller, now)
+            watch.mark("admit")
+            context = Context(now.utc, caller, ticket.quota, ticket.active)
+            # The slot is free as soon as the run is over, before the answer is out: whoever has it may ask again.
+            # What is left to clean up is the sandbox's business, which makes the next run wait for it if need be.
+            with ticket:
+                outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count))
+            self._book(outcome, watch)
+            answer = respond(Done(job, outcome), context, self._config)
+        except Exception as cause:  # noqa: BLE001
+            kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
+            answer = self._refused(cause, caller, ticket, now)
+        watch.mark("render")
+        answer.stages, answer.kept = watch.stages, kept
+        return answer
+
+    def caller(self, head: Head, peer: str) -> Caller:
+        """Return whose request this is, not yet an admin."""
+        return callers.identify(peer, head.get("x-forwarded-for"), self._config.trusted_proxies)
+
+    def refuse(self, error: PyexecError, head: Head, peer: str) -> Answer:
+        """Return the answer to a request that was refused before its body was read."""
+        return self._refused(error, self.caller(head, peer), None, Now.read())
+
+    def _parse(self, body: bytes) -> Request | ValidationError:
+        """Return the request in a body, or what is wrong with it: the cost of that depends on who sent it."""
+        # A character outside of ASCII takes up to four times its bytes as text: one such body at a time.
+        wide = len(body) >= _WIDE and not body.isascii()
+        with self._wide if wide else contextlib.nullcontext():
+            try:
+                return request.parse(body, self._config)
+            except ValidationError as error:
+                return error
+
+    def _authenticate(self, caller: Caller, head: Head, parsed: Request | ValidationError, now: Now) -> Caller:
+        """Return the caller, as admin if the right key came with the request. Raises what `Keys` does."""
+        key = parsed.api_key if isinstance(parsed, Request) else None
+        scheme, _, token = head.get("authorization").partition(" ")
+        if key is None and scheme.lower() == "bearer":
+            key = token.strip(" \t")
+            # Header fields are read as Latin-1; most clients send UTF-8.
+            with contextlib.suppress(UnicodeDecodeError):
+                key = key.encode("latin-1").decode("utf-8")
+        return caller if key is None else self._keys.authenticate(caller, key, now)
+
+    def _accept(self, parsed: Request | ValidationError, caller: Caller, size: int, now: Now) -> Job:
+        """Return the job. Raises ValidationError, RateLimitExceeded."""
+        if isinstance(parsed, ValidationError):
+            # Finding the fault in a large body is work, which nobody gets for free without end.
+            if size > _FREE_BODY and not caller.admin:
+                self._limits.charge(caller, now)
+            raise parsed
+        return dataclasses.replace(parsed.job, admin=True) if caller.admin else parsed.job
+
+    def _book(self, outcome: Outcome, watch: Stopwatch) -> None:
+        """Enter the run's time into the request's account and the metrics."""
+        for name, seconds in outcome.stages:
+            watch.add(name, seconds)
+        self._metrics.count_run(outcome.duration_s)
+
+    def _refused(self, cause: Exception, caller: Caller, ticket: Ticket | None, now: Now) -> Answer:
+        """Return the answer to a request that ended in an error; one that is our fault costs the caller nothing."""
+        error = cause if isinstance(cause, PyexecError) else fault(cause)
+        if ticket is not None and error.status >= 500:
+            ticket.refund()
+        quota = None if caller.admin else self._limits.quota(caller, now)
+        active = self._limits.active if ticket is None else ticket.active
+        return respond(error, Context(Now.read().utc, caller, quota, active), self._config)
+
+
+def fault(cause: BaseException) -> InternalServerError:
+    """Return the error that stands for a fault of ours; its id and cause go to the log, never to the client."""
+    fault_id = secrets.token_hex(8)
+    text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
+    log.say(f"fault {fault_id}: {text.strip()}")
+    return InternalServerError(str(cause), fault_id)
