@@ -36,7 +36,7 @@ class Lingerer:
         """Start with none, and no thread."""
         self._lock = threading.Lock()
         self._new: list[_Lingering] = []
-        self._spare: Deque[socket.socket] = collections.deque()
+        self._spare: collections.deque[socket.socket] = collections.deque()
         self._running = False
         self._scratch = bytearray(_SCRATCH)
 
