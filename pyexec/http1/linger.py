@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from typing import Callable, Deque
+from typing import Callable
 
 LONGEST_S = 10.0
 MOST_BYTES = 64 << 20

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import sys
 import time
 
 import pytest
-from conftest import ROOT
 from processes import descendants
+from wrappers import DOCKER
 
 from pyexec import Config
 from pyexec.errors import SandboxError
 from pyexec.runs import requirements
-
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
@@ -68,7 +65,7 @@ test "$(env -i date +%Z)" = JST && exec "$@"
 """
 
 
-@pytest.mark.parametrize("wrapper", [[], REFUSE], ids=["mounts", "no mounts"])
+@pytest.mark.parametrize("wrapper", [[], DOCKER], ids=["mounts", "no mounts"])
 def test_runs_have_utc_wherever_the_server_stands(start_server, wrapper, tmp_path) -> None:
     tokyo = os.geteuid() == 0 and os.path.exists("/usr/share/zoneinfo/Asia/Tokyo")
     elsewhere = ["unshare", "-m", "sh", "-c", ELSEWHERE, str(tmp_path)] if tokyo else []
@@ -115,7 +112,7 @@ print([oct(os.stat(name).st_mode & 0o777) for name in 'abcde'], os.stat('e').st_
 """
 
 
-@pytest.mark.parametrize("wrapper", [[], REFUSE], ids=["mounts", "no mounts"])
+@pytest.mark.parametrize("wrapper", [[], DOCKER], ids=["mounts", "no mounts"])
 def test_what_copies_files_with_their_modes_goes_on(start_server, wrapper) -> None:
     """Where neither a tree nor a uid keeps it to the run's own files, modes and times are said to be set, and are not."""
     running = start_server(wrapper, rate_per_minute=1000)
