@@ -75,6 +75,10 @@ _MMAP = Check(
 )
 _MREMAP = Check(3, 64, _ALL64, (0, 1, 3))  # MAYMOVE and FIXED; DONTUNMAP would leave the old mapping in place
 
+# madvise: what allocators and the C library say of their own pages. No MERGEABLE: a slow write to a merged page tells
+# which pages others have. No COLD or PAGEOUT: pages of libraries are shared by everybody.
+_MADVISE = _one_of(2, 0, 1, 2, 3, 4, 8, 10, 11, 14, 15, 16, 17, 18, 19, 22, 23, 102, 103)
+
 # fcntl: F_DUPFD(_CLOEXEC), F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETPIPE_SZ, F_GET_SEALS. No F_SETOWN and F_SETSIG,
 # which send any signal to any process of the uid. No locks for public scripts: on a file that all runs can read, one
 # run would see another's. No F_SETPIPE_SZ: 64 KiB a pipe is enough of memory that no limit counts.
@@ -104,7 +108,11 @@ _FUTEX = Check(1, 32, _ALL & ~_FUTEX_CLOCK_REALTIME, tuple(_FUTEX_PRIVATE | comm
 _FUTEX_AND_SHARED = Check(1, 32, _ALL & ~(_FUTEX_CLOCK_REALTIME | _FUTEX_PRIVATE), _FUTEX_COMMANDS)
 
 _CLONE_FORBIDDEN = 0x7E028000 | 0x80  # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET,TIME}, CLONE_PARENT
-_NO_NAMESPACE = Check(0, 64, _CLONE_FORBIDDEN, (0,))
+_CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
+# Nor a thread with descriptors of its own: what pipes hold is bounded by the number of processes.
+_NO_NAMESPACE = Check(
+    0, 64, _CLONE_FORBIDDEN | _CLONE_FILES | _CLONE_THREAD, (0, _CLONE_FILES, _CLONE_FILES | _CLONE_THREAD)
+)
 _NAMES = _one_of(0, 15, 16)  # PR_SET_NAME, PR_GET_NAME
 
 # Sockets: a connected pair of streams, used without flags. MSG_OOB on such a pair was a kernel exploit from behind a
@@ -126,7 +134,7 @@ def _fcntl(*more: int) -> tuple[_Entry, ...]:
 PUBLIC: tuple[Group, ...] = (
     Group(
         "the process's own memory, counted by RLIMIT_AS except for its page tables, which the watch counts",
-        _plain("brk munmap mprotect madvise") + (("mmap", (_MMAP,)), ("mremap", (_MREMAP,))),
+        _plain("brk munmap mprotect") + (("mmap", (_MMAP,)), ("mremap", (_MREMAP,)), ("madvise", (_MADVISE,))),
     ),
     Group(
         "open descriptors: streams, the script's files, libraries as they load; RLIMIT_FSIZE bounds what is written",

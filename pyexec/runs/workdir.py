@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import time
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from pyexec import rules
 from pyexec.job import OutputFile
@@ -163,6 +163,7 @@ class _Walk:
     def __init__(self, most_files: int) -> None:
         self.size_bytes = self.files = 0
         self._most_files = most_files
+        self._linked: Set[Tuple[int, int]] = set()  # files of several names that have been counted
         self._deadline_s = time.thread_time() + _LONGEST_LOOK_S
         self._stack: List[Tuple[int, List[str]]] = []  # open directories, each with those in it yet to be entered
 
@@ -197,8 +198,12 @@ class _Walk:
                     raise
                 except OSError:
                     continue
-                self.size_bytes += status.st_blocks * 512
                 self.files += 1
+                which = (status.st_dev, status.st_ino)
+                if which not in self._linked:
+                    self.size_bytes += status.st_blocks * 512
+                if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+                    self._linked.add(which)
                 if stat.S_ISDIR(status.st_mode):
                     inner.append(entry.name)
                 if self.files > self._most_files or time.thread_time() > self._deadline_s:

@@ -72,6 +72,9 @@ def test_filter_allows_what_the_policy_says_and_nothing_else(
         ("mmap", [0, 4096, 3, 0x2], [0, 4096, 3, 0x28]),  # MAP_DROPPABLE
         ("mmap", [0, 4096, 3, 0x4022], [0, 4096, 3, 0x40022]),  # MAP_HUGETLB
         ("mmap", [0, 4096, 3, 0x22], [0, 4096, 3, 0x20]),
+        ("madvise", [0, 4096, 4], [0, 4096, 12]),  # MADV_DONTNEED, MADV_MERGEABLE
+        ("madvise", [0, 4096, 8], [0, 4096, 21]),  # MADV_FREE, MADV_PAGEOUT
+        ("madvise", [0, 4096, 102], [0, 4096, 101]),  # MADV_GUARD_INSTALL, as glibc 2.42 does; MADV_SOFT_OFFLINE
         ("mremap", [0, 4096, 8192, 1], [0, 4096, 4096, 5]),  # MREMAP_DONTUNMAP
     ],
 )
@@ -184,6 +187,15 @@ def test_no_clone_makes_a_namespace_or_a_sibling(machine: str, flag: int) -> Non
     assert bpf.simulate(program, arch, clone, [0x11]) == bpf.RET_ALLOW
     assert bpf.simulate(program, arch, clone, [0x11 | flag]) == EPERM
     assert bpf.simulate(program, arch, TABLES[machine]["clone3"], [0]) == ENOSYS
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_thread_shares_the_descriptors_of_its_process(machine: str) -> None:
+    program, arch = seccomp.program(True, ALL, machine), bpf.AUDIT_ARCH[machine]
+    for flags in (0x3D0F00, 0x7D0F00, 0x4111, 0x01200011):  # glibc's thread, musl's, vfork, fork
+        assert bpf.simulate(program, arch, TABLES[machine]["clone"], [flags]) == bpf.RET_ALLOW
+    for flags in (0x3D0B00, 0x10B00):  # without CLONE_FILES
+        assert bpf.simulate(program, arch, TABLES[machine]["clone"], [flags]) == EPERM
 
 
 def test_few_calls_are_allowed() -> None:

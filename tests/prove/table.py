@@ -24,6 +24,7 @@ EVERYWHERE = (
     "attack runs behind all layers but one",
     "attacks as public scripts, contained",
     "incidents of others with a test",
+    "memory attacks by runs, each within its bound",
     "faults survived",
 )
 # What takes longer, or needs root; counted on the bare host only.

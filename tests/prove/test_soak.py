@@ -38,7 +38,7 @@ class Soak:
 
     def __init__(self, running: RunningServer, seed: int) -> None:
         self.running, self.seed, self.pid = running, seed, running.process.pid
-        self.killed = self.faults = self.served = self.out_of_memory = 0
+        self.killed = self.faults = self.served = 0
         self.wrong: List[str] = []
         self.over = threading.Event()
         self.limit = resource.prlimit(self.pid, resource.RLIMIT_NOFILE)
@@ -52,9 +52,8 @@ class Soak:
                 self.one(chance, number)
                 self.served += 1
             except ServiceError as error:
-                # One that was killed can't be told from one that the kernel's memory killer has chosen.
-                self.out_of_memory += error.type == "ResourceLimitError"
-                if error.type not in ("InternalServerError", "ServerBusy", "ResourceLimitError"):
+                # Faults are ours to tell of: no run here uses too much, so that none may be told that it did.
+                if error.type not in ("InternalServerError", "ServerBusy"):
                     self.wrong.append("%s: %s" % (number, error))
             except Exception as error:
                 self.wrong.append("%s: %r" % (number, error))
@@ -123,8 +122,8 @@ def test_faults_at_random_moments_leave_nothing(start_server, wrapper) -> None:
         threading.Timer(FOR_S, soak.over.set).start()
         faults = in_threads(CALLERS + 1, lambda place: soak.harm() if place == CALLERS else soak.call(place))
         assert faults == [None] * (CALLERS + 1)
-        assert soak.wrong == [] and soak.out_of_memory <= soak.killed
-        assert soak.served > 50 and soak.faults > 10
+        assert soak.wrong == []
+        assert soak.served > 50 and soak.faults > 10 and soak.killed > 0
         await_that(lambda: _serves(running), 90)
         await_that(lambda: running.client.health()["active_runs"] == 0)
         _all_slots(running)

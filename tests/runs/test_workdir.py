@@ -87,6 +87,17 @@ def test_a_look_counts_bytes_and_entries(directory, tmp_path) -> None:
     assert workdir.usage(directory, 4).files == 4 and workdir.usage(directory, 3).files > 3
 
 
+def test_the_bytes_of_a_file_count_once_for_all_its_names(directory, tmp_path) -> None:
+    """As in a tmpfs. Without one, a script that linked a large file some dozen times was over its limit of disk."""
+    (tmp_path / "d").mkdir()
+    for name in ("a", "d/b"):
+        (tmp_path / name).write_bytes(bytes(100000))
+        for n in range(20):
+            os.link(tmp_path / name, tmp_path / (name + str(n)))
+    found = workdir.usage(directory, 100)
+    assert found.files == 43 and 200000 <= found.size_bytes < 300000
+
+
 @pytest.mark.parametrize(("depth", "too_deep"), [(64, False), (65, True), (900, True)])
 def test_a_tree_deeper_than_sixty_four_counts_as_too_many_files(directory, tmp_path, depth, too_deep) -> None:
     _nest(str(tmp_path), depth)
