@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
 import resource
-from typing import Dict, List
+from typing import List
 
 import pytest
 from hypothesis import given, settings, strategies
 from sandboxes import able_host
-from support import ROOT
+from system_calls import MACHINES, TABLES
 
 from pyexec.config import Config
 from pyexec.job import Host, Plan
@@ -20,12 +19,8 @@ from pyexec.kernel import bpf, landlock, layers, libc, policy, rlimits, seccomp,
 
 ALL = policy.EVERYTHING_CONTAINED
 NOTHING = policy.Contained(False, False, False, False, False)
-MACHINES = ("x86_64", "aarch64")
 X32_BIT = 0x40000000
 EPERM, ENOSYS = bpf.errno_action(errno.EPERM), bpf.errno_action(errno.ENOSYS)
-
-with open(os.path.join(ROOT, "tests", "tools", "syscalls.json"), encoding="ascii") as _file:
-    TABLES: Dict[str, Dict[str, int]] = json.load(_file)
 
 
 @pytest.mark.parametrize("column,machine", list(enumerate(MACHINES)))

@@ -7,7 +7,7 @@ import subprocess
 from typing import Dict
 
 import pytest
-from test_kernel import MACHINES, TABLES
+from system_calls import MACHINES, TABLES
 
 from pyexec.kernel import syscalls
 

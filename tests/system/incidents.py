@@ -224,7 +224,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
         "reset both rate limits",
         (
             "system/test_incidents.py::test_a_fresh_forwarded_address_is_not_a_fresh_caller",
-            "test_limits.py::test_whose_request_it_is",
+            "test_callers.py::test_whose_request_it_is",
         ),
     ),
     "the seed: a child that keeps stdout open": (

@@ -11,11 +11,11 @@ from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 from claims import ATTACKS
+from corpus import SCRIPTS
 from figures import record
 from incidents import INCIDENTS
 from servers import ADMIN_KEY
 from support import ROOT, exchange, execute, parse_replies
-from test_corpus import SCRIPTS
 
 from pyexec import config
 from pyexec.client import ServiceError

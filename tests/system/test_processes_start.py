@@ -1,4 +1,4 @@
-"""How the server's and the runs' processes start: their encoding, their uids, their place in the scheduler."""
+"""How the server's and the runs' processes start: their encoding, their place in the scheduler, their clock."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ import time
 import pytest
 from processes import descendants
 from wrappers import DOCKER
-
-from pyexec import Config
-from pyexec.errors import SandboxError
-from pyexec.runs import requirements
 
 
 @pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C"}, {"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
@@ -26,14 +22,6 @@ def test_names_are_utf8_whatever_the_locale(start_server, locale) -> None:
     )
     assert (result.stdout, result.files) == ("in\n", {"\u20ac": b"x"})
     assert result.file_errors == {"\u00e9": "File not found after execution."}
-
-
-def test_uids_are_those_that_nobody_hands_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    requirements.check_own_means(Config.of(max_runs=79))
-    with pytest.raises(SandboxError, match="60706 to 61473.*up to 61183.*--uid-base"):
-        requirements.check_own_means(Config.of(max_runs=256))
-    requirements.check_own_means(Config.of(max_runs=256, uid_base=700000))
 
 
 def test_sessions_of_runs_yield_where_the_server_is_root(start_server) -> None:

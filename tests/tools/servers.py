@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Dict, List, Optional, Sequence
+import urllib.request
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from support import ROOT
 
@@ -67,6 +68,11 @@ class RunningServer:
         self.process.kill()
         self.stop()
         raise AssertionError("the server did not come up, status %d:\n%s" % (self.process.returncode, self.log))
+
+    def get(self, path: str) -> Tuple[str, str]:
+        """Return the media type of what is at a path, and its text."""
+        with urllib.request.urlopen(self.url + path) as answer:
+            return answer.headers["Content-Type"], answer.read().decode("utf-8")
 
     def stop(self) -> int:
         """End the server and return its exit status."""
