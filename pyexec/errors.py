@@ -124,19 +124,19 @@ class AuthenticationError(PyexecError):
 
 
 class Forbidden(PyexecError):
-    """A page of another origin may not use this."""
+    """A page from another origin may not use this."""
 
     type, status = "Forbidden", 403
 
 
 class NotFound(PyexecError):
-    """No such path."""
+    """There is nothing at this path."""
 
     type, status = "NotFound", 404
 
 
 class MethodNotAllowed(PyexecError):
-    """The path exists, the method doesn't; `allow` lists the methods that do."""
+    """The path doesn't take this method; `allow` lists those that it takes."""
 
     type, status = "MethodNotAllowed", 405
 
@@ -150,13 +150,13 @@ class MethodNotAllowed(PyexecError):
 
 
 class RequestTimeout(PyexecError):
-    """The request did not arrive in time."""
+    """The request didn't arrive in time."""
 
     type, status = "RequestTimeout", 408
 
 
 class LengthRequired(PyexecError):
-    """The body came without a Content-Length."""
+    """The body has neither a Content-Length nor chunks."""
 
     type, status = "LengthRequired", 411
 
@@ -168,7 +168,10 @@ class PayloadTooLarge(PyexecError):
 
 
 class UnsupportedMediaType(PyexecError):
-    """The body isn't declared as JSON in UTF-8, or is compressed, in which case `of_coding` is true."""
+    """The body isn't declared as JSON in UTF-8, or is compressed.
+
+    `of_coding` is true in the second case.
+    """
 
     type, status = "UnsupportedMediaType", 415
 
@@ -182,13 +185,13 @@ class UnsupportedMediaType(PyexecError):
 
 
 class MisdirectedRequest(PyexecError):
-    """The Host that the request names is not one of this server's."""
+    """The request's Host is not one that this server answers to."""
 
     type, status = "MisdirectedRequest", 421
 
 
 class RateLimitExceeded(_TryLater, PyexecError):
-    """The caller has used up a minute's or a day's requests."""
+    """The caller has used up the requests of this minute or day."""
 
     type, status = "RateLimitExceeded", 429
 
@@ -204,7 +207,10 @@ class HeadersTooLarge(PyexecError):
 
 
 class NotImplementedHere(PyexecError):
-    """The body is in a transfer coding that this server does not know; NotImplemented is a name of Python's own."""
+    """The body uses a transfer coding that this server doesn't support.
+
+    Named otherwise than its type, which is a name of Python's own.
+    """
 
     type, status = "NotImplemented", 501
 
@@ -220,13 +226,13 @@ class ServerBusy(_TryLater, PyexecError):
 
 
 class VersionNotSupported(PyexecError):
-    """The request is in a version of HTTP other than 1."""
+    """The request uses a version of HTTP other than 1."""
 
     type, status = "VersionNotSupported", 505
 
 
 class InternalServerError(PyexecError):
-    """Our fault. The caller sees an id; `reason` goes to the log only."""
+    """A fault of the server; the caller gets an id, and only the log has the reason."""
 
     type, status = "InternalServerError", 500
 

@@ -11,7 +11,7 @@ import sys
 from typing import Dict, Iterator
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 PACKAGE = os.path.join(ROOT, "pyexec")
 

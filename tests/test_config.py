@@ -14,10 +14,9 @@ import sys
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import FUZZ
+from support import FUZZ, ROOT
 
 from pyexec import config
 from pyexec.config import SETTINGS, Config

@@ -12,8 +12,7 @@ import sys
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from conftest import ROOT
-from support import STATUS_OF
+from support import ROOT, STATUS_OF
 
 from pyexec import config, errors
 from pyexec.api import openapi, request
@@ -81,6 +80,17 @@ def test_every_setting_is_listed_with_its_default() -> None:
             assert default == "`%s` (%d MiB)" % (setting.default, int(setting.default) >> 20)
         else:
             assert default == ("`%s`" % setting.default if setting.default else "none"), setting.name
+
+
+def test_settings_stand_in_their_groups_with_the_words_of_the_help() -> None:
+    parts = [part.partition("\n") for part in SETTINGS.split("\n## ")[1:]]
+    assert [name.lower() for name, _, _ in parts] == list(config.GROUPS)
+    for name, _, text in parts:
+        listed = {row[0].strip("`"): row[2].replace("`", "") for row in rows(text, 3) if row[0].startswith("`--")}
+        assert list(listed) == [setting.flag for setting in config.SETTINGS if setting.group == name.lower()]
+        for setting in config.SETTINGS:
+            # The page may add to it.
+            assert setting.group != name.lower() or listed[setting.flag].startswith(setting.help), setting.flag
 
 
 def test_every_module_is_listed() -> None:
@@ -154,7 +164,7 @@ def test_the_map_names_every_folder_and_module() -> None:
 
 
 def test_modules_named_for_reading_exist() -> None:
-    for name in re.findall(r"`((?:\w+/)?\w+)`", INSIDE.split("## The code")[1].split("Tests are named")[0]):
+    for name in re.findall(r"`((?:\w+/)?\w+)`", INSIDE.split("## The code")[1]):
         path = os.path.join(ROOT, "pyexec", name)
         assert os.path.isfile(path + ".py") or os.path.isdir(path) or name in ("ctypes", "doctor", "serve"), name
 

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta, timezone
 from typing import List, Tuple
 
 import pytest
-from conftest import in_threads
+from support import in_threads
 
 from pyexec import callers, limits
 from pyexec.accounts import Now
 from pyexec.api import response
 from pyexec.api.keys import Keys
-from pyexec.callers import Caller
+from pyexec.callers import Caller, identify
 from pyexec.config import DEFAULT_PROXIES, Config, networks
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
 from pyexec.limits import Limits, Quota
@@ -782,3 +782,11 @@ def test_the_header_fields_are_always_well_formed() -> None:
                 quota = counters.quota(ANN, at(seconds))
             for _, value in response.rate_limit_fields(quota):
                 assert _LIST.match(value), value
+
+
+def test_a_long_chain_of_proxies_is_not_walked_to_its_end() -> None:
+    """Parsing an address takes as long as parsing a small request."""
+    chain = ", ".join(["198.51.100.1"] + ["10.0.0.%d" % n for n in range(250)])
+    assert identify("127.0.0.1", chain, Config.of().trusted_proxies).identity == "10.0.0.230"
+    few = ", ".join(["198.51.100.1"] + ["10.0.0.%d" % n for n in range(19)])
+    assert identify("127.0.0.1", few, Config.of().trusted_proxies).identity == "198.51.100.1"

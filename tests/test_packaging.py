@@ -9,11 +9,11 @@ import sys
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
-from conftest import ROOT
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from support import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "requirements"))
 import renew

@@ -31,10 +31,12 @@ _BOOLEAN: Schema = {"type": "boolean"}
 _NO_NUL = "^[^\\u0000]*$"
 _BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 # As requests may have it: with white space, and with the beginning of a data URL.
+_WHITE, _CHARACTER = "[\\t\\n\\f\\r ]*", "[A-Za-z0-9+/]"
 _BASE64_OF_REQUESTS = (
-    "^%(w)s(?:[Dd][Aa][Tt][Aa]:[\\x20-\\x2b\\x2d-\\x7e]{0,1000};[Bb][Aa][Ss][Ee]64,%(w)s)?"
-    "(?:(?:%(c)s%(w)s){4})*(?:(?:%(c)s%(w)s){2}=%(w)s=%(w)s|(?:%(c)s%(w)s){3}=%(w)s)?$"
-) % {"w": "[\\t\\n\\f\\r ]*", "c": "[A-Za-z0-9+/]"}  # noqa: UP031 - the pattern has braces of its own
+    f"^{_WHITE}(?:[Dd][Aa][Tt][Aa]:[\\x20-\\x2b\\x2d-\\x7e]{{0,1000}};[Bb][Aa][Ss][Ee]64,{_WHITE})?"
+    f"(?:(?:{_CHARACTER}{_WHITE}){{4}})*"
+    f"(?:(?:{_CHARACTER}{_WHITE}){{2}}={_WHITE}={_WHITE}|(?:{_CHARACTER}{_WHITE}){{3}}={_WHITE})?$"
+)
 _PLAIN_NAME = "^[^/\\\\\\u0000-\\u001f\\u007f-\\u009f]+$"
 _RELATIVE_PATH = "^(?!/)(?!(?:[\\s\\S]*/)?\\.\\.(?:/|$))[^\\u0000]+$"
 

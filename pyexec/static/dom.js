@@ -36,7 +36,7 @@ export function wait(number) {
   return minutes <= 90 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-// Put text on the clipboard; return whether that went well. Outside of HTTPS there is only the old way.
+// Put text on the clipboard; return whether it worked. Without HTTPS only the old way exists.
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

@@ -1,13 +1,12 @@
-// A textarea as an editor for Python: colours behind it, line numbers beside it, and the keys that one expects.
+// A textarea as an editor for Python: colours behind it, line numbers beside it, and the usual keys.
 //
-// The textarea stays the only thing that is edited, so that undo, input methods, spelling and screen readers work as
-// in any textarea. Its own text is transparent; the same text shows in colour in a <pre> in the same grid cell. The
+// Only the textarea is edited, so that undo, input methods, spelling and screen readers work as in any textarea. Its own text is transparent; the same text shows in colour in a <pre> in the same grid cell. The
 // two are as large as the text, and the box around them scrolls: so they can't drift apart.
 
 import { highlight, highlighted } from './highlight.js';
 
 const INDENT = 4;
-const LONGEST_IN_COLOUR = 30000; // characters; what is longer can't be run anyway and would make typing slow
+const LONGEST_IN_COLOUR = 30000; // characters; longer scripts can't be run anyway, and would make typing slow
 const OPENS_BLOCK = /[:([{]$/;
 const ENDS_BLOCK = /^\s*(?:return|pass|break|continue|raise)\b/;
 
@@ -18,7 +17,7 @@ export class Editor {
     this.paper = root.querySelector('.paper-text');
     this.gutter = root.querySelector('.gutter');
     this.changed = changed;
-    this.leaving = false; // Esc was pressed: the next Tab is the browser's
+    this.leaving = false; // Esc was pressed: the next Tab leaves the editor
     this.area.addEventListener('input', () => {
       this.render();
       this.reveal();
@@ -39,11 +38,11 @@ export class Editor {
     this.render();
   }
 
-  // Draw colours and line numbers anew.
+  // Redraw colours and line numbers.
   render() {
     const text = this.area.value;
     const nodes = text.length <= LONGEST_IN_COLOUR ? highlighted(text) : [document.createTextNode(text)];
-    this.paper.replaceChildren(...nodes, '\n'); // the final line break makes the last line count when it is empty
+    this.paper.replaceChildren(...nodes, '\n'); // without the line break an empty last line would have no height
     const lines = text.split('\n').length;
     if (lines !== this.lines) {
       this.lines = lines;
@@ -52,7 +51,7 @@ export class Editor {
     this.changed();
   }
 
-  // Scroll to the caret. The browser does that as well, but before the box has its new size.
+  // Scroll to the caret. The browser does so too, but before the box has its new size.
   reveal() {
     const texts = document.createTreeWalker(this.paper, NodeFilter.SHOW_TEXT);
     let left = this.area.selectionEnd;
@@ -97,7 +96,7 @@ export class Editor {
     action();
   }
 
-  // Put `text` in place of what is between two positions, as if typed, so that undo knows it.
+  // Replace the text between two positions as if by typing, so that it can be undone.
   replace(start, end, text) {
     this.area.setSelectionRange(start, end);
     const command = text ? 'insertText' : 'delete';
@@ -112,7 +111,7 @@ export class Editor {
     return this.area.value.lastIndexOf('\n', position - 1) + 1;
   }
 
-  // A new line is as far in as the one before; one step more after a colon or an open bracket.
+  // Indent a new line like the one before, and one step more after a colon or an open bracket.
   newLine(event) {
     if (event.inputType !== 'insertLineBreak' || event.isComposing || !event.cancelable) return;
     const { selectionStart: start, selectionEnd: end, value } = this.area;
@@ -138,7 +137,7 @@ export class Editor {
     this.changeLines((line) => line.replace(/^(?:\t| {1,4})/, ''));
   }
 
-  // The lines that the selection touches; one that it only ends in front of does not count.
+  // The lines that the selection touches, except one that it only ends in front of.
   selectedLines() {
     const { selectionStart, selectionEnd, value } = this.area;
     const start = this.lineStart(selectionStart);
@@ -170,7 +169,7 @@ export class Editor {
   }
 }
 
-// Return a line without comment and spaces at its end; `source` ends with that line. Empty inside a string.
+// Return a line without its comment and trailing spaces; `source` ends with that line. Empty inside a string.
 function codeOf(source, line) {
   if (source.length > LONGEST_IN_COLOUR) return line.trimEnd();
   const spans = highlight(source);

@@ -1,7 +1,7 @@
 // Python source to spans of text, each with a class name. Pure: no DOM, so that Node can test it.
 //
-// A lexer by hand instead of one great expression, since an f-string holds expressions that hold strings. It accepts
-// everything: half-typed source is the normal case in an editor.
+// A hand-written lexer rather than one big expression, since f-strings nest. It accepts everything: half-typed source
+// is the normal case in an editor.
 
 const KEYWORDS = words(
   'and as assert async await break class continue def del elif else except finally for from global if import in is'
@@ -22,7 +22,7 @@ const NUMBER = /0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?[\d_]*|
 const NAME = /[\p{L}_][\p{L}\p{N}_]*/uy;
 const DECORATOR = /@[ \t]*[\p{L}_][\p{L}\p{N}_.]*/uy;
 const SOFT_KEYWORD_LINE = /(?:match|case)[ \t]+[^\s=.,)\]:][^\n]*:[ \t]*(?:#[^\n]*)?(?=\n|$)/y;
-const DEEPEST = 10; // f-strings in f-strings; deeper ones are one colour
+const DEEPEST = 10; // nested f-strings; deeper ones get a single colour
 const CONVERSION = /![rsa](?=[:}])/y;
 
 function words(text) {
@@ -35,7 +35,7 @@ class Lexer {
     this.at = 0;
     this.spans = [];
     this.nesting = 0;
-    this.previous = ''; // the last thing that was neither space nor comment
+    this.previous = ''; // the last token that was neither space nor comment
   }
 
   // Return what the expression matches here, or null.
@@ -104,7 +104,7 @@ class Lexer {
         end += quote.length;
         break;
       }
-      if (character === '\n' && quote.length === 1) break; // not closed: the rest of the file is not its fault
+      if (character === '\n' && quote.length === 1) break; // unclosed: the rest of the file isn't part of it
       if (character === '\\') end += 2;
       else if (formatted && character === '{' && this.source[end + 1] === '{') end += 2;
       else if (formatted && character === '{') {
@@ -135,7 +135,7 @@ class Lexer {
   }
 }
 
-// Return the source as [class name, text] pairs, which joined are the source again.
+// Return the source as [class name, text] pairs; joined, the texts are the source.
 export function highlight(source) {
   const lexer = new Lexer(source);
   lexer.code(null);

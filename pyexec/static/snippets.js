@@ -5,7 +5,7 @@
 
 const LONGEST_ARGUMENT = 100000; // characters; Linux takes 128 KiB in one argument of a command
 
-// JSON that may stand between single quotes in a shell: its apostrophes, which are all inside strings, are escaped.
+// JSON to put between single quotes in a shell: apostrophes, which only occur inside strings, are escaped.
 function quotableJson(value) {
   return JSON.stringify(value).replaceAll("'", '\\u0027');
 }
@@ -109,7 +109,7 @@ function pythonText(text) {
   return `${text.includes('\\') ? 'r' : ''}'''${text}'''`;
 }
 
-// Return the fragment of a link that carries a script, and its input where there is any.
+// Return the fragment of a link that carries a script, and its input if there is any.
 export function toFragment({ code, stdin, returnFiles }) {
   const parts = [['code', code], ['stdin', stdin], ['return', returnFiles.join('\n')]];
   return `#${parts.filter(([, text]) => text).map(([name, text]) => `${name}=${toBase64Url(text)}`).join('&')}`;

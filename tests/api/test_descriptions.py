@@ -13,13 +13,13 @@ from datetime import datetime, timezone
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ADMIN_KEY, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError, validators
 from processes import await_that
 from prometheus_client.parser import text_string_to_metric_families
-from support import FUZZ, STATUS_OF, ask, connect, execute, request
+from servers import ADMIN_KEY
+from support import FUZZ, ROOT, STATUS_OF, ask, connect, execute, request
 
 from pyexec import config, errors
 from pyexec.api import metrics, openapi, pages, response, schemas

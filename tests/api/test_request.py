@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 import time
+import tracemalloc
 from datetime import datetime, timezone
 from typing import Any, Dict, List, Optional
 
@@ -981,3 +982,14 @@ def test_the_error_of_each_verdict() -> None:
     assert forbidden.message == "Import of 'os' is not allowed."
     with pytest.raises(AssertionError):
         response.error_of(outcome_of("nonsense"), CONFIG)
+
+
+def test_a_body_of_escapes_takes_little_memory() -> None:
+    """A regular expression's matcher would keep 60 times the string's size."""
+    body = b'{"code": "1", "stdin_data": "' + b"\\n" * (1 << 20) + b'"}'
+    tracemalloc.start()
+    try:
+        assert contract.parse(body, Config.of()).job.stdin == b"\n" * (1 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 10 * len(body)
+    finally:
+        tracemalloc.stop()

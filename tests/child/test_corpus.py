@@ -26,7 +26,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from pyexec import Attachment, Config, Job, Sandbox
 from pyexec.config import template_environment

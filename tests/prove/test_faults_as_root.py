@@ -6,21 +6,20 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ROOT, in_threads
 from figures import record
 from processes import command, descendants
+from support import in_threads
+from wrappers import DOCKER
 
 from pyexec.client import ServiceError
 
 OURS = {(500, "InternalServerError"), (503, "ServerBusy")}
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ import time
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ROOT
+from sandboxes import failing
+from support import ROOT
 
 from pyexec.runs import workdir
 from pyexec.runs import workdirs_on_disk as base_module
@@ -224,3 +226,38 @@ def test_run_directories_have_names_that_nobody_guesses() -> None:
         names = {os.path.basename(base.new_path()) for _ in range(100)}
         assert len(names) == 100 and all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
         base.close()
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_shortage_in_the_server_is_not_blamed_on_a_runs_files(monkeypatch: pytest.MonkeyPatch, number) -> None:
+    """A file isn't unreadable, nor a directory empty, because the server can't open it."""
+    with tempfile.TemporaryDirectory() as path:
+        fd = os.open(path, os.O_RDONLY)
+        with open(path + "/a", "w") as file:
+            file.write("x")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "dup", failing(OSError(number, os.strerror(number))))
+            with pytest.raises(OSError, match=os.strerror(number)):
+                list(workdir.collect(fd, ["a"], 10))
+            with pytest.raises(OSError, match=os.strerror(number)):
+                workdir.usage(fd, 10)
+        assert list(workdir.collect(fd, ["a"], 10))[0].content == b"x" and workdir.usage(fd, 10).files == 1
+        os.close(fd)
+
+
+def test_files_in_a_directory_that_may_only_be_listed_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that isn't root can't look at them."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        os.mkdir(path + "/d")
+        for name in "abc":
+            open(path + "/d/" + name, "w").close()
+        os.chmod(path + "/d", 0o444)
+        fd = os.open(path, os.O_RDONLY)
+        pid = os.fork()
+        if pid == 0:
+            if os.getuid() == 0:
+                os.setresuid(65534, 65534, 65534)
+            os._exit(workdir.usage(fd, 10).files)
+        os.close(fd)
+        assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 11  # more than are allowed

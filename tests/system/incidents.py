@@ -197,7 +197,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
             "system/test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
             "system/test_hosts.py::test_refuses_to_start_without_an_expected_layer",
             "system/test_faults.py::test_no_script_runs_behind_a_layer_that_fails",
-            "test_review.py::test_a_restart_with_fewer_layers_is_none",
+            "runs/test_zygotes.py::test_a_zygote_with_fewer_layers_than_the_one_before_is_refused",
         ),
     ),
     "codejail #239": (

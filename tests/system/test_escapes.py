@@ -37,10 +37,11 @@ import claims as claims_of
 import lab
 import pytest
 from claims import ATTACKS, ESCAPES, SUCCESS, claims
-from conftest import ROOT, RunningServer
 from figures import not_shown, record
 from laboratory import Laboratory, expected
 from refuse import refuse
+from servers import RunningServer
+from support import ROOT
 
 DECLARED = os.environ.get("EXPECT_LANDLOCK_ABI")
 ABSENT = os.environ.get("EXPECT_ABSENT", "").split()

@@ -6,6 +6,7 @@ then no script may run. `PYTHON -m pyexec` must say which layer it was, and end 
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -14,53 +15,43 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from typing import List, Optional
 
 import pytest
-from conftest import ROOT, in_threads
-from processes import anyone_left, await_that, command, cpu_s, descendants, parents, settled
+from processes import (
+    PLAIN,
+    WITH_LIBRARIES,
+    anyone_left,
+    await_that,
+    cpu_s,
+    descendants,
+    settled,
+    zygote,
+)
+from servers import restarts, works
+from support import ROOT, in_threads
+from wrappers import DOCKER, refusing
 
 from pyexec.client import ServiceError
-
-REFUSE = os.path.join(ROOT, "tests", "tools", "refuse.py")
-
-
-PLAIN, WITH_LIBRARIES = False, True
-
-
-def _template(pid: int, which: bool) -> int:
-    """Return the process that forks the children of a kind; the one with the libraries is a child of the plain one."""
-    last = [p for p in descendants(pid) if "zygote" in command(p) and descendants(p)][-1]
-    return last if which == WITH_LIBRARIES else parents()[last]
 
 
 def _children(pid: int) -> List[int]:
     """Return the plain children that wait or run."""
-    plain, other = _template(pid, PLAIN), _template(pid, WITH_LIBRARIES)
+    plain, other = zygote(pid, PLAIN), zygote(pid, WITH_LIBRARIES)
     return sorted(set(descendants(plain)) - set(descendants(other)) - {other})
 
 
 def _kill_template(running, which: bool = PLAIN) -> None:
-    template = _template(running.process.pid, which)
+    template = zygote(running.process.pid, which)
     os.kill(template, signal.SIGKILL)
     await_that(lambda: not anyone_left([template]))
-
-
-def _restarts(running) -> int:
-    """Return how often the template was restarted; /health is 503 in between."""
-    try:
-        return running.client.health()["template_restarts"]
-    except ServiceError as error:
-        assert error.status == 503
-        return -1
 
 
 @pytest.mark.parametrize("which", [PLAIN, WITH_LIBRARIES])
 def test_template_killed_while_idle(start_server, which) -> None:
     running = start_server()
     _kill_template(running, which)
-    await_that(lambda: _restarts(running) == 1)
+    await_that(lambda: restarts(running) == 1)
     assert running.client.execute("print(1)").stdout == "1\n"
     assert running.client.execute("import numpy; print(2)").stdout == "2\n"
     assert "starting another" in running.log
@@ -92,7 +83,7 @@ def test_template_killed_in_the_middle_of_runs(start_server) -> None:
 def test_template_killed_again_and_again(start_server) -> None:
     running = start_server()
     for round_ in range(4):
-        await_that(lambda expected=round_: _restarts(running) == expected)
+        await_that(lambda expected=round_: restarts(running) == expected)
         _kill_template(running)
         assert running.client.execute("print(%d)" % round_).stdout == "%d\n" % round_
 
@@ -181,7 +172,7 @@ def test_killed_server_leaves_nothing(start_server, code) -> None:
     ],
 )
 def test_no_script_runs_behind_a_layer_that_fails(call, layer) -> None:
-    command_line = [sys.executable, REFUSE, "--errno", "5", call, "--", sys.executable, "-m", "pyexec", "run", "-"]
+    command_line = [*refusing(call, number=errno.EIO), sys.executable, "-m", "pyexec", "run", "-"]
     done = subprocess.run(
         command_line,
         input=b"print('ran')",
@@ -196,8 +187,7 @@ def test_layer_that_fails_later_is_a_500_and_nothing_runs(start_server) -> None:
     """On a host without mounts the place for the directories is moved away, so that the next child can't have one."""
     with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
         os.chmod(work_dir, 0o755)
-        wrapper = [sys.executable, REFUSE, "docker", "--"]
-        running = start_server(wrapper, max_runs=1, rate_per_minute=100, work_dir=work_dir)
+        running = start_server(DOCKER, max_runs=1, rate_per_minute=100, work_dir=work_dir)
         base = os.path.join(work_dir, os.listdir(work_dir)[0])
         os.rename(base, base + "-away")
         assert running.client.execute("print('in the child made before')").success
@@ -206,7 +196,7 @@ def test_layer_that_fails_later_is_a_500_and_nothing_runs(start_server) -> None:
         assert (caught.value.status, "ran" in str(caught.value.document)) == (500, False)
         assert "layer workdir" in running.log
         os.rename(base + "-away", base)
-        await_that(lambda: _works(running))
+        await_that(lambda: works(running))
         assert running.stop() == 0
 
 
@@ -219,7 +209,7 @@ def test_descriptors_used_up(start_server) -> None:
         for status in in_threads(3, lambda _: _status_within(running.port, 0.5)):
             assert status in (None, 200, 500, 503)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, old)
-    await_that(lambda: _works(running))
+    await_that(lambda: works(running))
     await_that(lambda: running.client.health()["active_runs"] == 0)
     assert in_threads(2, lambda n: running.client.execute("print(%d)" % n).stdout) == ["0\n", "1\n"]
 
@@ -236,11 +226,3 @@ def _status_within(port: int, seconds: float) -> Optional[int]:
         except OSError:
             return None
     return int(answer.split()[1]) if answer else None
-
-
-def _works(running) -> bool:
-    try:
-        return running.client.execute("print(1)").stdout == "1\n"
-    except (OSError, ServiceError):
-        time.sleep(0.05)
-        return False

@@ -11,10 +11,10 @@ from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 from claims import ATTACKS
-from conftest import ADMIN_KEY, ROOT
 from figures import record
 from incidents import INCIDENTS
-from support import exchange, execute, parse_replies
+from servers import ADMIN_KEY
+from support import ROOT, exchange, execute, parse_replies
 from test_corpus import SCRIPTS
 
 from pyexec import config
