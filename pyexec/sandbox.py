@@ -233,6 +233,9 @@ class Sandbox:
                     poll.unregister(child.end)  # closed, or nonsense: only its death counts from here on
             elif child.status.fileno() in ready:
                 end = self._death(child, job)
+            if end is not None and end.details.get("resource") == "cpu" and time.monotonic() < deadline:
+                # RLIMIT_CPU is more than a run can use in its time: it was killed for another reason.
+                end = End(ENDED if job.admin else _KILLED, _SIGKILL)
             # Looked at once more at the end: a run shorter than the interval is no way around a limit.
             exceeded = watch.exceeded(ended=end is not None)
             if exceeded is not None:
