@@ -17,7 +17,7 @@ from typing import Dict, List, Optional, Tuple
 
 from pyexec.config import Config
 from pyexec.job import Host, Plan
-from pyexec.kernel import layers, libc, namespaces
+from pyexec.kernel import layers, libc, namespaces, tree
 from pyexec.zygote import preload
 
 UID_BASE = 64800
@@ -100,8 +100,8 @@ def _prepared() -> Tuple[Plan, Optional[namespaces.PidGate]]:
     reads, executes = preload.read_paths(), preload.execute_paths()
     workdir = os.getcwd()
     if "mount" in host.namespaces:
-        namespaces.build_tree(reads + executes)
-        workdir = namespaces.WORKDIR
+        tree.build_tree(reads + executes)
+        workdir = tree.WORKDIR
     uid, gid = (UID_BASE, UID_BASE) if host.own_uids else (host.uid, host.gid)
     return Plan(
         host, False, uid, gid, workdir, reads, executes, 1 << 31, os.getpid(), proc_fd, Config.of().budget

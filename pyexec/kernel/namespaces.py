@@ -1,4 +1,4 @@
-"""Namespaces and the minimal file tree: what of the machine exists for the templates and their children.
+"""Namespaces: what of the machine exists for the zygotes and their children.
 
 The first template enters its own user (if not root), pid, mount and UTS namespaces once and leaves the host's file tree
 for a read-only one that holds the interpreter, its libraries and little else. Each child adds its own user, pid,
@@ -9,15 +9,13 @@ Source: namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2).
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
-import stat
-from typing import Callable, Collection, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Tuple
 
 from pyexec.job import Host, Plan
-from pyexec.kernel import libc
+from pyexec.kernel import libc, tree
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -34,21 +32,7 @@ FLAGS = {
     "uts": CLONE_NEWUTS,
 }
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
-MNT_DETACH = 2
-AT_FDCWD, AT_RECURSIVE = -100, 0x8000
-
-# The tree is put together on top of /proc: nothing that goes into it can lie below, and it exists everywhere.
-_STAGE = "/proc"
-DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
-# Where a run's directory is mounted in the tree, unless something of the host's that the tree needs lies there.
-WORKDIR = "/work"
 _HOSTNAME = "pyexec"
-
-
-class _MountAttributes(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 def in_a_child(step: Callable[[], None]) -> str:
@@ -94,10 +78,10 @@ def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, 
 
     def mounts() -> None:
         enter(CLONE_NEWNS)
-        _make_private()
-        libc.mount("tmpfs", _STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "size=4096")
-        _set_attributes(_STAGE, MS_RDONLY | MS_NOSUID | MS_NODEV)
-        _pivot()
+        tree.make_private()
+        libc.mount("tmpfs", tree.STAGE, "tmpfs", tree.MS_NOSUID | tree.MS_NODEV, "size=4096")
+        tree.set_attributes(tree.STAGE, tree.MS_RDONLY | tree.MS_NOSUID | tree.MS_NODEV)
+        tree.pivot()
 
     def pids() -> None:
         enter(CLONE_NEWPID)
@@ -163,7 +147,7 @@ def enter_template(host: Host, proc_fd: int) -> None:
         if "user" in host.namespaces:
             map_ids(host.uid, host.gid, proc_fd)
     if "mount" in host.namespaces:
-        _make_private()
+        tree.make_private()
     if "uts" in host.namespaces:
         socket.sethostname(_HOSTNAME)
 
@@ -196,95 +180,6 @@ class PidGate:
         os.close(self._own)
 
 
-def _make_private() -> None:
-    libc.mount(None, "/", None, MS_REC | MS_PRIVATE)
-
-
-def _pivot() -> None:
-    os.chdir(_STAGE)
-    # Both names the same: the old root lies on top of the new one and is taken off at once; see pivot_root(2).
-    libc.syscall("pivot_root", b".", b".")
-    libc.syscall("umount2", b".", MNT_DETACH)
-    os.chdir("/")
-
-
-def free_place(taken: Collection[str]) -> str:
-    """Return the path, straight below the root, at which a run's directory covers none of these names, nor the reverse.
-
-    Where the interpreter lies in `/work/venv`, say, a tmpfs on `/work` would hide it from the very runs that need it.
-    """
-    place, serial = WORKDIR, 0
-    while place[1:] in taken:
-        serial += 1
-        place = "%s-%d" % (WORKDIR, serial)
-    return place
-
-
-def build_tree(paths: Sequence[str]) -> str:
-    """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty directory.
-
-    Symbolic links on the way to a path are made anew, so that each path keeps its name.
-
-    Returns:
-        The empty directory's path, for the children to mount their own on.
-
-    Raises:
-        OSError: a mount was refused.
-    """
-    libc.mount("pyexec", _STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=0755")
-    bound: List[str] = []
-    for path in sorted(set(paths) - set(DEVICES)):
-        _place(path, bound)
-    for device in DEVICES:
-        if os.path.exists(device):
-            _bind(device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
-    # Only now is it known what else stands there: a link on the way to a path may lead anywhere.
-    workdir = free_place(os.listdir(_STAGE))
-    os.mkdir(_STAGE + workdir, 0o755)
-    if not os.path.lexists(_STAGE + "/tmp"):
-        os.symlink(workdir[1:], _STAGE + "/tmp")
-    libc.mount(None, _STAGE, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    _pivot()
-    return workdir
-
-
-def _place(path: str, bound: List[str]) -> None:
-    walked, rest = "", path.strip("/").split("/")
-    while rest:
-        walked = walked + "/" + rest.pop(0)
-        if any(walked == done or walked.startswith(done + "/") for done in bound):
-            return
-        if os.path.islink(walked):
-            target = os.readlink(walked)
-            os.makedirs(os.path.dirname(_STAGE + walked), exist_ok=True)
-            if not os.path.lexists(_STAGE + walked):
-                os.symlink(target, _STAGE + walked)
-            onward = os.path.normpath(os.path.join(os.path.dirname(walked), target, *rest))
-            return _place(onward, bound)
-        if not os.path.exists(walked):
-            return
-    _bind(walked, MS_RDONLY | MS_NOSUID | MS_NODEV)
-    bound.append(walked)
-
-
-def _bind(path: str, flags: int) -> None:
-    target = _STAGE + path
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if stat.S_ISDIR(os.stat(path).st_mode):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-    # Recursive: in a user namespace a mount with others below it can only be bound whole.
-    libc.mount(path, target, None, MS_BIND | MS_REC)
-    _set_attributes(target, flags)
-
-
-def _set_attributes(target: str, flags: int) -> None:
-    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is not there.
-    attributes = _MountAttributes(flags, 0, 0, 0)
-    libc.syscall("mount_setattr", AT_FDCWD, os.fsencode(target), AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
-
-
 def apply(plan: Plan) -> None:
     """Take the child's own namespaces and mount its directory.
 
@@ -307,4 +202,4 @@ def apply(plan: Plan) -> None:
             plan.uid,
             plan.gid,
         )
-        libc.mount("pyexec", plan.workdir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+        libc.mount("pyexec", plan.workdir, "tmpfs", tree.MS_NOSUID | tree.MS_NODEV | tree.MS_NOEXEC, options)

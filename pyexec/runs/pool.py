@@ -1,35 +1,31 @@
-"""The waiting children, and two threads: the keeper of the templates that make them, the janitor that clears up.
+"""The waiting children, and what is done with one that has had its run.
 
-A few children wait, forked and confined ahead of time; when none does, one is made on demand, as admin children
-always are. Each has a place, which is its uid where it has one of its own; a public child leaves it when it is killed,
-an admin child when all of it is gone. The keeper starts the templates, waits for their end, and starts others, a
-bounded number of times a minute. The kernel sends a parent-death signal when the *thread* that forked ends: that is why
-the keeper, who lives as long as the server, forks. The janitor ends public runs once their answers are out.
+A few children wait, forked and confined ahead of time; when none does, one is made on demand, as admin children always
+are. Each has a slot, which is its uid where it has one of its own: a public child leaves it when it is killed, an admin
+child when all of it is gone. The zygotes that they are forked from are the keeper's, who hands them over.
 """
 
 from __future__ import annotations
 
 import collections
 import os
-import queue
-import sys
 import threading
 import time
 from typing import Any, Callable, Deque, Dict, Optional, Set, Tuple
 
+from pyexec import log
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.runs import requirements
 from pyexec.runs import watch as usage
 from pyexec.runs.guard import Guard
 from pyexec.runs.handles import Child, Template
+from pyexec.runs.janitor import Janitor
+from pyexec.runs.keeper import Keeper
 from pyexec.runs.workdirs_on_disk import Base
 
 _READY_S = 20.0
 _RETRY_S = 0.2
-_GRACE_S = 0.003
-_RESTARTS_A_MINUTE = 10
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0  # so that a second's shortage doesn't use up the starts of a minute
 
 
 class Pool:
@@ -53,14 +49,9 @@ class Pool:
         self._base: Optional[Base] = None
         self.guard: Optional[Guard] = None  # of the disk that the base is on
         self._orphans: Deque[Child] = collections.deque(maxlen=1000)  # since the last templates started
-        self.restarts = 0
-        self._starts: Deque[float] = collections.deque()
-        self._keeper = threading.Thread(target=self._keep, name="pyexec-keeper", daemon=True)
-        self._done: queue.SimpleQueue[Optional[Tuple[Child, float]]] = queue.SimpleQueue()
-        self._janitor = threading.Thread(target=self._clean_up, name="pyexec-janitor", daemon=True)
         requirements.check_own_means(config)
-        self._keeper.start()
-        self._janitor.start()
+        self._keeper = Keeper(config, self, self._check_floor)
+        self._janitor = Janitor(self.give_back, self._await_due)
 
     def await_start(self) -> None:
         """Return when the waiting children are ready.
@@ -88,6 +79,11 @@ class Pool:
     def ready(self) -> bool:
         """Return whether a run could start now, or soon: the templates live."""
         return self._template is not None
+
+    @property
+    def restarts(self) -> int:
+        """How often other zygotes had to be started."""
+        return self._keeper.restarts
 
     def waiting(self) -> int:
         """Return how many children wait for a job."""
@@ -157,31 +153,20 @@ class Pool:
         return Child(place, admin, libraries, workdir)
 
     def give_back_later(self, child: Child) -> None:
-        """Have all that `give_back` does done by another thread, when the client has had time to take its answer.
+        """Have all that `give_back` does done behind the answer; see `janitor`.
 
-        The end of one process and the fork of the next take a processor for milliseconds each, and on a small machine
-        that is the one on which the client would read. While no child waits, nothing is put off. What may take longer,
-        as to await the last process of many or to remove a directory, is done at once, by the caller's own thread.
+        What may take longer, as to await the last process of many or to remove a directory, the caller does at once.
         """
         if child.admin or self._base is not None:
             self.give_back(child)
         else:
-            self._done.put((child, time.monotonic() + _GRACE_S))
+            self._janitor.take(child)
 
-    def _clean_up(self) -> None:
-        """Give back children until told to end; in the janitor thread."""
-        while True:
-            entry = self._done.get()
-            if entry is None:
-                return
-            child, due = entry
-            with self._changed:
-                while self._waiting[child.libraries] and not self._closing and time.monotonic() < due:
-                    self._changed.wait(max(0.0, due - time.monotonic()))
-            try:
-                self.give_back(child)
-            except Exception as error:  # noqa: BLE001 - or nobody would clean up after the next
-                print("pyexec: a run could not be cleaned up: %r" % error, file=sys.stderr, flush=True)
+    def _await_due(self, child: Child, due: float) -> None:
+        """Wait until this moment, or until no child like this one waits for a job: then nothing is put off."""
+        with self._changed:
+            while self._waiting[child.libraries] and not self._closing and time.monotonic() < due:
+                self._changed.wait(max(0.0, due - time.monotonic()))
 
     def give_back(self, child: Child) -> None:
         """Kill what is left of a run, order the next child for its place, remove its directory."""
@@ -197,7 +182,7 @@ class Pool:
             if self._base is not None or child.admin:
                 # Nothing must write to a directory that is being removed, nor count as a process of the next run there.
                 while not child.await_death(_READY_S):
-                    print("pyexec: a run that was killed has not ended yet", file=sys.stderr, flush=True)
+                    log.say("a run that was killed has not ended yet")
             if child.orphaned:
                 with self._changed:
                     self._orphans.append(child)  # and may be making its directory just now; see `_keep`
@@ -221,7 +206,7 @@ class Pool:
             try:
                 self._base.remove(os.path.basename(child.workdir))
             except OSError as error:
-                print("pyexec: what a run left could not be removed: %r" % error, file=sys.stderr, flush=True)
+                log.say(f"what a run left could not be removed: {error!r}")
         if self.guard is not None:
             self.guard.removed(child)
 
@@ -232,7 +217,7 @@ class Pool:
             try:
                 child = self._new_child(places[0], False, libraries)
             except (OSError, MemoryError) as error:
-                print("pyexec: no child can be made for now: %r" % error, file=sys.stderr, flush=True)
+                log.say(f"no child can be made for now: {error!r}")
                 return
             try:
                 self._template.spawn(child)
@@ -242,47 +227,6 @@ class Pool:
             waiting.append(child)
             places.popleft()
             self._changed.notify_all()
-
-    def _keep(self) -> None:
-        """Keep templates running until closed; in the keeper thread."""
-        pause_s = 0.0
-        while True:
-            try:
-                template = Template(self._config)
-                self._check_floor(template)
-            except Exception as error:  # noqa: BLE001 - whatever it is: the thread that waits for us must hear of it
-                with self._changed:
-                    first = not self._starts
-                    self._starts.append(time.monotonic())
-                    self._failure = error if first else None
-                    self._changed.notify_all()
-                    if first or self._closing:
-                        return
-                print("pyexec: the template did not restart: %s" % error, file=sys.stderr, flush=True)
-                pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * pause_s))
-                self._pause(pause_s)
-                continue
-            self._fill(template)
-            template.process.wait()
-            pause_s = 0.0
-            with self._changed:
-                self._template = None
-                left = [child for waiting in self._waiting for child in waiting]
-                for held in self._waiting + self._free_places:
-                    held.clear()
-                closing = self._closing
-            template.close()
-            with self._changed:
-                dead = left + list(self._orphans)
-            for child in dead:
-                self._remove_directory(child)
-            for child in left:
-                child.close()
-            if closing:
-                return
-            self.restarts += 1
-            print("pyexec: the template ended unexpectedly; starting another", file=sys.stderr, flush=True)
-            self._pause()
 
     def _check_floor(self, template: Template) -> None:
         try:
@@ -295,9 +239,9 @@ class Pool:
             self._base = Base(self._config.work_dir)
             self.guard = Guard(self._base.fd)
 
-    def _fill(self, template: Template) -> None:
+    def adopt(self, template: Template) -> None:
+        """Have a zygote that has just started make the children; one that nobody wants any more ends."""
         with self._changed:
-            self._starts.append(time.monotonic())
             if self._closing:
                 template.close()
                 return
@@ -309,14 +253,35 @@ class Pool:
                 self._refill(libraries, self._most_waiting[libraries])
             self._changed.notify_all()
 
-    def _pause(self, least_s: float = 0.0) -> None:
-        """Wait, for so long at least, until another start keeps within the bound a minute."""
-        until = time.monotonic() + least_s
+    def drop(self, template: Template) -> bool:
+        """Forget a zygote that has ended, its waiting children and what they left; return whether the pool closes."""
         with self._changed:
-            if len(self._starts) >= _RESTARTS_A_MINUTE:
-                until = max(until, self._starts.popleft() + 60)
+            self._template = None
+            left = [child for waiting in self._waiting for child in waiting]
+            for held in self._waiting + self._free_places:
+                held.clear()
+            closing = self._closing
+        template.close()
+        with self._changed:
+            dead = left + list(self._orphans)
+        for child in dead:
+            self._remove_directory(child)
+        for child in left:
+            child.close()
+        return closing
+
+    def fail(self, error: BaseException) -> None:
+        """Tell who waits for the start that there is none."""
+        with self._changed:
+            self._failure = error
+            self._changed.notify_all()
+
+    def wait(self, until: float) -> bool:
+        """Return at this moment of the monotonic clock, or once the pool is closing: whether it is."""
+        with self._changed:
             while not self._closing and time.monotonic() < until:
                 self._changed.wait(max(0.0, until - time.monotonic()))
+            return self._closing
 
     def close(self) -> None:
         """End the templates and all children, and remove what they left. Waits for both threads."""
@@ -327,8 +292,7 @@ class Pool:
         if template is not None:
             template.close()
         self._keeper.join()
-        self._done.put(None)
-        self._janitor.join()
+        self._janitor.close()
         base, self._base = self._base, None
         if base is not None:
             base.close()

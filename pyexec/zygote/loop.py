@@ -19,7 +19,7 @@ from pyexec import messages
 from pyexec.child import compat, frames, script
 from pyexec.child import main as child
 from pyexec.job import Budget, Host, Plan
-from pyexec.kernel import layers, libc, namespaces, rlimits
+from pyexec.kernel import layers, libc, namespaces, rlimits, tree
 from pyexec.zygote import preload
 
 _DYING_POLL_MS = 5
@@ -92,7 +92,7 @@ class ForkServer:
             self._gate = namespaces.PidGate(self._proc_fd)
         self._check_reach()
         if "mount" in self._host.namespaces:
-            self._workdir = namespaces.build_tree(self._reads + self._executes)
+            self._workdir = tree.build_tree(self._reads + self._executes)
         for admin in (False, True):
             layers.prepare(self._plan({"admin": admin, "place": 0, "workdir": ""}))
         frames.conceal(script.run)

@@ -23,7 +23,7 @@ from corpus import SCRIPTS, Script
 from pyexec import Config, Job, Sandbox
 from pyexec.config import template_environment
 from pyexec.job import ENDED, SCRIPT_NAME
-from pyexec.kernel.namespaces import WORKDIR
+from pyexec.kernel.tree import WORKDIR
 from pyexec.zygote.preload import installed_code
 
 # With a file tree of its own, and without.

@@ -13,14 +13,15 @@ import pytest
 from processes import PLAIN, await_that, descendants, state, zygote
 from sandboxes import own_config
 
-from pyexec import sandbox as module
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, TIMEOUT, Job
 from pyexec.runs import handles
+from pyexec.runs import run as module
 from pyexec.runs import watch as usage
 from pyexec.runs.handles import Child
+from pyexec.runs.run import Run
 from pyexec.sandbox import Sandbox
 
 # A process that outlives the script counts in two files, one after the other; between the two lies a large one, which
@@ -63,7 +64,7 @@ def test_a_run_that_does_not_die_is_no_answer(monkeypatch: pytest.MonkeyPatch, a
     with Sandbox(Config.of(max_runs=1, wall_s=0.5, uid_base=31000000 + 10 * os.getpid())) as sandbox:
         monkeypatch.setattr(Child, "await_exit", lambda self, timeout_s: False)
         # Only for what wants to read the output: what cleans up behind the run waits until it is dead.
-        monkeypatch.setattr(module, "_TAKE_S", 19.5)
+        monkeypatch.setattr(module, "DYING_S", 19.5)
         monkeypatch.setattr(Child, "await_death", lambda self, s: False if s == 19.5 else await_death(self, s))
         with pytest.raises(SandboxError, match="has not ended"):
             sandbox.run(Job(code, admin=admin))
@@ -116,18 +117,19 @@ def test_a_run_that_ended_in_time_is_no_timeout_however_late_the_server_looks(
 
 def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) -> List[str]:
     """Have the next children stopped before their job comes, and killed with it unread; return what these were."""
-    hand_over = Sandbox._hand_over
+    hand_over = Run._hand_over
     killed: List[str] = []
 
-    def stop(sandbox: Sandbox, child: handles.Child, job: Job) -> None:
-        hand_over(sandbox, child, job)
+    def stop(run: Run) -> None:
+        hand_over(run)
+        child, job = run._child, run._job
         if len(killed) < times:
             killed.append(job.code)
             child.stop()
             await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
             threading.Timer(0.2, child.kill).start()
 
-    monkeypatch.setattr(Sandbox, "_hand_over", stop)
+    monkeypatch.setattr(Run, "_hand_over", stop)
     return killed
 
 
@@ -160,7 +162,7 @@ def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPa
         kill(child)
 
     with Sandbox(own_config()) as sandbox:
-        monkeypatch.setattr(Sandbox, "_has", lambda sandbox, name: name == "mount")
+        monkeypatch.setattr(Run, "_has", lambda run, name: name == "mount")
         monkeypatch.setattr(handles.Child, "kill", kill_both)
         with pytest.raises(SandboxError, match="nobody can tell"):
             sandbox.run(Job("print(1)", admin=True))

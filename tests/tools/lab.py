@@ -33,7 +33,7 @@ from pyexec.child import import_policy  # noqa: E402
 from pyexec.child import main as child_module  # noqa: E402
 from pyexec.config import DEFAULT_MODULES, Config  # noqa: E402
 from pyexec.job import Host, Plan  # noqa: E402
-from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp  # noqa: E402,F401
+from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp, tree  # noqa: E402,F401
 from pyexec.zygote import preload  # noqa: E402
 
 STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
@@ -123,7 +123,7 @@ class Lab:
         reads = preload.read_paths() + (os.path.dirname(self._target["installed"]),)
         executes = preload.execute_paths()
         if "mount" in self._host.namespaces:
-            self._workdir = namespaces.build_tree(reads + executes)
+            self._workdir = tree.build_tree(reads + executes)
         print(json.dumps(dataclasses.asdict(self._host)), flush=True)
         for line in sys.stdin:
             print(self._one(modules[line.strip()], gate, reads, executes), flush=True)

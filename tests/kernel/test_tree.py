@@ -12,7 +12,7 @@ from typing import Dict, List
 import pytest
 from support import ROOT
 
-from pyexec.kernel import namespaces
+from pyexec.kernel import tree
 
 
 @pytest.mark.parametrize(
@@ -25,21 +25,21 @@ from pyexec.kernel import namespaces
     ],
 )
 def test_a_runs_directory_lies_where_nothing_else_does(taken: List[str], place: str) -> None:
-    assert namespaces.free_place(taken) == place
+    assert tree.free_place(taken) == place
 
 
 # What a template does and then a child: the tree, a tmpfs on the place chosen, and a look at what is left of the paths.
 _BUILD = """
 import json, os, sys
 sys.path.insert(0, %r)
-from pyexec.kernel import layers, namespaces
+from pyexec.kernel import layers, namespaces, tree
 proc_fd = os.open("/proc", os.O_RDONLY)
 host = layers.probe(65000, proc_fd)
 if "mount" not in host.namespaces:
     sys.exit(print("null"))
-paths, namespaces.WORKDIR = json.loads(sys.argv[1]), sys.argv[2]
+paths, tree.WORKDIR = json.loads(sys.argv[1]), sys.argv[2]
 namespaces.enter_template(host, proc_fd)
-place = namespaces.build_tree(paths)
+place = tree.build_tree(paths)
 namespaces.libc.mount("pyexec", place, "tmpfs", 0, "size=4096")
 print(json.dumps({"place": place, "files": [open(path + "/file").read() for path in paths]}))
 """
