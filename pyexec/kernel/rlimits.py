@@ -21,6 +21,7 @@ from pyexec.kernel import namespaces
 DESCRIPTORS = 256
 STACK_BYTES = 8 * 1024 * 1024
 NICE = 5
+_PROCESSORS = os.cpu_count() or 1  # asked once, in the zygote: it reads files, and each run would
 
 
 def counts_own_processes(plan: Plan) -> bool:
@@ -35,7 +36,7 @@ def cpu_s(plan: Plan) -> int:
     """
     # An admin's process may have as many threads as its run may have processes.
     threads = plan.budget.processes if plan.admin else 0
-    return min(threads + 1, os.cpu_count() or 1) * math.ceil(plan.budget.wall_s) + 2
+    return min(threads + 1, _PROCESSORS) * math.ceil(plan.budget.wall_s) + 2
 
 
 def ended_by_cpu(status: int, used: resource.struct_rusage, limit_s: int) -> bool:

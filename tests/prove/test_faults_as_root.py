@@ -71,8 +71,10 @@ def test_a_full_disk(start_server, small_disk, exhaust) -> None:
                 charged += 1  # carried out: the script itself found the disk full
                 assert not result.success and "No space left on device" in result.stderr
             except ServiceError as error:
-                assert (error.status, error.type) == (500, "InternalServerError")
-                assert error.document["error_details"]["id"] in running.log
+                # On a disk that is nearly full nothing starts; the guard may see that late, or not at all: files.
+                assert (error.status, error.type) in OURS
+                if error.status == 500:
+                    assert error.document["error_details"]["id"] in running.log
                 assert "space" not in str(error.document)
             survived += 1
     subprocess.run(["rm", "-rf", filler], check=True)
