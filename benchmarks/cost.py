@@ -20,7 +20,7 @@ from benchmarks.measure import quantile
 KEY = "a-key-for-measuring-with-32-chars"
 _GROUPS = "/sys/fs/cgroup/cpuacct/pyexec-cost-%d-%d"
 _SETTLE_S = 0.25
-_RUNS, _LIGHT, _PAUSE_S, _SLICE_S = 200, 12, 0.02, 0.8
+_RUNS, _LIGHT, _PAUSE_S, _SLICE_S = 200, 12, 0.025, 0.8
 _CROWD = 100
 
 Figures = Dict[str, List[float]]

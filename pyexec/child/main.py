@@ -26,7 +26,7 @@ from pyexec.kernel import libc
 
 _FAULT_STATUS = 70
 # A child that has waited this long is idle. Under load one is taken sooner, and the time to warm up would be missed.
-_IDLE_S = 0.03
+_IDLE_S = 0.02
 
 _LAYERS = messages.encode(messages.LAYERS)
 _Check = Callable[[str], None]
