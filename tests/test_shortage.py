@@ -155,7 +155,7 @@ def test_an_answer_is_whole_though_the_directory_can_not_be_removed(monkeypatch:
         tried = _make_unremovable(sandbox, patch)
         with sandbox.execution(Job("print(1)")) as outcome:
             assert outcome.stdout == b"1\n"
-        assert len(tried) == 1
+        assert len(set(tried)) == 1  # and again with each sweep
 
 
 def test_directories_of_a_zygote_that_is_killed_go_once_its_children_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
