@@ -557,6 +557,8 @@ def reference(text: str) -> Optional[bytes]:
         declared, comma, rest = text.partition(",")
         if not comma or declared[-7:].lower() != ";base64" or len(declared) < 12:
             return None
+        if any(not " " <= character <= "~" for character in declared):  # white space may only be in the Base64
+            return None
         text = rest
     text = "".join(character for character in text if character not in "\t\n\f\r ")
     bare = text.rstrip("=")
