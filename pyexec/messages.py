@@ -26,7 +26,7 @@ import contextlib
 import json
 import os
 import socket
-from typing import Any, Iterator, NamedTuple, Sequence, Tuple
+from typing import Any, Iterator, NamedTuple, Sequence
 
 PLAN, SPAWN, READY = "P", "S", "T"
 FORKED, DEAD = "F", "D"
@@ -51,10 +51,10 @@ class Message(NamedTuple):
 
     kind: str
     payload: Any
-    descriptors: Tuple[int, ...] = ()
+    descriptors: tuple[int, ...] = ()
 
 
-def pair() -> Tuple[socket.socket, socket.socket]:
+def pair() -> tuple[socket.socket, socket.socket]:
     """Return two connected packet sockets that are not inherited over exec."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
@@ -63,7 +63,7 @@ def encode(kind: str, payload: Any) -> bytes:
     """Return the bytes of one message. Raises ValueError if it is too long to be sent as one packet."""
     packet = kind.encode("ascii") + json.dumps(payload, separators=(",", ":")).encode("ascii")
     if len(packet) > LONGEST:
-        raise ValueError("a message of %d bytes; at most %d fit" % (len(packet), LONGEST))
+        raise ValueError(f"a message of {len(packet)} bytes; at most {LONGEST} fit")
     return packet
 
 
@@ -74,7 +74,7 @@ def decode(packet: bytes, descriptors: Sequence[int] = ()) -> Message:
     try:
         return Message(packet[:1].decode("ascii"), json.loads(packet[1:].decode("ascii")), tuple(descriptors))
     except (ValueError, RecursionError) as error:
-        raise WireError("no message: %s" % type(error).__name__) from None
+        raise WireError(f"no message: {type(error).__name__}") from None
 
 
 def send(end: socket.socket, kind: str, payload: Any, descriptors: Sequence[int] = ()) -> None:

@@ -25,7 +25,7 @@ import select
 import signal
 import sys
 import time
-from typing import Callable, NoReturn, Optional, Sequence, Tuple
+from typing import Callable, NoReturn, Sequence
 
 from pyexec import messages
 from pyexec.child import import_policy, script, warmup
@@ -69,7 +69,7 @@ def main(
         messages.send_locked(SOCKET_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
         messages.send_locked(
-            SOCKET_FD, messages.FAILED, {"layer": "child", "reason": "%s: %s" % (type(error).__name__, error)}
+            SOCKET_FD, messages.FAILED, {"layer": "child", "reason": f"{type(error).__name__}: {error}"}
         )
     finally:
         os._exit(_FAULT_STATUS)
@@ -141,7 +141,7 @@ def _forget_randomness() -> None:
 def _install_policy(allowed: frozenset[str], trusted: Sequence[str]) -> _Check:
     """Install the import policy and return what checks a script's source."""
 
-    def refuse(names: Tuple[str, ...]) -> None:
+    def refuse(names: tuple[str, ...]) -> None:
         _end(messages.FORBIDDEN, {"modules": list(names)})
 
     def check(text: str) -> None:
@@ -173,7 +173,7 @@ def _await_job() -> None:
         os._exit(0)
 
 
-def _run(plan: Plan, check: Optional[_Check]) -> NoReturn:
+def _run(plan: Plan, check: _Check | None) -> NoReturn:
     moments = [time.monotonic()]
     source = _read(SCRIPT_NAME).decode("utf-8")
     if not plan.admin:
@@ -201,7 +201,7 @@ def _end(kind: str, payload: object) -> NoReturn:
     os._exit(0)
 
 
-def _keep(source: str, plan: Plan) -> Tuple[int, Optional[int]]:
+def _keep(source: str, plan: Plan) -> tuple[int, int | None]:
     """Run the script in a second process and return how it ended.
 
     Returns:

@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional
+from typing import Any, Iterator, NamedTuple, NoReturn
 
 from pyexec import messages
 from pyexec.child import compat, frames, script
@@ -39,7 +39,7 @@ class Death(NamedTuple):
     """How a child ended, as the server is told."""
 
     code: int
-    cpu_limit_s: Optional[int]  # if it was killed for having used that much processor time
+    cpu_limit_s: int | None  # if it was killed for having used that much processor time
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def failures_told(control: socket.socket) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = "%s: %s" % (error.filename or "start", error.strerror or error)
+        reason = f"{error.filename or 'start'}: {error.strerror or error}"
         messages.send(control, messages.READY, {"error": reason})
         os._exit(1)
 
@@ -57,7 +57,7 @@ class ForkServer:
     """One template's loop, once its namespaces are taken."""
 
     def __init__(
-        self, control: socket.socket, settings: Dict[str, Any], host: Host, proc_fd: int, other: Optional[int] = None
+        self, control: socket.socket, settings: dict[str, Any], host: Host, proc_fd: int, other: int | None = None
     ) -> None:
         """Take over what `main` made; `settings` is the server's PLAN, `other` the pid of the second template."""
         self._control = control
@@ -66,13 +66,13 @@ class ForkServer:
         self._proc_fd = proc_fd
         self._other = other
         self._budget = Budget(**settings["budget"])
-        self._running: Dict[int, Running] = {}
-        self._dying: Dict[Running, Death] = {}  # killed and reaped themselves, their groups perhaps not
-        self._gate: Optional[namespaces.PidGate] = None
+        self._running: dict[int, Running] = {}
+        self._dying: dict[Running, Death] = {}  # killed and reaped themselves, their groups perhaps not
+        self._gate: namespaces.PidGate | None = None
         self._other_fd = -1
         self._workdir = ""  # where each child mounts its directory; without mounts the server names one for each
 
-    def run(self, report: Dict[str, Any]) -> NoReturn:
+    def run(self, report: dict[str, Any]) -> NoReturn:
         """Settle, report, serve until the server closes the control socket."""
         # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
         gc.freeze()
@@ -122,7 +122,7 @@ class ForkServer:
         reason = namespaces.in_a_child(look)
         if reason:
             advice = "keep Python, its packages and the work_dir where every user may go, or don't start pyexec as root"
-            raise OSError(errno.EACCES, "runs have uid %d and can't go there; %s" % (uid, advice), reason)
+            raise OSError(errno.EACCES, f"runs have uid {uid} and can't go there; {advice}", reason)
 
     def _loop(self) -> NoReturn:
         poll = select.poll()
@@ -142,7 +142,7 @@ class ForkServer:
                     message = messages.receive(self._control)
                 except messages.CutOff as error:
                     # What came of the order is closed, which the server takes for a child that died. Others run.
-                    _say("no descriptor is left for a child: %s" % error)
+                    _say(f"no descriptor is left for a child: {error}")
                     continue
                 except (messages.WireError, OSError):
                     self._end()
@@ -164,7 +164,7 @@ class ForkServer:
             os.waitpid(self._other, 0)
         os._exit(0)
 
-    def _spawn(self, message: messages.Message) -> Optional[int]:
+    def _spawn(self, message: messages.Message) -> int | None:
         """Fork one child and return its pidfd, after sending the server a copy; None if that failed."""
         end, status_fd, stdin, stdout, stderr = message.descriptors
         status = socket.socket(fileno=status_fd)
@@ -181,7 +181,7 @@ class ForkServer:
             self._running[pidfd] = Running(pid, pidfd, status, rlimits.cpu_s(plan))
             messages.send(status, messages.FORKED, {}, [pidfd])
         except OSError as error:
-            _say("the template can't make a child: %s" % error)
+            _say(f"the template can't make a child: {error}")
             if pidfd is None:
                 if pid:  # it was forked, but there is no descriptor left to know it by
                     os.kill(pid, signal.SIGKILL)
@@ -197,7 +197,7 @@ class ForkServer:
                 os.close(fd)
         return pidfd
 
-    def _plan(self, order: Dict[str, Any]) -> Plan:
+    def _plan(self, order: dict[str, Any]) -> Plan:
         host, admin = self._host, bool(order["admin"])
         uid = self._settings["uid_base"] + order["place"] if host.own_uids else host.uid
         gid = uid if host.own_uids else host.gid

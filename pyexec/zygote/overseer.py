@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Sequence
 
 from pyexec.kernel import libc
 
@@ -46,7 +46,7 @@ def fork_below(controls: Sequence[socket.socket], proc_fd: int) -> None:
     os._exit(1 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
 
 
-def _children(proc_fd: int) -> Iterator[Tuple[int, int]]:
+def _children(proc_fd: int) -> Iterator[tuple[int, int]]:
     """Yield the pid and the process group of each of our children, also of those that came to us as orphans."""
     for name in filter(str.isdigit, os.listdir(proc_fd)):
         with contextlib.suppress(OSError):  # it has been reaped between two looks

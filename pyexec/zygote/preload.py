@@ -10,7 +10,7 @@ import importlib
 import os
 import sys
 import sysconfig
-from typing import Dict, List, Sequence, Tuple
+from typing import Sequence
 
 from pyexec.child import warmup
 from pyexec.job import LIBRARIES
@@ -33,7 +33,7 @@ _SYSTEM_READ = (
 _SYSTEM_EXECUTE = "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib".split()
 
 
-def installed_code() -> List[str]:
+def installed_code() -> list[str]:
     """Return the directories of the interpreter's library and of installed packages."""
     paths = sysconfig.get_paths()
     found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -41,7 +41,7 @@ def installed_code() -> List[str]:
     return sorted({path for path in found if path and os.path.isdir(path)})
 
 
-def read_paths() -> Tuple[str, ...]:
+def read_paths() -> tuple[str, ...]:
     """Return what every run may read: installed code, shared libraries, fonts and time zones; no `/etc`, no home."""
     libraries = [sysconfig.get_config_var("LIBDIR") or ""]
     return tuple(
@@ -49,7 +49,7 @@ def read_paths() -> Tuple[str, ...]:
     )
 
 
-def execute_paths() -> Tuple[str, ...]:
+def execute_paths() -> tuple[str, ...]:
     """Return what an admin run may execute beside: the system's programs and this interpreter."""
     interpreters = [sys.executable, os.path.realpath(sys.executable), os.path.join(sys.prefix, "pyvenv.cfg")]
     paths = _SYSTEM_EXECUTE + interpreters + installed_code()
@@ -62,7 +62,7 @@ def standard_library(modules: Sequence[str]) -> None:
     _import([name for name in modules if name not in LIBRARIES] + _BEHIND)
 
 
-def libraries() -> Tuple[Dict[str, str], List[str]]:
+def libraries() -> tuple[dict[str, str], list[str]]:
     """Load the libraries; return the versions of those that are there, and which are missing."""
     versions, missing = {}, []
     for name in LIBRARIES:
@@ -83,7 +83,7 @@ def _import(names: Sequence[str]) -> None:
             importlib.import_module(name)
 
 
-def rehearse(modules: Sequence[str]) -> List[str]:
+def rehearse(modules: Sequence[str]) -> list[str]:
     """Run the warm-up for what is loaded; return the snippets that a child is to run again."""
     again = []
     for name, source in warmup.snippets(modules):
@@ -91,7 +91,7 @@ def rehearse(modules: Sequence[str]) -> List[str]:
             warmup.run(source, "/", lambda _: None)
         except Exception as error:  # noqa: BLE001
             # Of a release that does it differently: a script may fare likewise, which is for it to see.
-            print("pyexec: the warm-up with %s failed: %r" % (name, error), file=sys.stderr, flush=True)
+            print(f"pyexec: the warm-up with {name} failed: {error!r}", file=sys.stderr, flush=True)
         else:
             again += [source] if name in warmup.FOR_CHILDREN else []
     return again
