@@ -122,7 +122,7 @@ class ForkServer:
         reason = namespaces.in_a_child(look)
         if reason:
             advice = "put Python, its packages and work_dir where every user has access, or don't start pyexec as root"
-            raise OSError(errno.EACCES, f"runs have uid {uid} and no access; {advice}", reason)
+            raise OSError(errno.EACCES, f"runs have uid {uid} and can't access it; {advice}", reason)
 
     def _loop(self) -> NoReturn:
         poll = select.poll()
