@@ -1,22 +1,22 @@
-"""Messages between the server, the templates and a child; both sides use it.
+"""Messages between the server, the zygotes and a child; used on both sides.
 
-Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so that a message arrives whole or not at all:
-no half a frame can make a reader wait.
+Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so a message arrives whole or not at all: no
+partial frame can block a reader.
 
     +------+------------------+
-    | kind | payload, JSON    |   + descriptors, where said (SCM_RIGHTS)
+    | kind | payload, JSON    |   + descriptors, where noted (SCM_RIGHTS)
     +------+------------------+
       1 B     at most 64 KiB
 
-    server → template   P plan of the service (the second template's control socket), to the plain one only
+    server → zygote     P plan of the service (the second zygote's control socket), to the plain one only
                         S spawn a child (its socket, status socket, stdin, stdout, stderr)
-    template → server   T template is ready, or why not
-    template → server   F forked (the child's pidfd) · D dead: exit status        on the child's status socket
-    child → server      H hello (its directory's descriptor) · L layers on · E layer failed
+    zygote → server     T zygote is ready, or why not
+    zygote → server     F forked (the child's pidfd) · D dead: exit status        on the child's status socket
+    child → server      H hello (its directory's descriptor) · L layers applied · E layer failed
     server → child      J job
     child → server      X exit: code, moments · I forbidden import: names
 
-The script can forge what comes from its child. Of a public one only X and I are heeded, see `Sandbox._own_word`.
+A script can forge messages from its child. From a public run, only X and I are accepted, see `Run._own_word`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import contextlib
 import json
 import os
 import socket
-from typing import Any, Iterator, NamedTuple, Sequence, Tuple
+from typing import Any, Iterator, NamedTuple, Sequence
 
 PLAN, SPAWN, READY = "P", "S", "T"
 FORKED, DEAD = "F", "D"
@@ -39,42 +39,42 @@ _DESCRIPTORS = 8
 
 
 class WireError(Exception):
-    """The other side closed, or sent something that is no message."""
+    """The other side closed the connection, or sent something that isn't a message."""
 
 
 class CutOff(WireError):
-    """A message came without all of its descriptors, or its end: this side has no descriptor left to take them."""
+    """A message arrived truncated or without all of its descriptors: this side has no descriptors left to take them."""
 
 
 class Message(NamedTuple):
-    """One message; `descriptors` belong to whoever received it and close on exec."""
+    """One message; the receiver owns `descriptors`, which are close-on-exec."""
 
     kind: str
     payload: Any
-    descriptors: Tuple[int, ...] = ()
+    descriptors: tuple[int, ...] = ()
 
 
-def pair() -> Tuple[socket.socket, socket.socket]:
-    """Return two connected packet sockets that are not inherited over exec."""
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return two connected packet sockets that are not inherited across exec."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
 def encode(kind: str, payload: Any) -> bytes:
-    """Return the bytes of one message. Raises ValueError if it is too long to be sent as one packet."""
+    """Return the bytes of one message. Raises ValueError if it is too long for one packet."""
     packet = kind.encode("ascii") + json.dumps(payload, separators=(",", ":")).encode("ascii")
     if len(packet) > LONGEST:
-        raise ValueError("a message of %d bytes; at most %d fit" % (len(packet), LONGEST))
+        raise ValueError(f"a message of {len(packet)} bytes is longer than {LONGEST}")
     return packet
 
 
 def decode(packet: bytes, descriptors: Sequence[int] = ()) -> Message:
-    """Return the message in these bytes. Raises WireError; an empty packet means that the other side closed."""
+    """Return the message in these bytes. Raises WireError; an empty packet means that the connection was closed."""
     if not packet:
         raise WireError("the other side closed the connection")
     try:
         return Message(packet[:1].decode("ascii"), json.loads(packet[1:].decode("ascii")), tuple(descriptors))
     except (ValueError, RecursionError) as error:
-        raise WireError("no message: %s" % type(error).__name__) from None
+        raise WireError(f"not a message: {type(error).__name__}") from None
 
 
 def send(end: socket.socket, kind: str, payload: Any, descriptors: Sequence[int] = ()) -> None:
@@ -87,7 +87,7 @@ def receive(end: socket.socket) -> Message:
     """Receive one message.
 
     Raises:
-        WireError: closed, cut off, or no message. OSError: the receive failed or timed out.
+        WireError: closed, cut off, or not a message. OSError: the receive failed or timed out.
     """
     space = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
     packet, ancillary, flags, _ = end.recvmsg(LONGEST, space, socket.MSG_CMSG_CLOEXEC)
@@ -107,7 +107,7 @@ def receive(end: socket.socket) -> Message:
 
 @contextlib.contextmanager
 def adopted(fd: int) -> Iterator[socket.socket]:
-    """Lend a descriptor as a socket object and leave it open."""
+    """Lend a descriptor as a socket object, and leave it open afterwards."""
     end = socket.socket(fileno=fd)
     try:
         yield end
@@ -116,7 +116,7 @@ def adopted(fd: int) -> Iterator[socket.socket]:
 
 
 def send_locked(fd: int, kind: str, payload: Any) -> None:
-    """Send one message with write(2), the only way that is left once the child is confined. Raises OSError."""
+    """Send one message with write(2), the only way left once the child is confined. Raises OSError."""
     os.write(fd, encode(kind, payload))
 
 

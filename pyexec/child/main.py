@@ -1,18 +1,18 @@
 """One child: from the fork to the end of its one run. Never returns.
 
-Theory of operation. The template forks; the child keeps four descriptors and closes all others:
+Theory of operation. The zygote forks; the child keeps four descriptors and closes all others:
 
-    0, 1, 2   in-memory files made by the server: stdin (filled before the job comes), stdout, stderr
+    0, 1, 2   in-memory files made by the server: stdin (filled before the job arrives), stdout, stderr
     3         the socket to the server
 
-It puts on every layer, says so, and only then waits for a job: no byte of a request is in this process before the
-door is closed. Code and attachments come as files in the run's directory, written there by the server. When the script
-has ended and its output is flushed the child says so and waits to be killed: tearing an interpreter down costs as much
-as forking it, and the answer need not wait for that.
+It applies every layer, reports that, and only then waits for a job: no byte of a request enters this process before it
+is fully confined. Code and attachments arrive as files that the server writes to the run's directory. Once the script
+has ended and its output is flushed, the child reports the exit and waits to be killed: tearing down an interpreter
+costs as much as forking it, and the response need not wait for that.
 
-An admin script runs in a second process; the first one, the keeper, waits for it and reports how it ended. Process 1 of
-a pid namespace can't be ended by a signal that it sends to itself, and everywhere a script that kills itself must not
-look as if the kernel's memory killer had done it.
+An admin script runs in a second process; the first one, the supervisor, waits for it and reports how it ended. Process
+1 of a pid namespace can't kill itself with a signal, and in any case a script that kills itself must not look like a
+victim of the OOM killer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import select
 import signal
 import sys
 import time
-from typing import Callable, NoReturn, Optional, Sequence, Tuple
+from typing import Callable, NoReturn, Sequence
 
 from pyexec import messages
 from pyexec.child import import_policy, script, warmup
@@ -36,7 +36,7 @@ from pyexec.kernel import layers, libc, namespaces, rlimits
 SOCKET_FD = 3
 _PROC_FD = 4
 _FAULT_STATUS = 70
-# A child that has waited this long is idle. Under load one is taken sooner, and the time to warm up would be missed.
+# A child that has waited this long is idle. Under load it gets a job sooner: a warm-up then would take CPU from runs.
 _IDLE_S = 0.03
 
 _Check = Callable[[str], None]
@@ -45,18 +45,18 @@ _Check = Callable[[str], None]
 def main(
     plan: Plan, descriptors: Sequence[int], allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str]
 ) -> NoReturn:
-    """Be the child.
+    """Run the child.
 
     Args:
-        plan: how to be confined.
-        descriptors: socket, stdin, stdout, stderr, in the template's numbers.
+        plan: how to confine this process.
+        descriptors: socket, stdin, stdout, stderr, as numbered in the zygote.
         allowed: modules for public scripts. trusted: directories whose code may import anything.
         snippets: for the warm-up, see `warmup`.
     """
     try:
         try:
             _take_descriptors(descriptors, plan.proc_fd)
-        except OSError:  # SOCKET_FD may be anything of the template's still; that this child ends says enough
+        except OSError:  # SOCKET_FD may still be the zygote's: report by exiting only
             os._exit(_FAULT_STATUS)
         _confine(dataclasses.replace(plan, proc_fd=_PROC_FD))
         check = None if plan.admin else _install_policy(frozenset(allowed), trusted)
@@ -69,17 +69,17 @@ def main(
         messages.send_locked(SOCKET_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
         messages.send_locked(
-            SOCKET_FD, messages.FAILED, {"layer": "child", "reason": "%s: %s" % (type(error).__name__, error)}
+            SOCKET_FD, messages.FAILED, {"layer": "child", "reason": f"{type(error).__name__}: {error}"}
         )
     finally:
         os._exit(_FAULT_STATUS)
 
 
 def _take_descriptors(descriptors: Sequence[int], proc_fd: int) -> None:
-    """Lay the descriptors out as 0 to 4 and close everything else that the template had open."""
+    """Move the descriptors to 0 through 4 and close everything else inherited from the zygote."""
     socket_fd, stdin, stdout, stderr = descriptors
     sources = [stdin, stdout, stderr, socket_fd, proc_fd]
-    # First away from the low numbers, since a source may lie where a target goes.
+    # First move them off the low numbers, since a source may have a target's number.
     while min(sources) <= _PROC_FD:
         sources = [os.dup(fd) for fd in sources]
     for target, fd in enumerate(sources):
@@ -96,7 +96,7 @@ def _confine(plan: Plan) -> None:
     rlimits.yield_as_a_session(_PROC_FD)
     layers.apply(layers.OPENING, plan)
     os.close(_PROC_FD)
-    # The server reads what the run leaves behind through this descriptor; it can't be sent once seccomp is on.
+    # The server reads the run's output files through this descriptor, which can't be sent once seccomp is on.
     directory_fd = _enter_directory(plan)
     with messages.adopted(SOCKET_FD) as end:
         messages.send(end, messages.HELLO, {}, [directory_fd])
@@ -104,7 +104,7 @@ def _confine(plan: Plan) -> None:
     layers.apply(layers.CLOSING, plan)
     _forget_randomness()
     script.open_streams()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the template ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the zygote ignores it
 
 
 def _enter_directory(plan: Plan) -> int:
@@ -122,13 +122,13 @@ def _enter_directory(plan: Plan) -> int:
 
 
 def _forget_randomness() -> None:
-    """Give up every random state that the template made, which all its children would share.
+    """Discard all random state made in the zygote, which its children would share.
 
-    `random` does so itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
+    `random` reseeds itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
     """
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        # 256 bits, as many as seed() takes by itself, which is thirty times slower.
+        # 256 bits, as many as seed() without an argument uses, but thirty times faster.
         numpy_random.seed(memoryview(os.urandom(32)).cast("I").tolist())
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
@@ -139,13 +139,13 @@ def _forget_randomness() -> None:
 
 
 def _install_policy(allowed: frozenset[str], trusted: Sequence[str]) -> _Check:
-    """Install the import policy and return what checks a script's source."""
+    """Install the import policy and return the function that checks a script's source."""
 
-    def refuse(names: Tuple[str, ...]) -> None:
+    def refuse(names: tuple[str, ...]) -> None:
         _end(messages.FORBIDDEN, {"modules": list(names)})
 
     def check(text: str) -> None:
-        # The word is in every import statement; a script without it is spared the second parse.
+        # Every import statement contains the word; a script without it needs no second parse.
         if "import" in text:
             names = import_policy.scan(ast.parse(text, SCRIPT_NAME), allowed)
             if names:
@@ -157,7 +157,7 @@ def _install_policy(allowed: frozenset[str], trusted: Sequence[str]) -> _Check:
 
 def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check) -> None:
     patience_s = _IDLE_S
-    # What works in the template may want more memory than the budget grants; then a script would see that, too.
+    # What works in the zygote may need more memory than the budget allows; a script would hit the limit too.
     with contextlib.suppress(MemoryError):
         for source in snippets:
             if select.select([SOCKET_FD], [], [], patience_s)[0]:
@@ -169,18 +169,18 @@ def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check) 
 def _await_job() -> None:
     try:
         messages.receive_locked(SOCKET_FD)
-    except messages.WireError:  # the server closed: this child is not needed
+    except messages.WireError:  # the server closed the socket: this child isn't needed
         os._exit(0)
 
 
-def _run(plan: Plan, check: Optional[_Check]) -> NoReturn:
+def _run(plan: Plan, check: _Check | None) -> NoReturn:
     moments = [time.monotonic()]
     source = _read(SCRIPT_NAME).decode("utf-8")
     if not plan.admin:
         code = script.run(source, plan.workdir, check, moments)
     else:
         sys.path.insert(0, plan.workdir)
-        code, limit = _keep(source, plan)
+        code, limit = _supervise(source, plan)
         if limit is not None:
             _end(messages.EXIT, {"code": code, "cpu_limit_s": limit})
     _end(messages.EXIT, {"code": code, "moments": moments + [time.monotonic()]})
@@ -195,17 +195,17 @@ def _read(name: str) -> bytes:
 
 
 def _end(kind: str, payload: object) -> NoReturn:
-    """Say how the run ended, then wait to be killed: when the server closes the socket, read returns."""
+    """Report how the run ended, then wait to be killed; if the server closes the socket instead, read returns."""
     messages.send_locked(SOCKET_FD, kind, payload)
     os.read(SOCKET_FD, 1)
     os._exit(0)
 
 
-def _keep(source: str, plan: Plan) -> Tuple[int, Optional[int]]:
-    """Run the script in a second process and return how it ended.
+def _supervise(source: str, plan: Plan) -> tuple[int, int | None]:
+    """Run the script in a second process and wait for it.
 
     Returns:
-        Its exit code, negative for the signal that ended it, and the limit of processor time if it met that.
+        Its exit code, or minus the signal that killed it; and the CPU time limit if it ran into that.
     """
     pid = os.fork()
     if pid == 0:

@@ -1,6 +1,6 @@
-"""One template's loop: fork a child when told to, tell how it ended, reap it and all that it left.
+"""A zygote's loop: fork a child on request, reap it and everything it left behind, and report how it ended.
 
-Runs in each of the two templates, once `forkserver` has brought it up; what it holds and who closes that stands there.
+Runs in each of the two zygotes once `start` has set it up. See there for its descriptors and who closes them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 import sys
-from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional
+from typing import Any, Iterator, NamedTuple, NoReturn
 
 from pyexec import messages
 from pyexec.child import compat, frames, script
@@ -27,7 +27,7 @@ _OTHER_ENDS_MS = 2000
 
 
 class Running(NamedTuple):
-    """A child as the template sees it."""
+    """A child as the zygote sees it."""
 
     pid: int
     pidfd: int
@@ -36,54 +36,54 @@ class Running(NamedTuple):
 
 
 class Death(NamedTuple):
-    """How a child ended, as the server is told."""
+    """How a child ended, as reported to the server."""
 
     code: int
-    cpu_limit_s: Optional[int]  # if it was killed for having used that much processor time
+    cpu_limit_s: int | None  # set if the child was killed for using that much CPU time
 
 
 @contextlib.contextmanager
-def failures_told(control: socket.socket) -> Iterator[None]:
-    """Tell the server of an OSError, and end."""
+def reporting_failures(control: socket.socket) -> Iterator[None]:
+    """Report an OSError to the server and exit."""
     try:
         yield
     except OSError as error:
-        reason = "%s: %s" % (error.filename or "start", error.strerror or error)
+        reason = f"{error.filename or 'start'}: {error.strerror or error}"
         messages.send(control, messages.READY, {"error": reason})
         os._exit(1)
 
 
 class ForkServer:
-    """One template's loop, once its namespaces are taken."""
+    """A zygote's loop, run after it has entered its namespaces."""
 
     def __init__(
-        self, control: socket.socket, settings: Dict[str, Any], host: Host, proc_fd: int, other: Optional[int] = None
+        self, control: socket.socket, settings: dict[str, Any], host: Host, proc_fd: int, other: int | None = None
     ) -> None:
-        """Take over what `main` made; `settings` is the server's PLAN, `other` the pid of the second template."""
+        """Take over what `main` set up; `settings` is the server's PLAN, `other` the pid of the second zygote."""
         self._control = control
         self._settings = settings
         self._host = host
         self._proc_fd = proc_fd
         self._other = other
         self._budget = Budget(**settings["budget"])
-        self._running: Dict[int, Running] = {}
-        self._dying: Dict[Running, Death] = {}  # killed and reaped themselves, their groups perhaps not
-        self._gate: Optional[namespaces.PidGate] = None
+        self._running: dict[int, Running] = {}
+        self._dying: dict[Running, Death] = {}  # reaped, but their process groups may not be gone yet
+        self._gate: namespaces.PidGate | None = None
         self._other_fd = -1
-        self._workdir = ""  # where each child mounts its directory; without mounts the server names one for each
+        self._workdir = ""  # where each child mounts its directory; without mounts the server chooses one per child
 
-    def run(self, report: Dict[str, Any]) -> NoReturn:
-        """Settle, report, serve until the server closes the control socket."""
-        # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
+    def run(self, report: dict[str, Any]) -> NoReturn:
+        """Finish the setup, report READY, and serve until the server closes the control socket."""
+        # Before the first garbage collection: traversing everything that the libraries allocated takes 40 ms.
         gc.freeze()
         self._snippets = preload.rehearse(self._settings["modules"])
-        with failures_told(self._control):
+        with reporting_failures(self._control):
             self._settle()
         messages.send(self._control, messages.READY, report)
         self._loop()
 
     def _settle(self) -> None:
-        """Do what must come after loading: measure, leave the file tree, freeze."""
+        """Do what must follow loading: measure memory, leave the host's file tree, freeze the heap."""
         statm = os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc_fd)
         with os.fdopen(statm) as file:
             self._baseline = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -102,10 +102,10 @@ class ForkServer:
         gc.freeze()
 
     def _check_reach(self) -> None:
-        """Check that runs of another uid get to installed code and work_dir, where they see the host's own file tree.
+        """Check that runs with their own uid can reach installed code and work_dir if they see the host's file tree.
 
         Raises:
-            OSError: they don't; says what to do.
+            OSError: they can't; the message says what to do.
         """
         if not self._host.own_uids or "mount" in self._host.namespaces:
             return
@@ -121,8 +121,8 @@ class ForkServer:
 
         reason = namespaces.in_a_child(look)
         if reason:
-            advice = "keep Python, its packages and the work_dir where every user may go, or don't start pyexec as root"
-            raise OSError(errno.EACCES, "runs have uid %d and can't go there; %s" % (uid, advice), reason)
+            advice = "put Python, its packages and work_dir where every user has access, or don't start pyexec as root"
+            raise OSError(errno.EACCES, f"runs have uid {uid} and can't access it; {advice}", reason)
 
     def _loop(self) -> NoReturn:
         poll = select.poll()
@@ -141,8 +141,8 @@ class ForkServer:
                 try:
                     message = messages.receive(self._control)
                 except messages.CutOff as error:
-                    # What came of the order is closed, which the server takes for a child that died. Others run.
-                    _say("no descriptor is left for a child: %s" % error)
+                    # The descriptors that did arrive are closed, so the server sees a dead child. Other runs go on.
+                    _say(f"no descriptor is left for a child: {error}")
                     continue
                 except (messages.WireError, OSError):
                     self._end()
@@ -155,8 +155,8 @@ class ForkServer:
         for running in self._running.values():
             _kill_group(running)
         if self._other:
-            # The server has closed its socket too, or it is that which ended. If neither, it must not go on alone:
-            # the server starts both anew once both have ended, and would wait for ever.
+            # Either the server closed the other zygote's socket too, or that zygote has exited. If neither, it must not
+            # go on alone: the server restarts the two only once both have exited, and would wait forever.
             poll = select.poll()
             poll.register(self._other_fd, select.POLLIN)
             if not poll.poll(_OTHER_ENDS_MS):
@@ -164,8 +164,8 @@ class ForkServer:
             os.waitpid(self._other, 0)
         os._exit(0)
 
-    def _spawn(self, message: messages.Message) -> Optional[int]:
-        """Fork one child and return its pidfd, after sending the server a copy; None if that failed."""
+    def _spawn(self, message: messages.Message) -> int | None:
+        """Fork a child, send the server a copy of its pidfd, and return the pidfd; None if the fork failed."""
         end, status_fd, stdin, stdout, stderr = message.descriptors
         status = socket.socket(fileno=status_fd)
         plan = self._plan(message.payload)
@@ -181,14 +181,14 @@ class ForkServer:
             self._running[pidfd] = Running(pid, pidfd, status, rlimits.cpu_s(plan))
             messages.send(status, messages.FORKED, {}, [pidfd])
         except OSError as error:
-            _say("the template can't make a child: %s" % error)
+            _say(f"the zygote can't create a child: {error}")
             if pidfd is None:
-                if pid:  # it was forked, but there is no descriptor left to know it by
+                if pid:  # forked, but no descriptor was left for its pidfd
                     os.kill(pid, signal.SIGKILL)
                     os.waitpid(pid, 0)
-                status.close()  # the server takes the end of file for a child that died
+                status.close()  # the server takes end of file to mean that the child died
             else:
-                # Nobody waits for this child any more.
+                # Nothing waits for this child any more.
                 libc.syscall("pidfd_send_signal", pidfd, signal.SIGKILL, None, 0)
         finally:
             if self._gate is not None:
@@ -197,7 +197,7 @@ class ForkServer:
                 os.close(fd)
         return pidfd
 
-    def _plan(self, order: Dict[str, Any]) -> Plan:
+    def _plan(self, order: dict[str, Any]) -> Plan:
         host, admin = self._host, bool(order["admin"])
         uid = self._settings["uid_base"] + order["place"] if host.own_uids else host.uid
         gid = uid if host.own_uids else host.gid
@@ -217,7 +217,7 @@ class ForkServer:
         )
 
     def _note_death(self, pidfd: int) -> None:
-        """Kill the rest of a dead child's group while its pid still stands, then reap the child itself."""
+        """Kill the rest of a dead child's process group while its pid is still reserved, then reap the child."""
         running = self._running.pop(pidfd)
         _kill_group(running)
         _, status, used = os.wait4(running.pid, 0)
@@ -225,28 +225,28 @@ class ForkServer:
         self._dying[running] = Death(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), limit)
 
     def _report_deaths(self) -> None:
-        """Tell the server of each dead child of whose group nothing is left; never wait for one that dies slowly."""
+        """Report each dead child whose process group is gone; never wait for one that is slow to die."""
         for running, death in list(self._dying.items()):
             if not _group_is_gone(running.pid):
                 continue
             del self._dying[running]
-            with contextlib.suppress(OSError):  # the server has closed its end: it no longer wants to know
+            with contextlib.suppress(OSError):  # the server has closed its end and no longer needs this
                 messages.send(running.status, messages.DEAD, death._asdict())
             running.status.close()
             os.close(running.pidfd)
 
 
 def _say(text: str) -> None:
-    """Write a line to the log, if that can be done: a full disk must not cost the runs that go on."""
+    """Write a line to the log if possible: a full disk must not break the runs in progress."""
     with contextlib.suppress(OSError):
         print("pyexec: " + text, file=sys.stderr, flush=True)
 
 
 def _group_is_gone(group: int) -> bool:
-    """Reap what has ended of a run's group, all of it killed by now; as a subreaper we are its parent.
+    """Reap the exited processes of a run's group and return whether none is left. All have been killed by now.
 
-    Otherwise it would be left to process 1, which in a container may be the server itself and reaps nobody: dead
-    processes would count against the next run of this uid.
+    As a subreaper, the zygote is their parent. Otherwise they would fall to process 1, which in a container may be the
+    server itself and reaps nothing: dead processes would count against the next run with this uid.
     """
     while True:
         try:

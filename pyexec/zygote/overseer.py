@@ -1,6 +1,6 @@
-"""The process above the templates where there is no pid namespace: it waits, and kills what they leave when they end.
+"""The parent of the zygotes where there is no pid namespace: waits for them, then kills whatever they left behind.
 
-Holds no descriptor of the server's but standard error; forked before anything is loaded.
+Holds none of the server's descriptors except standard error. Forked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import time
-from typing import Iterator, Sequence, Tuple
+from typing import Iterator, Sequence
 
 from pyexec.kernel import libc
 
@@ -18,10 +18,11 @@ _DYING_S, _POLL_S = 20.0, 0.005
 
 
 def fork_below(controls: Sequence[socket.socket], proc_fd: int) -> None:
-    """Go on in a new process; the old one only waits, and then kills whatever of any run the templates have left.
+    """Continue in a new process; the old one waits for it and then kills whatever its runs left behind.
 
-    A template that ends by itself ends its runs whole, but not one that is killed: what an admin run has forked has no
-    parent-death signal. It comes to us then, and would hold its uid and its memory for as long as it liked.
+    A zygote that exits normally ends its runs completely. One that is killed can't: processes forked by an admin run
+    have no parent-death signal. They are reparented to this process, and would otherwise keep their uid and memory for
+    as long as they liked.
     """
     pid = os.fork()
     if pid == 0:
@@ -33,7 +34,7 @@ def fork_below(controls: Sequence[socket.socket], proc_fd: int) -> None:
     while ended != pid:
         ended, status = os.waitpid(-1, 0)
     deadline = time.monotonic() + _DYING_S
-    with contextlib.suppress(ChildProcessError):  # nobody is left
+    with contextlib.suppress(ChildProcessError):  # no children left
         while time.monotonic() < deadline:
             for orphan, group in _children(proc_fd):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -46,10 +47,10 @@ def fork_below(controls: Sequence[socket.socket], proc_fd: int) -> None:
     os._exit(1 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
 
 
-def _children(proc_fd: int) -> Iterator[Tuple[int, int]]:
-    """Yield the pid and the process group of each of our children, also of those that came to us as orphans."""
+def _children(proc_fd: int) -> Iterator[tuple[int, int]]:
+    """Yield the pid and process group of each child of this process, including adopted orphans."""
     for name in filter(str.isdigit, os.listdir(proc_fd)):
-        with contextlib.suppress(OSError):  # it has been reaped between two looks
+        with contextlib.suppress(OSError):  # it exited in the meantime
             fd = os.open(name + "/stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
             with os.fdopen(fd, "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()

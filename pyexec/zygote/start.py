@@ -1,20 +1,20 @@
-"""The two templates: interpreters that fork a child for each run, one plain, one with the libraries loaded.
+"""The two zygotes: warm interpreters that fork a child for each run, one plain, one with the libraries loaded.
 
-Theory of operation. The server starts a process with a clean environment and one socket (its descriptor 0). It finds
-out what the host offers, takes its namespaces, loads the standard library, and forks: the plain template stays what it
-is, since that is forked and torn down several times cheaper than the other, which loads the libraries. Each leaves the
-host's file tree, freezes its heap, says that it is ready, and then does three things only: fork when told to, tell how
-a child ended, reap. They are single-threaded, have no key, no listener, and never see a byte of a request.
+Theory of operation. The server starts a process with a clean environment and one socket (its descriptor 0). It probes
+the host, enters its namespaces, loads the standard library, and forks. The original process is the plain zygote, whose
+children are several times cheaper to fork and tear down; the new one loads the libraries. Each leaves the host's file
+tree, freezes its heap, reports that it is ready, and from then on does only three things: fork on request, report how
+a child ended, reap. Both are single-threaded, have no key and no listener, and never see a byte of a request.
 
-    descriptor   of            closed by
-    control      the server    its template at the end; every child at its start. End of file here ends the template
-    proc_fd      /proc         stays; each child closes its copy once its ids are mapped
-    status       one a child   here once the child is reaped: the server reads the exit status, or that we died
-    pidfd        one a child   here once the child is reaped; the server has its own copy
+    descriptor   refers to       closed by
+    control      the server      the zygote on exit; every child at its start. End of file here ends the zygote
+    proc_fd      /proc           never; each child closes its copy once its ids are mapped
+    status       one per child   the zygote, once the child is reaped. The server reads the exit status, or end of file
+    pidfd        one per child   the zygote, once the child is reaped; the server has its own copy
 
-Whatever ends a template ends its children: as process 1 of a pid namespace, or by their parent-death signal and, for
-what those have forked, by the process above the templates. When the one with the libraries ends, the plain one ends
-too, and the server starts both anew.
+Whatever ends a zygote ends its children: it is process 1 of a pid namespace; or else they have a parent-death signal,
+and the overseer kills what they forked. When the zygote with the libraries exits, so does the plain one, and the server
+restarts both.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from pyexec import messages
 from pyexec.job import Host
 from pyexec.kernel import layers, libc, namespaces, policy, seccomp
 from pyexec.zygote import overseer, preload
-from pyexec.zygote.loop import ForkServer, failures_told
+from pyexec.zygote.loop import ForkServer, reporting_failures
 
 CONTROL_FD = 0
 
 
 def main() -> NoReturn:
-    """Be the templates; the process that the server started either becomes the plain one or waits for it."""
+    """Run the zygotes; the process that the server started either becomes the plain one or waits for it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server blocks those that it waits for
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server blocks the signals that it waits for
     control = socket.socket(fileno=CONTROL_FD)
     server = os.getppid()
     try:
@@ -49,9 +49,9 @@ def main() -> NoReturn:
     settings, second = message.payload, socket.socket(fileno=message.descriptors[0])
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    # The kernel's memory killer takes a run first, then the templates, then the server.
+    # The OOM killer is to pick a run first, then the zygotes, then the server.
     namespaces.write_own(proc_fd, "oom_score_adj", "500")
-    with failures_told(control):
+    with reporting_failures(control):
         host = layers.probe(settings["uid_base"], proc_fd)
         if layers.uncovered(host):
             messages.send(control, messages.READY, report(host))
@@ -65,20 +65,20 @@ def main() -> NoReturn:
     sys.path[:] = [path for path in sys.path if path in known]
     gc.disable()
     preload.standard_library(settings["modules"])
-    with failures_told(control):
+    with reporting_failures(control):
         other = _fork_second(host)
     if other == 0:
         control.close()
-        libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # which a fork doesn't hand down
+        libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # not inherited across fork
         versions, missing = preload.libraries()
         ForkServer(second, settings, host, proc_fd).run({"libraries": versions, "missing": missing})
     second.close()
-    words = {"python": sys.version.split()[0], "installed_code": sorted(known, key=len, reverse=True)}
-    ForkServer(control, settings, host, proc_fd, other).run(dict(report(host), **words))
+    details = {"python": sys.version.split()[0], "installed_code": sorted(known, key=len, reverse=True)}
+    ForkServer(control, settings, host, proc_fd, other).run(dict(report(host), **details))
 
 
 def _fork_second(host: Host) -> int:
-    """Fork the template that is to have the libraries, with mounts of its own; return its pid, 0 in it."""
+    """Fork the zygote that will load the libraries, with its own mount namespace; return its pid, or 0 in it."""
     receive, send = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -87,7 +87,7 @@ def _fork_second(host: Host) -> int:
             namespaces.own_mounts()
         os.close(send)
         return 0
-    # Not before it has taken its mounts does this one change its own.
+    # Wait until it has its own mounts before this process changes these.
     os.close(send)
     os.read(receive, 1)
     os.close(receive)
@@ -95,13 +95,13 @@ def _fork_second(host: Host) -> int:
 
 
 def _fork_into_namespace(controls: Sequence[socket.socket], server: int) -> None:
-    """Become process 1 of the new pid namespace; the process left outside only waits and ends likewise."""
+    """Become process 1 of the new pid namespace; the process left outside waits and exits with the same status."""
     pid = os.fork()
     if pid:
         for control in controls:
             control.close()
-        # Only here, where our end takes every process of the namespace with it. Without one the template must live to
-        # see the control socket close, and kill what admin runs have forked; its children have the signal themselves.
+        # Only with a pid namespace, whose processes all die with process 1. Without one the zygote must survive to see
+        # the control socket close and to kill what admin runs forked; its children have the signal themselves.
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:
             os.kill(pid, signal.SIGKILL)
