@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple
 
 from benchmarks.measure import Results, quantile, rate_ratio, ratio
 from benchmarks.outcome import Outcome
@@ -47,7 +47,7 @@ def _kept(what: str) -> Callable[[Outcome, str], float]:
     return figure
 
 
-GOALS: Tuple[Goal, ...] = (
+GOALS: tuple[Goal, ...] = (
     Goal("print(1), light load, p50 / fresh", True, 0.10, _light("print", "fresh")),
     Goal("print(1), light load, p50 / floor", True, 1.6, _light("print", "floor")),
     Goal("numpy, light load, p50 / fresh", True, 0.02, _light("numpy", "fresh")),
@@ -74,9 +74,9 @@ class Verdict(NamedTuple):
     met: bool
 
 
-def judge(outcome: Outcome, name: str) -> List[Verdict]:
+def judge(outcome: Outcome, name: str) -> list[Verdict]:
     """Return the goals that this run measured for one pyexec."""
-    found: List[Verdict] = []
+    found: list[Verdict] = []
     for goal in GOALS:
         measured = _measured(goal, outcome, name)
         if measured is not None:
@@ -85,7 +85,7 @@ def judge(outcome: Outcome, name: str) -> List[Verdict]:
     return found
 
 
-def _measured(goal: Goal, outcome: Outcome, name: str) -> Optional[float]:
+def _measured(goal: Goal, outcome: Outcome, name: str) -> float | None:
     try:
         return goal.figure(outcome, name)
     except KeyError:

@@ -13,7 +13,6 @@ import os
 import struct
 import sys
 import time
-from typing import Dict, List, Optional, Tuple
 
 from pyexec.config import Config
 from pyexec.job import Host, Plan
@@ -27,7 +26,7 @@ _WARM_UP = 5
 class Choice:
     """Some layers, and how a child puts them on."""
 
-    def __init__(self, plan: Plan, own: Tuple[str, ...] = (), modules: Tuple[str, ...] = (), pid: bool = False) -> None:
+    def __init__(self, plan: Plan, own: tuple[str, ...] = (), modules: tuple[str, ...] = (), pid: bool = False) -> None:
         """Choose.
 
         Args:
@@ -39,7 +38,7 @@ class Choice:
         self.pid = pid
 
 
-def _choices(plan: Plan) -> Dict[str, Choice]:
+def _choices(plan: Plan) -> dict[str, Choice]:
     host = plan.host
     found = {"fork and exit": Choice(plan)}
     if "pid" in host.namespaces:
@@ -62,7 +61,7 @@ def _choices(plan: Plan) -> Dict[str, Choice]:
     return found
 
 
-def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap) -> Tuple[float, float]:
+def _once(choice: Choice, gate: namespaces.PidGate | None, shared: mmap.mmap) -> tuple[float, float]:
     start = time.perf_counter()
     if choice.pid and gate is not None:
         gate.enter_for_next_fork()
@@ -82,11 +81,11 @@ def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap)
     ended = os.waitpid(pid, 0)[1]
     taken = time.perf_counter() - start
     if ended:
-        raise RuntimeError("a layer failed, status %d" % ended)
+        raise RuntimeError(f"a layer failed, status {ended}")
     return taken, struct.unpack("d", shared[:8])[0]
 
 
-def _prepared() -> Tuple[Plan, Optional[namespaces.PidGate]]:
+def _prepared() -> tuple[Plan, namespaces.PidGate | None]:
     """Do what the template does before it forks, without the libraries; returns in the process that then forks."""
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     host: Host = layers.probe(UID_BASE, proc_fd)
@@ -112,7 +111,7 @@ def main() -> None:
     """Measure, one of each in turn, and print the microseconds."""
     plan, gate = _prepared()
     choices, shared = _choices(plan), mmap.mmap(-1, 8)
-    taken: Dict[str, List[Tuple[float, float]]] = {name: [] for name in choices}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in choices}
     for number in range(int(sys.argv[1]) + _WARM_UP):
         for name, choice in choices.items():
             one = _once(choice, gate, shared)

@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from typing import Callable, List, Optional, Tuple
+from typing import Callable
 
 from benchmarks.jobs import Job
 from benchmarks.targets import Target
@@ -32,7 +32,7 @@ class Caller:
         head = "POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
         head += "" if kept else "Connection: close\r\n"
         self._request = (head % len(body) + "\r\n").encode() + body
-        self._socket: Optional[socket.socket] = None
+        self._socket: socket.socket | None = None
         # One for each thread, which stays as large as it once was: growing it is no part of what is measured.
         self._buffer: bytearray = _own.__dict__.setdefault("buffer", bytearray(_CHUNK))
 
@@ -52,7 +52,7 @@ class Caller:
         self._check(begin, end)
         return taken
 
-    def _receive(self, sock: socket.socket) -> Tuple[int, int]:
+    def _receive(self, sock: socket.socket) -> tuple[int, int]:
         """Return where the body begins and ends in the buffer."""
         have, begin, end = 0, 0, 0
         while not end or have < end:
@@ -61,7 +61,7 @@ class Caller:
             with memoryview(self._buffer) as view:
                 count = sock.recv_into(view[have:])
             if not count:
-                raise WrongAnswer("%s closed after %d bytes" % (self._target.label, have))
+                raise WrongAnswer(f"{self._target.label} closed after {have} bytes")
             have += count
             if not end:
                 begin = self._buffer.find(b"\r\n\r\n", 0, have) + 4
@@ -73,10 +73,10 @@ class Caller:
     def _check(self, begin: int, end: int) -> None:
         status, body = bytes(self._buffer[:12]), bytes(self._buffer[begin:end])
         try:
-            assert status == b"HTTP/1.1 200", "%r %r" % (status, body[:2000])
+            assert status == b"HTTP/1.1 200", f"{status!r} {body[:2000]!r}"
             self._job.check(body)
         except (AssertionError, ValueError, KeyError) as error:
-            raise WrongAnswer("%s, %s: %s" % (self._target.label, self._job.title, error)) from error
+            raise WrongAnswer(f"{self._target.label}, {self._job.title}: {error}") from error
 
     def close(self) -> None:
         """Close the connection, if one is open."""
@@ -85,14 +85,14 @@ class Caller:
             self._socket = None
 
 
-def light(target: Target, job: Job, count: int, pause_s: float, most_s: float, kept: bool = False) -> List[float]:
+def light(target: Target, job: Job, count: int, pause_s: float, most_s: float, kept: bool = False) -> list[float]:
     """Ask one at a time with a pause before each.
 
     Args:
         count: how often. most_s: a slow server is asked less often, but at least three times.
     """
     caller = Caller(target, job, kept)
-    taken: List[float] = []
+    taken: list[float] = []
     try:
         if kept:
             caller.ask()
@@ -130,10 +130,10 @@ def repeat(target: Target, job: Job, callers: int, count: int) -> None:
     _at_once(callers, target, job, one)
 
 
-def _at_once(count: int, target: Target, job: Job, work: Callable[[Caller], float]) -> List[float]:
+def _at_once(count: int, target: Target, job: Job, work: Callable[[Caller], float]) -> list[float]:
     """Let callers work at the same time. Raises what the first of them raised."""
-    results: List[float] = []
-    errors: List[Exception] = []
+    results: list[float] = []
+    errors: list[Exception] = []
     together = threading.Barrier(count)
 
     def one() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO, Dict, List
+from typing import IO
 
 from benchmarks import rivals
 
@@ -26,7 +26,7 @@ LABELS = {
 }
 
 
-def environment(root: str = ROOT) -> Dict[str, str]:
+def environment(root: str = ROOT) -> dict[str, str]:
     """Return the environment that every server gets: one BLAS thread as pyexec's runs have it, nothing of ours."""
     kept = {
         name: value
@@ -74,7 +74,7 @@ def start_rival(kind: str) -> Target:
     return _start(kind, ["-m", "benchmarks.rivals", kind], r"serving on (\d+)", ROOT)
 
 
-def _start(name: str, flags: List[str], announced: str, root: str) -> Target:
+def _start(name: str, flags: list[str], announced: str, root: str) -> Target:
     # A file, since a pipe that nobody reads would fill up and hold the server.
     log = tempfile.NamedTemporaryFile("w+", suffix=".log", encoding="utf-8")
     command = [sys.executable] + flags
@@ -87,7 +87,7 @@ def _start(name: str, flags: List[str], announced: str, root: str) -> Target:
         time.sleep(0.002)
     process.kill()
     process.wait()
-    raise RuntimeError("%s did not start:\n%s" % (name, _text(log.name)))
+    raise RuntimeError(f"{name} did not start:\n{_text(log.name)}")
 
 
 def _text(path: str) -> str:
@@ -95,7 +95,7 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def missing() -> Dict[str, str]:
+def missing() -> dict[str, str]:
     """Return the rivals that this machine can't have, each with the reason."""
     reason = rivals.bubblewrap_refusal()
     return {"bubblewrap": reason} if reason else {}

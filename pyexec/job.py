@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 from pyexec import rules
 from pyexec.errors import ValidationError
@@ -134,10 +133,10 @@ class Host:
     uid: int
     gid: int
     own_uids: bool
-    namespaces: Tuple[str, ...]  # of "user", "pid", "mount", "network", "ipc", "uts"
+    namespaces: tuple[str, ...]  # of "user", "pid", "mount", "network", "ipc", "uts"
     landlock_abi: int
     seccomp: bool
-    refusals: Dict[str, str]  # layer name → the kernel's words, for what is missing
+    refusals: dict[str, str]  # layer name → the kernel's words, for what is missing
 
 
 @dataclass(frozen=True)
@@ -149,8 +148,8 @@ class Plan:
     uid: int
     gid: int
     workdir: str
-    read_paths: Tuple[str, ...]
-    execute_paths: Tuple[str, ...]
+    read_paths: tuple[str, ...]
+    execute_paths: tuple[str, ...]
     baseline_bytes: int  # address space of the template, which a child starts with
     parent_pid: int
     proc_fd: int  # directory descriptor of /proc, closed before the script runs

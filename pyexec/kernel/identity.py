@@ -11,7 +11,6 @@ import ctypes
 import errno
 import os
 import signal
-from typing import List
 
 from pyexec.job import Plan
 from pyexec.kernel import libc
@@ -28,7 +27,7 @@ class _Data(ctypes.Structure):
     _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
 
 
-def capabilities() -> List[int]:
+def capabilities() -> list[int]:
     """Return the effective, permitted and inheritable sets of this thread as 64-bit masks."""
     data = (_Data * 2)()
     libc.syscall("capget", _Header(_CAPABILITY_VERSION_3, 0), data)

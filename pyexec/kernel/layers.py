@@ -9,7 +9,7 @@ error.
 from __future__ import annotations
 
 import os
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, NamedTuple, Sequence
 
 from pyexec.errors import LayerError
 from pyexec.job import Host, LayerStatus, Plan
@@ -26,8 +26,8 @@ class Step(NamedTuple):
 
 # In this order: each step needs rights, files or calls that a later one takes away. Between the two tables the child
 # enters its directory and hands the server a descriptor of it.
-OPENING: Tuple[Step, ...] = (Step("namespaces", lambda host: bool(host.namespaces), namespaces.apply),)
-CLOSING: Tuple[Step, ...] = (
+OPENING: tuple[Step, ...] = (Step("namespaces", lambda host: bool(host.namespaces), namespaces.apply),)
+CLOSING: tuple[Step, ...] = (
     Step("identity", lambda host: True, identity.apply),
     Step("rlimits", lambda host: True, rlimits.apply),
     Step("landlock", lambda host: host.landlock_abi > 0, landlock.apply),
@@ -47,7 +47,7 @@ def _namespace(name: str) -> Callable[[Host], bool]:
     return lambda host: name in host.namespaces
 
 
-LAYERS: Tuple[Layer, ...] = (
+LAYERS: tuple[Layer, ...] = (
     Layer("seccomp", lambda host: host.seccomp, "system calls: an allowlist"),
     Layer("landlock", lambda host: host.landlock_abi > 0, "only what is named"),
     Layer("mount_namespace", _namespace("mount"), "a minimal read-only file tree, a tmpfs as directory"),
@@ -69,7 +69,7 @@ class Danger(NamedTuple):
     """What could go wrong, and the layers of which each alone stops it."""
 
     name: str
-    stopped_by: Tuple[str, ...]
+    stopped_by: tuple[str, ...]
     remedy: str
 
 
@@ -78,7 +78,7 @@ _NAMESPACES = (
     " (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
 )
 
-DANGERS: Tuple[Danger, ...] = (
+DANGERS: tuple[Danger, ...] = (
     Danger(
         "read or write the host's files",
         ("landlock", "mount_namespace"),
@@ -111,9 +111,9 @@ def probe(uid_base: int, proc_fd: int) -> Host:
     """
     libc.machine()
     uid, gid = os.geteuid(), os.getegid()
-    refusals: Dict[str, str] = {}
+    refusals: dict[str, str] = {}
     spaces, refused = namespaces.probe(uid, gid, proc_fd)
-    refusals.update({"%s_namespace" % name: reason for name, reason in refused.items()})
+    refusals.update({f"{name}_namespace": reason for name, reason in refused.items()})
     try:
         abi = landlock.probe()
     except OSError as error:
@@ -130,7 +130,7 @@ def probe(uid_base: int, proc_fd: int) -> Host:
     return Host(uid, gid, own_uids, spaces, abi, filters, refusals)
 
 
-def report(host: Host) -> List[LayerStatus]:
+def report(host: Host) -> list[LayerStatus]:
     """Return every layer with its state on this host."""
     return [LayerStatus(layer.name, layer.on(host), _detail(layer, host)) for layer in LAYERS]
 
@@ -139,17 +139,17 @@ def _detail(layer: Layer, host: Host) -> str:
     if not layer.on(host):
         return host.refusals.get(layer.name, "not there")
     if layer.name == "landlock":
-        return "%s: %s (ABI %d)" % (landlock.restricted(host.landlock_abi), layer.does, host.landlock_abi)
+        return f"{landlock.restricted(host.landlock_abi)}: {layer.does} (ABI {host.landlock_abi})"
     return layer.does
 
 
-def covered(host: Host) -> List[Tuple[Danger, Tuple[str, ...]]]:
+def covered(host: Host) -> list[tuple[Danger, tuple[str, ...]]]:
     """Return each danger with the layers that are on against it; an empty tuple means uncovered."""
     on = {status.name for status in report(host) if status.on}
     return [(danger, tuple(name for name in danger.stopped_by if name in on)) for danger in DANGERS]
 
 
-def uncovered(host: Host) -> List[Danger]:
+def uncovered(host: Host) -> list[Danger]:
     """Return the dangers that no layer of this host stops."""
     return [danger for danger, layers in covered(host) if not layers]
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Callable, Dict, List, Tuple
+from typing import Callable
 
 from pyexec.job import Host, Plan
 from pyexec.kernel import libc, tree
@@ -45,7 +45,7 @@ def in_a_child(step: Callable[[], None]) -> str:
             step()
             os._exit(0)
         except OSError as error:
-            os.write(send, ("%s: %s" % (error.filename or "step", error.strerror)).encode())
+            os.write(send, f"{error.filename or 'step'}: {error.strerror}".encode())
         finally:
             os._exit(1)
     os.close(send)
@@ -55,14 +55,14 @@ def in_a_child(step: Callable[[], None]) -> str:
     return (reason or "the trial ended without a word") if failed else ""
 
 
-def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, str]]:
+def probe(uid: int, gid: int, proc_fd: int) -> tuple[tuple[str, ...], dict[str, str]]:
     """Return the namespaces that work here, each tried for real, and the kernel's words for those that don't.
 
     A namespace counts only if what pyexec does inside it works too: nested for "pid", a tmpfs for "mount".
     """
     privileged = os.geteuid() == 0 and in_a_child(lambda: _unshare(CLONE_NEWUTS)) == ""
-    on: List[str] = []
-    refusals: Dict[str, str] = {}
+    on: list[str] = []
+    refusals: dict[str, str] = {}
 
     def attempt(name: str, step: Callable[[], None]) -> None:
         reason = in_a_child(step)
@@ -124,7 +124,7 @@ def map_ids(uid: int, gid: int, proc_fd: int) -> None:
     Through an open /proc, since the tree has none. "self" is read in the namespace that this /proc was mounted for.
     """
     # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
-    for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         write_own(proc_fd, name, text)
 
 
@@ -196,10 +196,6 @@ def apply(plan: Plan) -> None:
     if "mount" in plan.host.namespaces:
         budget = plan.budget
         # One more inode: the root of the tmpfs is one.
-        options = "size=%d,nr_inodes=%d,mode=0700,uid=%d,gid=%d" % (
-            budget.workdir_bytes,
-            budget.workdir_files + 1,
-            plan.uid,
-            plan.gid,
-        )
+        size = f"size={budget.workdir_bytes},nr_inodes={budget.workdir_files + 1}"
+        options = f"{size},mode=0700,uid={plan.uid},gid={plan.gid}"
         libc.mount("pyexec", plan.workdir, "tmpfs", tree.MS_NOSUID | tree.MS_NODEV | tree.MS_NOEXEC, options)

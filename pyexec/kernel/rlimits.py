@@ -13,7 +13,6 @@ import math
 import os
 import resource
 import signal
-from typing import Dict
 
 from pyexec.job import Plan
 from pyexec.kernel import namespaces
@@ -49,7 +48,7 @@ def ended_by_cpu(status: int, used: resource.struct_rusage, limit_s: int) -> boo
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used[0] + used[1] > limit_s / 2
 
 
-def values(plan: Plan) -> Dict[int, int]:
+def values(plan: Plan) -> dict[int, int]:
     """Return rlimit → value for a plan. Pure."""
     budget = plan.budget
     limits = {

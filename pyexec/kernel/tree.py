@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-from typing import Collection, List, Sequence
+from typing import Collection, Sequence
 
 from pyexec.kernel import libc
 
@@ -52,7 +52,7 @@ def free_place(taken: Collection[str]) -> str:
     place, serial = WORKDIR, 0
     while place[1:] in taken:
         serial += 1
-        place = "%s-%d" % (WORKDIR, serial)
+        place = f"{WORKDIR}-{serial}"
     return place
 
 
@@ -68,7 +68,7 @@ def build_tree(paths: Sequence[str]) -> str:
         OSError: a mount was refused.
     """
     libc.mount("pyexec", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=0755")
-    bound: List[str] = []
+    bound: list[str] = []
     for path in sorted(set(paths) - set(DEVICES)):
         _place(path, bound)
     for device in DEVICES:
@@ -84,7 +84,7 @@ def build_tree(paths: Sequence[str]) -> str:
     return workdir
 
 
-def _place(path: str, bound: List[str]) -> None:
+def _place(path: str, bound: list[str]) -> None:
     walked, rest = "", path.strip("/").split("/")
     while rest:
         walked = walked + "/" + rest.pop(0)
