@@ -1,9 +1,8 @@
-"""The ordered table of layers, and the table of dangers with the layers that stop each.
+"""The ordered table of layers, and the table of dangers with the layers that stop each one.
 
-`probe` finds out what the host offers, by trying; `apply` puts every layer that the host has on a child, in order,
-each done or fatal; `uncovered` says which dangers would have no layer, and then the server must not start.
-Runs in the first template (probe) and in the child (apply). There is no "best effort" here: a layer is on or it is an
-error.
+`probe` finds out by trial what the host offers; `apply` applies every layer that the host has to a child, in order, and
+any failure is fatal; `uncovered` returns the dangers that no layer would stop, in which case the server must not start.
+`probe` runs in the first zygote and `apply` in the child. Nothing is "best effort": a layer is either on or an error.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from pyexec.kernel import identity, landlock, libc, namespaces, rlimits, seccomp
 
 
 class Step(NamedTuple):
-    """One call that puts on the layers of one module."""
+    """One call that applies the layers of one module."""
 
     module: str
     needed: Callable[[Host], bool]
     apply: Callable[[Plan], None]
 
 
-# In this order: each step needs rights, files or calls that a later one takes away. Between the two tables the child
-# enters its directory and hands the server a descriptor of it.
+# The order matters: each step needs rights, files or calls that a later one takes away. Between the two tables the
+# child enters its directory and passes a descriptor for it to the server.
 OPENING: tuple[Step, ...] = (Step("namespaces", lambda host: bool(host.namespaces), namespaces.apply),)
 CLOSING: tuple[Step, ...] = (
     Step("identity", lambda host: True, identity.apply),
@@ -36,7 +35,7 @@ CLOSING: tuple[Step, ...] = (
 
 
 class Layer(NamedTuple):
-    """A layer as it is reported: its name, whether a host has it, and what it does."""
+    """A layer as reported: its name, whether a host has it, and what it does."""
 
     name: str
     on: Callable[[Host], bool]
@@ -66,7 +65,7 @@ LAYERS: tuple[Layer, ...] = (
 
 
 class Danger(NamedTuple):
-    """What could go wrong, and the layers of which each alone stops it."""
+    """Something that could go wrong, and the layers that each stop it on their own."""
 
     name: str
     stopped_by: tuple[str, ...]
@@ -100,14 +99,14 @@ DANGERS: tuple[Danger, ...] = (
     Danger("learn secrets of the server", ("clean_environment",), "run this release unchanged"),
     Danger("meet another run", ("seccomp", "pid_namespace"), "allow seccomp filters, " + _NAMESPACES),
 )
-# What each layer adds to a danger that it doesn't stop alone is left out: the table claims no more than it shows.
+# A layer that only helps against a danger, without stopping it on its own, is not listed for that danger.
 
 
 def probe(uid_base: int, proc_fd: int) -> Host:
     """Return what this host offers. Forks; call it from a single-threaded process before anything is loaded.
 
     Raises:
-        OSError: the machine is not one that pyexec knows the system calls of.
+        OSError: pyexec doesn't know this machine's system calls.
     """
     libc.machine()
     uid, gid = os.geteuid(), os.getegid()
@@ -144,7 +143,7 @@ def _detail(layer: Layer, host: Host) -> str:
 
 
 def covered(host: Host) -> list[tuple[Danger, tuple[str, ...]]]:
-    """Return each danger with the layers that are on against it; an empty tuple means uncovered."""
+    """Return each danger with the active layers that stop it; an empty tuple means that it is uncovered."""
     on = {status.name for status in report(host) if status.on}
     return [(danger, tuple(name for name in danger.stopped_by if name in on)) for danger in DANGERS]
 
@@ -155,16 +154,16 @@ def uncovered(host: Host) -> list[Danger]:
 
 
 def prepare(plan: Plan) -> None:
-    """Do ahead of the forks what is the same for every child of this kind. In the template."""
+    """Do the work that is the same for every child of this kind once, before forking. Runs in the zygote."""
     if plan.host.seccomp:
         seccomp.prepare(plan)
 
 
 def apply(steps: Sequence[Step], plan: Plan) -> None:
-    """Put on those of the steps that the host has, in order.
+    """Apply the steps that the host supports, in order.
 
     Raises:
-        LayerError: a step failed; whatever its cause, the caller must end this process.
+        LayerError: a step failed; whatever the cause, the caller must end this process.
     """
     for step in steps:
         if step.needed(plan.host):
