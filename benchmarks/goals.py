@@ -1,4 +1,4 @@
-"""What is aimed at, as ratios within one run on two cores with every layer on; `judge` says what was reached."""
+"""Performance goals, as ratios within one run on two cores with every layer on; `judge` tells which were met."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ GOALS: tuple[Goal, ...] = (
     Goal("8 MB out, light load, p50 / floor", True, 0.4, _light("8mb-out", "floor")),
     Goal("start to first answer / imports in one interpreter", True, 1.3, _start),
     Goal("memory when idle / imports in one interpreter", True, 1.5, _memory),
-    # Within what the same run shows twice; a leak of 1 % in 100 times as many runs would be none.
+    # Within the noise between two identical runs; growth of 1 % over 100 times as many runs is not a leak.
     Goal("memory after all runs / after the first 100", True, 1.02, _kept("pss_bytes")),
     Goal("descriptors after all runs / after the first 100", True, 1.0, _kept("descriptors")),
     Goal("threads after all runs / after the first 100", True, 1.0, _kept("threads")),
@@ -67,7 +67,7 @@ GOALS: tuple[Goal, ...] = (
 
 
 class Verdict(NamedTuple):
-    """A goal, what was measured, and whether that reaches it."""
+    """A goal, the measured value, and whether it meets the goal."""
 
     goal: Goal
     measured: float

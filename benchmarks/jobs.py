@@ -1,4 +1,4 @@
-"""The jobs: what every server is asked to run, and how an answer is known to be right."""
+"""The jobs that every server runs, and the checks that an answer is right."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _big_out() -> Job:
     encoded = base64.b64encode(bytes(range(256)) * (8 * MIB // 256))
 
     def check(body: bytes) -> None:
-        # Not parsed, since that takes longer than what is measured.
+        # Not parsed: that would take longer than what is being measured.
         at = body.find(b'"content_base64"')
         start = body.find(encoded[:64], at)
         assert at >= 0 and start >= 0 and body.startswith(encoded, start), "not the 8 MB that were written"
@@ -116,7 +116,7 @@ def make() -> list[Job]:
     data = random.Random(2).getrandbits(8 * 8 * MIB).to_bytes(8 * MIB, "big")
     gray = 'from PIL import Image\nImage.open("input_photo.jpg").convert("L").save("output_grayscale.png")'
     numpy = "import numpy as np\nprint(int(np.arange(1000).sum()))"
-    # Bytes from all over it, since reading through it would take longer than bringing it there.
+    # A sample from the whole file, since reading all of it would take longer than the transfer.
     sample = 'with open("big.bin", "rb") as file:\n    data = file.read()\nprint(len(data), data[::65521].hex())'
     return [
         Job("print", "print(1)", {"code": "print(1)"}, _prints("1\n")),

@@ -1,4 +1,4 @@
-"""What each layer costs alone: a small warm interpreter forks, the child puts on the chosen layers and ends.
+"""What each layer costs alone: a small warm interpreter forks; the child applies the chosen layers and exits.
 
 A program of its own, `python -m benchmarks.layers ROUNDS`, which prints JSON: for each choice the microseconds from
 fork to reaped, and those in the child's own calls. Run as root, or as a user who may make user namespaces.
@@ -24,7 +24,7 @@ _WARM_UP = 5
 
 
 class Choice:
-    """Some layers, and how a child puts them on."""
+    """A choice of layers, and how a child applies them."""
 
     def __init__(self, plan: Plan, own: tuple[str, ...] = (), modules: tuple[str, ...] = (), pid: bool = False) -> None:
         """Choose.
@@ -70,7 +70,7 @@ def _once(choice: Choice, gate: namespaces.PidGate | None, shared: mmap.mmap) ->
         status = 1
         try:
             begun = time.perf_counter()
-            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp alone can't be had without it
+            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp require it
             layers.apply(choice.steps, dataclasses.replace(choice.plan, parent_pid=os.getppid()))
             shared[:8] = struct.pack("d", time.perf_counter() - begun)
             status = 0
@@ -86,7 +86,7 @@ def _once(choice: Choice, gate: namespaces.PidGate | None, shared: mmap.mmap) ->
 
 
 def _prepared() -> tuple[Plan, namespaces.PidGate | None]:
-    """Do what the template does before it forks, without the libraries; returns in the process that then forks."""
+    """Do what the zygote does before it forks, without the libraries; returns in the process that then forks."""
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     host: Host = layers.probe(UID_BASE, proc_fd)
     namespaces.enter_template(host, proc_fd)

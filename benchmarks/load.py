@@ -1,4 +1,4 @@
-"""The load: callers on raw sockets, cheap enough not to be what is measured. Answers are checked outside the time."""
+"""The load: callers on raw sockets, cheap enough not to distort the measurement. Checks are not timed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _own = threading.local()
 
 
 class WrongAnswer(Exception):
-    """A server gave something else than what the job asks for: then there is nothing to compare."""
+    """A server gave a wrong answer, so there is nothing to compare."""
 
 
 class Caller:
@@ -33,7 +33,7 @@ class Caller:
         head += "" if kept else "Connection: close\r\n"
         self._request = (head % len(body) + "\r\n").encode() + body
         self._socket: socket.socket | None = None
-        # One for each thread, which stays as large as it once was: growing it is no part of what is measured.
+        # One per thread, never shrunk, so that growing it is not part of the measurement.
         self._buffer: bytearray = _own.__dict__.setdefault("buffer", bytearray(_CHUNK))
 
     def ask(self) -> float:
@@ -42,7 +42,7 @@ class Caller:
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._target.port), _LONGEST_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A server that refuses may close before it has everything; its words are still to be read.
+        # A server that refuses may close before it has read everything; its answer must still be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(self._request)
         begin, end = self._receive(self._socket)
@@ -110,7 +110,7 @@ def closed_loop(target: Target, job: Job, callers: int, seconds: float) -> float
 
     def one(caller: Caller) -> float:
         count, start = 0, time.perf_counter()
-        # Each ends with an answer, and its rate is its own: none is cut off by the end of the slice.
+        # Each caller stops after a complete answer and has its own rate, so the end of the slice cuts off no request.
         while time.perf_counter() - start < seconds:
             caller.ask()
             count += 1

@@ -103,7 +103,7 @@ def throughput_rounds(
 
 
 def _turned(targets: Sequence[Target], number: int) -> list[Target]:
-    """Return them in another order each round, since each one's neighbour leaves it something behind."""
+    """Rotate the order each round, since the server measured just before affects the next one."""
     at = number % len(targets)
     return list(targets[at:]) + list(targets[:at])
 

@@ -1,4 +1,4 @@
-"""All that one run of the benchmark has found out; what was not asked for is empty."""
+"""Everything that one benchmark run measured; what was not requested is empty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.single import Memory
 
 @dataclass
 class Outcome:
-    """The figures, by name of the server; names of servers stand in the order of the tables."""
+    """The figures, by name of the server; server names are in the order of the tables."""
 
     jobs: list[Job]
     servers: list[str]

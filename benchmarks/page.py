@@ -34,7 +34,7 @@ def sections(outcome: Outcome) -> dict[str, str]:
 
 
 def filled(text: str, parts: dict[str, str]) -> str:
-    """Return a page with its measured parts replaced. Raises ValueError if it has no place for one of them."""
+    """Return a page with its measured parts replaced. Raises ValueError if it has no markers for one of them."""
     for name, content in parts.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:

@@ -28,7 +28,7 @@ def _tree(pid: int) -> list[int]:
             with open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
-            continue  # ended between two looks
+            continue  # ended in between
         parents[int(name)] = int(fields[1])
     found = {pid}
     while True:
@@ -39,7 +39,7 @@ def _tree(pid: int) -> list[int]:
 
 
 def settled_tree(pid: int) -> list[int]:
-    """Return a process and all below it, once none has come or gone for a while."""
+    """Return a process and its descendants, once none has started or ended for a while."""
     deadline, since, last = time.monotonic() + _LONGEST_S, time.monotonic(), _tree(pid)
     while time.monotonic() - since < _STILL_S:
         if time.monotonic() > deadline:

@@ -106,7 +106,7 @@ def answer(request: dict[str, Any], run: Run) -> dict[str, Any]:
     files = {}
     with contextlib.ExitStack() as stack:
         directory = None
-        # The floor is spared what it doesn't need, or it would be none.
+        # The floor skips what it doesn't need; otherwise it would not be a lower bound.
         if run is not floor or attachments or names:
             directory = stack.enter_context(tempfile.TemporaryDirectory())
         for attachment in attachments:
@@ -155,7 +155,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -165,7 +165,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def main() -> None:
-    """Serve on a free port, and say it."""
+    """Serve on a free port, and print it."""
     kind = sys.argv[1]
     handler = type("Handler", (Handler,), {"run": staticmethod(RUNS[kind])})
     server = Server(("127.0.0.1", 0), handler)

@@ -1,4 +1,4 @@
-"""Figures that stand alone: time from start to first answer, memory, and what stays behind after many runs."""
+"""Individual figures: time from start to first answer, memory, and what stays behind after many runs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def start_times(job: Job, count: int, roots: Sequence[tuple[str, str]]) -> dict[
 
 
 def one_process_bytes() -> int:
-    """Return the memory of one interpreter with the imports of pyexec's template."""
+    """Return the memory of one interpreter with the imports of pyexec's zygote."""
     code = IMPORTS + "; import sys; print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=targets.environment()

@@ -38,7 +38,7 @@ def environment(root: str = ROOT) -> dict[str, str]:
 
 
 class Target:
-    """A server that runs."""
+    """A running server."""
 
     started = 0
 
@@ -53,7 +53,7 @@ class Target:
         return LABELS.get(self.name, self.name)
 
     def stop(self) -> None:
-        """End it and wait for that."""
+        """Stop it and wait for it to exit."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
@@ -75,7 +75,7 @@ def start_rival(kind: str) -> Target:
 
 
 def _start(name: str, flags: list[str], announced: str, root: str) -> Target:
-    # A file, since a pipe that nobody reads would fill up and hold the server.
+    # A file, since an unread pipe would fill up and block the server.
     log = tempfile.NamedTemporaryFile("w+", suffix=".log", encoding="utf-8")
     command = [sys.executable] + flags
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment(root), cwd="/")
