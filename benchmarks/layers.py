@@ -1,4 +1,4 @@
-"""What each layer costs alone: a small warm interpreter forks, the child puts on the chosen layers and ends.
+"""What each layer costs alone: a small warm interpreter forks; the child applies the chosen layers and exits.
 
 A program of its own, `python -m benchmarks.layers ROUNDS`, which prints JSON: for each choice the microseconds from
 fork to reaped, and those in the child's own calls. Run as root, or as a user who may make user namespaces.
@@ -13,7 +13,6 @@ import os
 import struct
 import sys
 import time
-from typing import Dict, List, Optional, Tuple
 
 from pyexec.config import Config
 from pyexec.job import Host, Plan
@@ -25,9 +24,9 @@ _WARM_UP = 5
 
 
 class Choice:
-    """Some layers, and how a child puts them on."""
+    """A choice of layers, and how a child applies them."""
 
-    def __init__(self, plan: Plan, own: Tuple[str, ...] = (), modules: Tuple[str, ...] = (), pid: bool = False) -> None:
+    def __init__(self, plan: Plan, own: tuple[str, ...] = (), modules: tuple[str, ...] = (), pid: bool = False) -> None:
         """Choose.
 
         Args:
@@ -39,7 +38,7 @@ class Choice:
         self.pid = pid
 
 
-def _choices(plan: Plan) -> Dict[str, Choice]:
+def _choices(plan: Plan) -> dict[str, Choice]:
     host = plan.host
     found = {"fork and exit": Choice(plan)}
     if "pid" in host.namespaces:
@@ -62,7 +61,7 @@ def _choices(plan: Plan) -> Dict[str, Choice]:
     return found
 
 
-def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap) -> Tuple[float, float]:
+def _once(choice: Choice, gate: namespaces.PidGate | None, shared: mmap.mmap) -> tuple[float, float]:
     start = time.perf_counter()
     if choice.pid and gate is not None:
         gate.enter_for_next_fork()
@@ -71,7 +70,7 @@ def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap)
         status = 1
         try:
             begun = time.perf_counter()
-            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp alone can't be had without it
+            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp require it
             layers.apply(choice.steps, dataclasses.replace(choice.plan, parent_pid=os.getppid()))
             shared[:8] = struct.pack("d", time.perf_counter() - begun)
             status = 0
@@ -82,12 +81,12 @@ def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap)
     ended = os.waitpid(pid, 0)[1]
     taken = time.perf_counter() - start
     if ended:
-        raise RuntimeError("a layer failed, status %d" % ended)
+        raise RuntimeError(f"a layer failed, status {ended}")
     return taken, struct.unpack("d", shared[:8])[0]
 
 
-def _prepared() -> Tuple[Plan, Optional[namespaces.PidGate]]:
-    """Do what the template does before it forks, without the libraries; returns in the process that then forks."""
+def _prepared() -> tuple[Plan, namespaces.PidGate | None]:
+    """Do what the zygote does before it forks, without the libraries; returns in the process that then forks."""
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     host: Host = layers.probe(UID_BASE, proc_fd)
     namespaces.enter_template(host, proc_fd)
@@ -112,7 +111,7 @@ def main() -> None:
     """Measure, one of each in turn, and print the microseconds."""
     plan, gate = _prepared()
     choices, shared = _choices(plan), mmap.mmap(-1, 8)
-    taken: Dict[str, List[Tuple[float, float]]] = {name: [] for name in choices}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in choices}
     for number in range(int(sys.argv[1]) + _WARM_UP):
         for name, choice in choices.items():
             one = _once(choice, gate, shared)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO, Dict, List
+from typing import IO
 
 from benchmarks import rivals
 
@@ -26,7 +26,7 @@ LABELS = {
 }
 
 
-def environment(root: str = ROOT) -> Dict[str, str]:
+def environment(root: str = ROOT) -> dict[str, str]:
     """Return the environment that every server gets: one BLAS thread as pyexec's runs have it, nothing of ours."""
     kept = {
         name: value
@@ -38,7 +38,7 @@ def environment(root: str = ROOT) -> Dict[str, str]:
 
 
 class Target:
-    """A server that runs."""
+    """A running server."""
 
     started = 0
 
@@ -53,7 +53,7 @@ class Target:
         return LABELS.get(self.name, self.name)
 
     def stop(self) -> None:
-        """End it and wait for that."""
+        """Stop it and wait for it to exit."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
@@ -74,8 +74,8 @@ def start_rival(kind: str) -> Target:
     return _start(kind, ["-m", "benchmarks.rivals", kind], r"serving on (\d+)", ROOT)
 
 
-def _start(name: str, flags: List[str], announced: str, root: str) -> Target:
-    # A file, since a pipe that nobody reads would fill up and hold the server.
+def _start(name: str, flags: list[str], announced: str, root: str) -> Target:
+    # A file, since an unread pipe would fill up and block the server.
     log = tempfile.NamedTemporaryFile("w+", suffix=".log", encoding="utf-8")
     command = [sys.executable] + flags
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment(root), cwd="/")
@@ -87,7 +87,7 @@ def _start(name: str, flags: List[str], announced: str, root: str) -> Target:
         time.sleep(0.002)
     process.kill()
     process.wait()
-    raise RuntimeError("%s did not start:\n%s" % (name, _text(log.name)))
+    raise RuntimeError(f"{name} did not start:\n{_text(log.name)}")
 
 
 def _text(path: str) -> str:
@@ -95,7 +95,7 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def missing() -> Dict[str, str]:
+def missing() -> dict[str, str]:
     """Return the rivals that this machine can't have, each with the reason."""
     reason = rivals.bubblewrap_refusal()
     return {"bubblewrap": reason} if reason else {}

@@ -1,15 +1,14 @@
-"""The nouns of pyexec, all frozen: what a run is asked to do, may use, and gave back. Pure; shared by both sides."""
+"""The core data types, all frozen: a run's job, its budget and its outcome. Pure; shared by server and children."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Tuple
 
 from pyexec import rules
 from pyexec.errors import ValidationError
 
 SCRIPT_NAME = rules.SCRIPT_NAME
-# What scripts are offered besides the standard library; the server itself never imports them.
+# What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 
 
@@ -37,7 +36,7 @@ class Job:
     `return_files` are relative paths inside the run's directory. `admin` lifts the import rules and allows processes.
 
     Raises:
-        ValidationError: a field breaks a rule of the HTTP contract or is of another type; it names the field.
+        ValidationError: a field breaks a rule of the HTTP contract or is of another type; the error names the field.
     """
 
     code: str
@@ -97,7 +96,7 @@ ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave back, judged from outside.
+    """The result of a run, as judged from outside the child.
 
     `exit_code` is −9 when the service ended the run; a script that ended by itself in a full directory keeps its own.
     `stdout` and `stderr` each hold at most `output_bytes` of the budget. `resource` and `limit` are set for RESOURCE,
@@ -129,29 +128,29 @@ class LayerStatus:
 
 @dataclass(frozen=True)
 class Host:
-    """What this host offers, as found out by trying (`layers.probe`)."""
+    """What this host offers, as determined by trial (`layers.probe`)."""
 
     uid: int
     gid: int
     own_uids: bool
-    namespaces: Tuple[str, ...]  # of "user", "pid", "mount", "network", "ipc", "uts"
+    namespaces: tuple[str, ...]  # of "user", "pid", "mount", "network", "ipc", "uts"
     landlock_abi: int
     seccomp: bool
-    refusals: Dict[str, str]  # layer name → the kernel's words, for what is missing
+    refusals: dict[str, str]  # layer name → the kernel's error, for each missing layer
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that confines one child; made by the template before it forks."""
+    """Everything that confines one child; built by the zygote before it forks."""
 
     host: Host
     admin: bool
     uid: int
     gid: int
     workdir: str
-    read_paths: Tuple[str, ...]
-    execute_paths: Tuple[str, ...]
-    baseline_bytes: int  # address space of the template, which a child starts with
+    read_paths: tuple[str, ...]
+    execute_paths: tuple[str, ...]
+    baseline_bytes: int  # address space that a child inherits from the zygote
     parent_pid: int
     proc_fd: int  # directory descriptor of /proc, closed before the script runs
     budget: Budget

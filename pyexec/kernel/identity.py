@@ -1,6 +1,6 @@
-"""Who the run is: a uid of its own where the server is root, no capability, no new privilege, no life after the parent.
+"""A run's identity: its own uid if the server is root, no capabilities, no new privileges, death with the parent.
 
-Runs in the child after its namespaces and directory are made, since those need the privilege that this drops.
+Runs in the child after its namespaces and directory are set up, since those need the privileges dropped here.
 
 Source: credentials(7), capabilities(7), prctl(2). Setting no_new_privs needs no privilege and can't be undone.
 """
@@ -11,7 +11,6 @@ import ctypes
 import errno
 import os
 import signal
-from typing import List
 
 from pyexec.job import Plan
 from pyexec.kernel import libc
@@ -28,7 +27,7 @@ class _Data(ctypes.Structure):
     _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
 
 
-def capabilities() -> List[int]:
+def capabilities() -> list[int]:
     """Return the effective, permitted and inheritable sets of this thread as 64-bit masks."""
     data = (_Data * 2)()
     libc.syscall("capget", _Header(_CAPABILITY_VERSION_3, 0), data)
@@ -69,11 +68,11 @@ def apply(plan: Plan) -> None:
     # After the change of uid, which clears it.
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     if "pid" not in plan.host.namespaces and os.getppid() != plan.parent_pid:
-        os.kill(os.getpid(), signal.SIGKILL)  # it ended before this, and its last signal came to nobody
-    # Nobody of the same uid may look into this process, nor it into others that did the same (ptrace(2)).
+        os.kill(os.getpid(), signal.SIGKILL)  # the parent ended before this, so its death signal was never sent
+    # Processes of the same uid can't inspect this one, nor can it inspect others that have done the same (ptrace(2)).
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
     if any(capabilities()):
-        raise RuntimeError("capabilities are left after dropping them all")
+        raise RuntimeError("some capabilities remain after dropping them all")
     if plan.host.own_uids and os.getresuid() != (plan.uid,) * 3:
         raise RuntimeError("the uid did not change")
     if libc.prctl(libc.PR_GET_NO_NEW_PRIVS) != 1:

@@ -1,15 +1,14 @@
-"""The ordered table of layers, and the table of dangers with the layers that stop each.
+"""The ordered table of layers, and the table of dangers with the layers that stop each one.
 
-`probe` finds out what the host offers, by trying; `apply` puts every layer that the host has on a child, in order,
-each done or fatal; `uncovered` says which dangers would have no layer, and then the server must not start.
-Runs in the first template (probe) and in the child (apply). There is no "best effort" here: a layer is on or it is an
-error.
+`probe` finds out by trial what the host offers; `apply` applies every layer that the host has to a child, in order, and
+any failure is fatal; `uncovered` returns the dangers that no layer would stop, in which case the server must not start.
+`probe` runs in the first zygote and `apply` in the child. Nothing is "best effort": a layer is either on or an error.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, NamedTuple, Sequence
 
 from pyexec.errors import LayerError
 from pyexec.job import Host, LayerStatus, Plan
@@ -17,17 +16,17 @@ from pyexec.kernel import identity, landlock, libc, namespaces, rlimits, seccomp
 
 
 class Step(NamedTuple):
-    """One call that puts on the layers of one module."""
+    """One call that applies the layers of one module."""
 
     module: str
     needed: Callable[[Host], bool]
     apply: Callable[[Plan], None]
 
 
-# In this order: each step needs rights, files or calls that a later one takes away. Between the two tables the child
-# enters its directory and hands the server a descriptor of it.
-OPENING: Tuple[Step, ...] = (Step("namespaces", lambda host: bool(host.namespaces), namespaces.apply),)
-CLOSING: Tuple[Step, ...] = (
+# The order matters: each step needs rights, files or calls that a later one takes away. Between the two tables the
+# child enters its directory and passes a descriptor for it to the server.
+OPENING: tuple[Step, ...] = (Step("namespaces", lambda host: bool(host.namespaces), namespaces.apply),)
+CLOSING: tuple[Step, ...] = (
     Step("identity", lambda host: True, identity.apply),
     Step("rlimits", lambda host: True, rlimits.apply),
     Step("landlock", lambda host: host.landlock_abi > 0, landlock.apply),
@@ -36,7 +35,7 @@ CLOSING: Tuple[Step, ...] = (
 
 
 class Layer(NamedTuple):
-    """A layer as it is reported: its name, whether a host has it, and what it does."""
+    """A layer as reported: its name, whether a host has it, and what it does."""
 
     name: str
     on: Callable[[Host], bool]
@@ -47,7 +46,7 @@ def _namespace(name: str) -> Callable[[Host], bool]:
     return lambda host: name in host.namespaces
 
 
-LAYERS: Tuple[Layer, ...] = (
+LAYERS: tuple[Layer, ...] = (
     Layer("seccomp", lambda host: host.seccomp, "system calls: an allowlist"),
     Layer("landlock", lambda host: host.landlock_abi > 0, "only what is named"),
     Layer("mount_namespace", _namespace("mount"), "a minimal read-only file tree, a tmpfs as directory"),
@@ -66,10 +65,10 @@ LAYERS: Tuple[Layer, ...] = (
 
 
 class Danger(NamedTuple):
-    """What could go wrong, and the layers of which each alone stops it."""
+    """Something that could go wrong, and the layers that each stop it on their own."""
 
     name: str
-    stopped_by: Tuple[str, ...]
+    stopped_by: tuple[str, ...]
     remedy: str
 
 
@@ -78,7 +77,7 @@ _NAMESPACES = (
     " (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
 )
 
-DANGERS: Tuple[Danger, ...] = (
+DANGERS: tuple[Danger, ...] = (
     Danger(
         "read or write the host's files",
         ("landlock", "mount_namespace"),
@@ -100,20 +99,20 @@ DANGERS: Tuple[Danger, ...] = (
     Danger("learn secrets of the server", ("clean_environment",), "run this release unchanged"),
     Danger("meet another run", ("seccomp", "pid_namespace"), "allow seccomp filters, " + _NAMESPACES),
 )
-# What each layer adds to a danger that it doesn't stop alone is left out: the table claims no more than it shows.
+# A layer that only helps against a danger, without stopping it on its own, is not listed for that danger.
 
 
 def probe(uid_base: int, proc_fd: int) -> Host:
     """Return what this host offers. Forks; call it from a single-threaded process before anything is loaded.
 
     Raises:
-        OSError: the machine is not one that pyexec knows the system calls of.
+        OSError: pyexec doesn't know this machine's system calls.
     """
     libc.machine()
     uid, gid = os.geteuid(), os.getegid()
-    refusals: Dict[str, str] = {}
+    refusals: dict[str, str] = {}
     spaces, refused = namespaces.probe(uid, gid, proc_fd)
-    refusals.update({"%s_namespace" % name: reason for name, reason in refused.items()})
+    refusals.update({f"{name}_namespace": reason for name, reason in refused.items()})
     try:
         abi = landlock.probe()
     except OSError as error:
@@ -130,7 +129,7 @@ def probe(uid_base: int, proc_fd: int) -> Host:
     return Host(uid, gid, own_uids, spaces, abi, filters, refusals)
 
 
-def report(host: Host) -> List[LayerStatus]:
+def report(host: Host) -> list[LayerStatus]:
     """Return every layer with its state on this host."""
     return [LayerStatus(layer.name, layer.on(host), _detail(layer, host)) for layer in LAYERS]
 
@@ -139,32 +138,32 @@ def _detail(layer: Layer, host: Host) -> str:
     if not layer.on(host):
         return host.refusals.get(layer.name, "not there")
     if layer.name == "landlock":
-        return "%s: %s (ABI %d)" % (landlock.restricted(host.landlock_abi), layer.does, host.landlock_abi)
+        return f"{landlock.restricted(host.landlock_abi)}: {layer.does} (ABI {host.landlock_abi})"
     return layer.does
 
 
-def covered(host: Host) -> List[Tuple[Danger, Tuple[str, ...]]]:
-    """Return each danger with the layers that are on against it; an empty tuple means uncovered."""
+def covered(host: Host) -> list[tuple[Danger, tuple[str, ...]]]:
+    """Return each danger with the active layers that stop it; an empty tuple means that it is uncovered."""
     on = {status.name for status in report(host) if status.on}
     return [(danger, tuple(name for name in danger.stopped_by if name in on)) for danger in DANGERS]
 
 
-def uncovered(host: Host) -> List[Danger]:
+def uncovered(host: Host) -> list[Danger]:
     """Return the dangers that no layer of this host stops."""
     return [danger for danger, layers in covered(host) if not layers]
 
 
 def prepare(plan: Plan) -> None:
-    """Do ahead of the forks what is the same for every child of this kind. In the template."""
+    """Do the work that is the same for every child of this kind once, before forking. Runs in the zygote."""
     if plan.host.seccomp:
         seccomp.prepare(plan)
 
 
 def apply(steps: Sequence[Step], plan: Plan) -> None:
-    """Put on those of the steps that the host has, in order.
+    """Apply the steps that the host supports, in order.
 
     Raises:
-        LayerError: a step failed; whatever its cause, the caller must end this process.
+        LayerError: a step failed; whatever the cause, the caller must end this process.
     """
     for step in steps:
         if step.needed(plan.host):

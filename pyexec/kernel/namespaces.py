@@ -1,6 +1,6 @@
-"""Namespaces: what of the machine exists for the zygotes and their children.
+"""Namespaces: which parts of the machine are visible to the zygotes and their children.
 
-The first template enters its own user (if not root), pid, mount and UTS namespaces once and leaves the host's file tree
+The first zygote enters its own user (if not root), pid, mount and UTS namespaces once and leaves the host's file tree
 for a read-only one that holds the interpreter, its libraries and little else. Each child adds its own user, pid,
 mount, IPC and network namespaces, and a size-limited tmpfs as its directory; both vanish with it.
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Callable, Dict, List, Tuple
+from typing import Callable
 
 from pyexec.job import Host, Plan
 from pyexec.kernel import libc, tree
@@ -36,7 +36,7 @@ _HOSTNAME = "pyexec"
 
 
 def in_a_child(step: Callable[[], None]) -> str:
-    """Run a step in a process of its own and return "" or why it failed; for steps that can't be taken back."""
+    """Run a step that can't be undone in a separate process; return "" or why it failed."""
     receive, send = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -45,24 +45,24 @@ def in_a_child(step: Callable[[], None]) -> str:
             step()
             os._exit(0)
         except OSError as error:
-            os.write(send, ("%s: %s" % (error.filename or "step", error.strerror)).encode())
+            os.write(send, f"{error.filename or 'step'}: {error.strerror}".encode())
         finally:
             os._exit(1)
     os.close(send)
     with os.fdopen(receive, "rb") as pipe:
         reason = pipe.read().decode(errors="replace")
     failed = os.waitpid(pid, 0)[1] != 0
-    return (reason or "the trial ended without a word") if failed else ""
+    return (reason or "the trial failed without an error message") if failed else ""
 
 
-def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, str]]:
-    """Return the namespaces that work here, each tried for real, and the kernel's words for those that don't.
+def probe(uid: int, gid: int, proc_fd: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the namespaces that work here, each tried for real, and the kernel's error for those that don't.
 
-    A namespace counts only if what pyexec does inside it works too: nested for "pid", a tmpfs for "mount".
+    A namespace counts only if what pyexec does inside it works too: nesting for "pid", a tmpfs for "mount".
     """
     privileged = os.geteuid() == 0 and in_a_child(lambda: _unshare(CLONE_NEWUTS)) == ""
-    on: List[str] = []
-    refusals: Dict[str, str] = {}
+    on: list[str] = []
+    refusals: dict[str, str] = {}
 
     def attempt(name: str, step: Callable[[], None]) -> None:
         reason = in_a_child(step)
@@ -86,7 +86,7 @@ def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, 
     def pids() -> None:
         enter(CLONE_NEWPID)
 
-        # The template is the first process of its namespace and makes one below for each child.
+        # The zygote is the first process in its namespace and creates a nested one for each child.
         def there_and_back() -> None:
             gate = PidGate(proc_fd)
             gate.enter_for_next_fork()
@@ -97,7 +97,7 @@ def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, 
             raise OSError(errno.EPERM, reason, "nested pid namespace")
 
     def names() -> None:
-        # A profile may let the namespace be made and refuse this (podman's, with every capability dropped).
+        # A profile may allow the namespace but refuse this (podman's does, with every capability dropped).
         enter(CLONE_NEWUTS)
         socket.sethostname(_HOSTNAME)
 
@@ -121,10 +121,10 @@ def _unshare(flags: int) -> None:
 def map_ids(uid: int, gid: int, proc_fd: int) -> None:
     """Map this process's uid and gid to themselves in the user namespace just entered.
 
-    Through an open /proc, since the tree has none. "self" is read in the namespace that this /proc was mounted for.
+    Uses an open /proc, since the tree has none. "self" is resolved in the namespace that this /proc was mounted for.
     """
     # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
-    for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
         write_own(proc_fd, name, text)
 
 
@@ -138,7 +138,7 @@ def write_own(proc_fd: int, name: str, text: str) -> None:
 
 
 def enter_template(host: Host, proc_fd: int) -> None:
-    """Take the namespaces that the template keeps for itself; the caller forks next to become pid 1 of the new one."""
+    """Enter the zygote's own namespaces; the caller then forks, and the child is pid 1 of the new pid namespace."""
     flags = 0
     for name in ("user", "pid", "mount", "uts"):
         flags |= FLAGS[name] if name in host.namespaces else 0
@@ -153,14 +153,14 @@ def enter_template(host: Host, proc_fd: int) -> None:
 
 
 def own_mounts() -> None:
-    """Give this process a copy of the mounts that it shares with its parent. Raises OSError."""
+    """Give this process its own copy of the mounts that it shares with its parent. Raises OSError."""
     _unshare(CLONE_NEWNS)
 
 
 class PidGate:
-    """Puts the next forked process into a pid namespace of its own, at the price of two calls instead of a fork.
+    """Puts the next forked process into its own pid namespace, with two system calls instead of an extra fork.
 
-    Trap: without the way back the next `enter_for_next_fork` fails with EINVAL (measured on Linux 6.18).
+    Trap: unless `leave` is called between, the next `enter_for_next_fork` fails with EINVAL (measured on Linux 6.18).
     """
 
     def __init__(self, proc_fd: int) -> None:
@@ -181,7 +181,7 @@ class PidGate:
 
 
 def apply(plan: Plan) -> None:
-    """Take the child's own namespaces and mount its directory.
+    """Enter the child's own namespaces and mount its directory.
 
     Raises:
         OSError: a namespace, a mapping or the mount was refused.
@@ -195,11 +195,7 @@ def apply(plan: Plan) -> None:
         map_ids(plan.host.uid, plan.host.gid, plan.proc_fd)
     if "mount" in plan.host.namespaces:
         budget = plan.budget
-        # One more inode: the root of the tmpfs is one.
-        options = "size=%d,nr_inodes=%d,mode=0700,uid=%d,gid=%d" % (
-            budget.workdir_bytes,
-            budget.workdir_files + 1,
-            plan.uid,
-            plan.gid,
-        )
+        # One extra inode, for the root of the tmpfs.
+        size = f"size={budget.workdir_bytes},nr_inodes={budget.workdir_files + 1}"
+        options = f"{size},mode=0700,uid={plan.uid},gid={plan.gid}"
         libc.mount("pyexec", plan.workdir, "tmpfs", tree.MS_NOSUID | tree.MS_NODEV | tree.MS_NOEXEC, options)

@@ -1,9 +1,9 @@
 """Resource limits of one process of a run, soft and hard alike, so that nothing can raise them again.
 
 Runs in the child before Landlock and seccomp. What rlimits can't count (a whole run's memory and processes where
-RLIMIT_NPROC counts more than the run) is the server's watch's business.
+RLIMIT_NPROC counts more than the run) is enforced by the server's watch.
 
-Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid over the whole host.
+Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid across the whole host.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import math
 import os
 import resource
 import signal
-from typing import Dict
 
 from pyexec.job import Plan
 from pyexec.kernel import namespaces
@@ -25,14 +24,14 @@ _PROCESSORS = os.cpu_count() or 1  # asked once, in the zygote: it reads files, 
 
 
 def counts_own_processes(plan: Plan) -> bool:
-    """Return whether RLIMIT_NPROC counts this run alone: a uid of its own, or a user namespace below a real user."""
+    """Return whether RLIMIT_NPROC counts this run alone: it has its own uid, or a user namespace of a non-root user."""
     return plan.host.own_uids or ("user" in plan.host.namespaces and plan.host.uid != 0)
 
 
 def cpu_s(plan: Plan) -> int:
-    """Return the seconds of processor time of each process: more than it could use before the server's clock ends it.
+    """Return the CPU seconds allowed per process: more than it can use before the server's timeout ends the run.
 
-    A backstop, should the server hang or be gone; the two seconds are for what a child does before it has its job.
+    A backstop in case the server hangs or dies; the two extra seconds cover a child's work before it gets its job.
     """
     # An admin's process may have as many threads as its run may have processes.
     threads = plan.budget.processes if plan.admin else 0
@@ -42,14 +41,14 @@ def cpu_s(plan: Plan) -> int:
 def ended_by_cpu(status: int, used: resource.struct_rusage, limit_s: int) -> bool:
     """Return whether RLIMIT_CPU may have killed a process with this wait status and usage.
 
-    For the limit the kernel counts ticks of its clock, each for whoever runs just then; the usage is the time itself.
-    On a busy machine a process was killed at 12 s by ticks that had run for 9. So this asks for half of the limit only,
-    and the server asks whether the run's time was up: before that the limit can't be met.
+    The kernel enforces the limit in clock ticks, each charged to the process running at that time; the usage is exact.
+    On a busy machine a process with a limit of 12 s was killed after 9 s of use. So this requires only half the limit,
+    and the server also checks that the run's time was up: the limit can't be reached before that.
     """
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used[0] + used[1] > limit_s / 2
 
 
-def values(plan: Plan) -> Dict[int, int]:
+def values(plan: Plan) -> dict[int, int]:
     """Return rlimit → value for a plan. Pure."""
     budget = plan.budget
     limits = {
@@ -58,7 +57,7 @@ def values(plan: Plan) -> Dict[int, int]:
         resource.RLIMIT_FSIZE: budget.workdir_bytes,
         resource.RLIMIT_NOFILE: DESCRIPTORS,
         resource.RLIMIT_STACK: STACK_BYTES,
-        # Not 0, with which a core handler that is a pipe starts all the same; with 1 none does, and no file is made.
+        # Not 0: a piped core handler would still be started. With 1 it is not, and no core file is written either.
         resource.RLIMIT_CORE: 1,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
@@ -73,14 +72,14 @@ def values(plan: Plan) -> Dict[int, int]:
 
 
 def yield_as_a_session(proc_fd: int) -> None:
-    """Give the caller's new session a lower priority, in place of one equal to the server's; as root only.
+    """Lower the priority of the caller's new session, which would otherwise equal the server's; only as root.
 
-    The kernel shares the processor out among sessions first, and a process's own nice value counts within its own.
-    Others than root may do this once in 100 ms in the whole system, which is no promise to make.
+    The kernel divides CPU time among sessions first; a process's nice value counts only within its session.
+    Other users may do this only once per 100 ms system-wide, which is too rarely to rely on.
 
     Raises:
-        OSError: it was refused for another reason than that this kernel has no such groups, or lets only its first
-            root do it at any time.
+        OSError: it was refused, other than because the kernel has no such groups or lets only the initial
+            namespace's root do it at any time.
     """
     if os.geteuid() != 0:
         return
@@ -92,9 +91,9 @@ def yield_as_a_session(proc_fd: int) -> None:
 
 
 def apply(plan: Plan) -> None:
-    """Set every limit, and the lower priority that keeps the server answering beside busy runs.
+    """Set every limit, and a lower priority so that the server stays responsive beside busy runs.
 
-    A limit that the host itself keeps lower stays as it is.
+    A limit that the host already sets lower is kept.
 
     Raises:
         OSError, ValueError: a limit was refused.

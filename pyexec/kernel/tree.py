@@ -1,6 +1,6 @@
-"""The minimal file tree: read-only views of what the interpreter needs, put together and then pivoted into.
+"""The minimal file tree: read-only views of what the interpreter needs, assembled and then pivoted into.
 
-Runs in a zygote, before it forks, and in the trial of a host. Never touches what a run writes.
+Runs in a zygote before it forks, and when a host is probed. Never touches what a run writes.
 
 Source: pivot_root(2), mount_setattr(2).
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-from typing import Collection, List, Sequence
+from typing import Collection, Sequence
 
 from pyexec.kernel import libc
 
@@ -19,10 +19,10 @@ MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 AT_FDCWD, AT_RECURSIVE = -100, 0x8000
 
-# The tree is put together on top of /proc: nothing that goes into it can lie below, and it exists everywhere.
+# The tree is assembled on top of /proc, which exists everywhere and contains nothing that the tree needs.
 STAGE = "/proc"
 DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
-# Where a run's directory is mounted in the tree, unless something of the host's that the tree needs lies there.
+# Where a run's directory is mounted in the tree, unless the tree needs something of the host's at that path.
 WORKDIR = "/work"
 
 
@@ -31,50 +31,50 @@ class _MountAttributes(ctypes.Structure):
 
 
 def make_private() -> None:
-    """Keep what is mounted from here on from showing elsewhere. Raises OSError."""
+    """Keep later mounts from propagating to other namespaces. Raises OSError."""
     libc.mount(None, "/", None, MS_REC | MS_PRIVATE)
 
 
 def pivot() -> None:
     """Leave the file tree for what is mounted on STAGE. Raises OSError."""
     os.chdir(STAGE)
-    # Both names the same: the old root lies on top of the new one and is taken off at once; see pivot_root(2).
+    # Both names the same: the old root is stacked on the new one and unmounted at once; see pivot_root(2).
     libc.syscall("pivot_root", b".", b".")
     libc.syscall("umount2", b".", MNT_DETACH)
     os.chdir("/")
 
 
 def free_place(taken: Collection[str]) -> str:
-    """Return the path, straight below the root, at which a run's directory covers none of these names, nor the reverse.
+    """Return a top-level path for a run's directory that collides with none of these names.
 
-    Where the interpreter lies in `/work/venv`, say, a tmpfs on `/work` would hide it from the very runs that need it.
+    If the interpreter is in `/work/venv`, say, a tmpfs on `/work` would hide it from the very runs that need it.
     """
     place, serial = WORKDIR, 0
     while place[1:] in taken:
         serial += 1
-        place = "%s-%d" % (WORKDIR, serial)
+        place = f"{WORKDIR}-{serial}"
     return place
 
 
 def build_tree(paths: Sequence[str]) -> str:
     """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty directory.
 
-    Symbolic links on the way to a path are made anew, so that each path keeps its name.
+    Symbolic links along a path are recreated, so that each path keeps its name.
 
     Returns:
-        The empty directory's path, for the children to mount their own on.
+        The empty directory's path, on which children mount their own.
 
     Raises:
         OSError: a mount was refused.
     """
     libc.mount("pyexec", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=0755")
-    bound: List[str] = []
+    bound: list[str] = []
     for path in sorted(set(paths) - set(DEVICES)):
         _place(path, bound)
     for device in DEVICES:
         if os.path.exists(device):
             _bind(device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
-    # Only now is it known what else stands there: a link on the way to a path may lead anywhere.
+    # Only now is it known which names are taken: a link along a path may lead anywhere.
     workdir = free_place(os.listdir(STAGE))
     os.mkdir(STAGE + workdir, 0o755)
     if not os.path.lexists(STAGE + "/tmp"):
@@ -84,7 +84,7 @@ def build_tree(paths: Sequence[str]) -> str:
     return workdir
 
 
-def _place(path: str, bound: List[str]) -> None:
+def _place(path: str, bound: list[str]) -> None:
     walked, rest = "", path.strip("/").split("/")
     while rest:
         walked = walked + "/" + rest.pop(0)
@@ -117,6 +117,6 @@ def _bind(path: str, flags: int) -> None:
 
 def set_attributes(target: str, flags: int) -> None:
     """Give a mount, and all mounts below it, these attributes. Raises OSError."""
-    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is not there.
+    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is off.
     attributes = _MountAttributes(flags, 0, 0, 0)
     libc.syscall("mount_setattr", AT_FDCWD, os.fsencode(target), AT_RECURSIVE, attributes, ctypes.sizeof(attributes))

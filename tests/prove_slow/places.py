@@ -1,4 +1,4 @@
-"""The two places where a suite runs: a confined run of a server of our own, and a plain process beside it."""
+"""The two places where a suite runs: a confined run on our own server, and a plain process beside it."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ class Ran(NamedTuple):
 
 
 class Outside:
-    """Plain processes: the same interpreter and environment as inside, an empty directory, no root."""
+    """Plain processes: same interpreter and environment as inside, an empty directory, not root."""
 
     def __init__(self) -> None:
-        """Nothing runs yet."""
+        """Start with nothing running."""
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def stop(self) -> None:
-        """End what still runs."""
+        """End any process that is still running."""
         if self._process is not None:
             self._process.kill()
 
