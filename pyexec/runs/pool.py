@@ -185,7 +185,7 @@ class Pool:
                     log.say("a run that was killed has not ended yet")
             if child.orphaned:
                 with self._changed:
-                    self._orphans.append(child)  # and may be making its directory just now; see `_keep`
+                    self._orphans.append(child)  # and may be making its directory just now; see `drop`
             self._remove_directory(child)
         finally:
             if child.admin:
@@ -197,8 +197,8 @@ class Pool:
     def clear(self, child: Child) -> None:
         """End a run whose output has been read, and remove its directory, before it is given back."""
         child.kill()
-        child.await_death(_READY_S)
-        self._remove_directory(child)
+        if child.await_death(_READY_S):  # else `give_back` waits for it: nothing must write where we remove
+            self._remove_directory(child)
 
     def _remove_directory(self, child: Child) -> None:
         """Remove what a dead child had on disk, else keep it for later; not raised, an answer may be on its way out."""

@@ -2,7 +2,7 @@
 
 Works in the server. The directory belongs to hostile code that may still be changing it: no step follows a link, opens
 anything but a regular file, trusts a size, or walks without a bound. No privileged operation ever names a path inside
-(CVE-2024-28185, CVE-2024-28189). What a dead run leaves is the business of `base`.
+(CVE-2024-28185, CVE-2024-28189). Removing what a dead run leaves is up to `workdirs_on_disk`.
 """
 
 from __future__ import annotations

@@ -14,10 +14,10 @@ import os
 import re
 import secrets
 import stat
-import sys
 import time
 from typing import Deque
 
+from pyexec import log
 from pyexec.runs import workdir
 
 _NAME = re.compile(r"pyexec-[0-9a-f]{32}\Z")
@@ -198,9 +198,7 @@ class Base:
             try:
                 self._remove(name, fd)
             except OSError as error:
-                print(
-                    "pyexec: could not remove %s of an earlier server: %s" % (name, error), file=sys.stderr, flush=True
-                )
+                log.say(f"could not remove {name} of an earlier server: {error}")
 
 
 def _mark(fd: int, name: str) -> bytes:
