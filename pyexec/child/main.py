@@ -17,7 +17,6 @@ victim of the OOM killer.
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import dataclasses
 import os
@@ -59,7 +58,7 @@ def main(
         except OSError:  # SOCKET_FD may still be the zygote's: report by exiting only
             os._exit(_FAULT_STATUS)
         _confine(dataclasses.replace(plan, proc_fd=_PROC_FD))
-        check = None if plan.admin else _install_policy(frozenset(allowed), trusted)
+        check = None if plan.admin else _install_policy(frozenset(allowed), trusted, plan.workdir)
         messages.send_locked(SOCKET_FD, messages.LAYERS, {})
         if check is not None:
             _warm_up_while_idle(snippets, plan.workdir, check)
@@ -138,21 +137,15 @@ def _forget_randomness() -> None:
         uuid._last_timestamp = None  # type: ignore[attr-defined]
 
 
-def _install_policy(allowed: frozenset[str], trusted: Sequence[str]) -> _Check:
+def _install_policy(allowed: frozenset[str], trusted: Sequence[str], directory: str) -> _Check:
     """Install the import policy and return the function that checks a script's source."""
 
     def refuse(names: tuple[str, ...]) -> None:
         _end(messages.FORBIDDEN, {"modules": list(names)})
 
-    def check(text: str) -> None:
-        # Every import statement contains the word; a script without it needs no second parse.
-        if "import" in text:
-            names = import_policy.scan(ast.parse(text, SCRIPT_NAME), allowed)
-            if names:
-                refuse(names)
-
-    import_policy.Policy(allowed, trusted, refuse).install()
-    return check
+    policy = import_policy.Policy(allowed, trusted, refuse)
+    policy.install(directory)
+    return policy.check_source
 
 
 def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check) -> None:
@@ -176,10 +169,10 @@ def _await_job() -> None:
 def _run(plan: Plan, check: _Check | None) -> NoReturn:
     moments = [time.monotonic()]
     source = _read(SCRIPT_NAME).decode("utf-8")
+    sys.path.insert(0, plan.workdir)
     if not plan.admin:
         code = script.run(source, plan.workdir, check, moments)
     else:
-        sys.path.insert(0, plan.workdir)
         code, limit = _supervise(source, plan)
         if limit is not None:
             _end(messages.EXIT, {"code": code, "cpu_limit_s": limit})
