@@ -180,21 +180,16 @@ def finish(end: Exit) -> Exit:
         sys.unraisablehook = _report
     lost: list[BaseException | None] = []
     with contextlib.suppress(BaseException):
-        if _has_threads():
-            threading = sys.modules["threading"]
+        threading: Any = sys.modules.get("threading")
+        # Only if there is anything to wait for: it touches many pages, which would be copied in each run.
+        if threading and (
+            len(threading._active) > 1 or threading._limbo or getattr(threading, "_threading_atexits", 0)
+        ):
             _say_ignored(_attempt(lambda: threading._shutdown()), "threading shutdown", threading)
         _attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
         lost = flush()
         _say_ignored(lost[0], "flushing sys.stdout", getattr(sys, "stdout", None))
     return end if lost.count(None) == len(lost) else end._replace(code=120)
-
-
-def _has_threads() -> bool:
-    """Return whether `threading` has anything to wait for; its shutdown would else be many pages to copy for nothing."""
-    threading = sys.modules.get("threading")
-    if threading is None:
-        return False
-    return len(threading._active) > 1 or bool(threading._limbo) or bool(getattr(threading, "_threading_atexits", None))
 
 
 def let_go(end: Exit) -> Exit:
