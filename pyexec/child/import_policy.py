@@ -58,14 +58,10 @@ class Policy:
         self._refuse = refuse
         self._installed_path = list(sys.path)
         self._directory = "."
-        self._guards: tuple[types.CodeType, ...] = ()
+        self._guards = self._make_guards()
+        self._guard_codes = tuple(guard.__code__ for guard in self._guards)
 
-    def install(self, directory: str) -> None:
-        """Guard `__import__`, `importlib.import_module` and the search for modules, for this process, for good.
-
-        Args:
-            directory: that of the run; modules in it are the script's own, and may be imported.
-        """
+    def _make_guards(self) -> tuple[Any, Any]:
         original, original_import_module = builtins.__import__, importlib.import_module
 
         def guarded_import(name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]
@@ -80,10 +76,17 @@ class Policy:
 
         guarded_import.__name__ = guarded_import.__qualname__ = "__import__"
         guarded_import_module.__name__ = guarded_import_module.__qualname__ = "import_module"
+        return guarded_import, guarded_import_module
+
+    def install(self, directory: str) -> None:
+        """Guard `__import__`, `importlib.import_module` and the search for modules, for this process, for good.
+
+        Args:
+            directory: that of the run; modules in it are the script's own, and may be imported.
+        """
         self._directory = directory
-        self._guards = (guarded_import.__code__, guarded_import_module.__code__)
-        builtins.__import__ = importlib.__import__ = guarded_import
-        importlib.import_module = guarded_import_module
+        builtins.__import__ = importlib.__import__ = self._guards[0]
+        importlib.import_module = self._guards[1]
         sys.meta_path.insert(0, self)
 
     def check_source(self, text: str) -> None:
@@ -105,7 +108,7 @@ class Policy:
         entered = ""
         while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
             entered, frame = frame.f_code.co_name, frame.f_back
-        if frame is not None and frame.f_code not in self._guards and entered not in _BY_C_CODE:
+        if frame is not None and frame.f_code not in self._guard_codes and entered not in _BY_C_CODE:
             self._check(name, frame)
 
     def _check(self, name: Any, asking: types.FrameType) -> None:
