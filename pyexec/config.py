@@ -24,8 +24,13 @@ PREFIX = "PYEXEC_"
 DEFAULT_MODULES = tuple(
     "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64 hashlib"
     " uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath calendar"
-    " zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib"
-    " difflib html traceback warnings __future__ sys".split()
+    " zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib gzip"
+    " bz2 lzma zipfile tarfile tempfile pathlib glob fnmatch shutil difflib html xml urllib email mimetypes"
+    " configparser tomllib pickle shelve sqlite3 logging argparse traceback warnings inspect timeit unittest doctest"
+    " queue threading concurrent asyncio sched graphlib colorsys ipaddress locale gettext platform codecs builtins"
+    " copyreg weakref keyword hmac fileinput gc atexit errno stat shlex contextvars reprlib getopt optparse cProfile"
+    " profile pstats tracemalloc linecache http wave plistlib quopri cmd tokenize token symtable dis __future__"
+    " sys".split()
 )
 DEFAULT_PROXIES = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
 GROUPS = LISTENING, LIMITS, BUDGET, SCRIPTS, PROXIES, OPERATION = tuple(

@@ -67,14 +67,14 @@ class ForbiddenImportError(PyexecError):
 
     type, status = "ForbiddenImportError", 400
 
-    def __init__(self, modules: tuple[str, ...]) -> None:
+    def __init__(self, modules: tuple[str, ...], allowed: tuple[str, ...] = (), advice: str = "") -> None:
         names = ", ".join(f"'{name}'" for name in modules)
-        super().__init__(f"Import of {names} is not allowed.")
-        self.modules = modules
+        super().__init__(f"Import of {names} is not allowed. {advice}".rstrip())
+        self.modules, self.allowed = modules, allowed
 
     def fields(self) -> dict[str, Any]:
-        """Return the modules' names."""
-        return {"modules": list(self.modules)}
+        """Return the modules' names, and the names of those that the script may import."""
+        return {"modules": list(self.modules), "allowed": list(self.allowed)}
 
 
 class RunTimeoutError(PyexecError):

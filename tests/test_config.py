@@ -107,7 +107,12 @@ def test_the_contracts_modules() -> None:
         "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64"
         " hashlib uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath"
         " calendar zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct"
-        " binascii zlib difflib html traceback warnings __future__ sys".split()
+        " binascii zlib gzip bz2 lzma zipfile tarfile tempfile pathlib glob fnmatch shutil difflib html xml urllib"
+        " email mimetypes configparser tomllib pickle shelve sqlite3 logging argparse traceback warnings inspect"
+        " timeit unittest doctest queue threading concurrent asyncio sched graphlib colorsys ipaddress locale gettext"
+        " platform codecs builtins copyreg weakref keyword hmac fileinput gc atexit errno stat shlex contextvars"
+        " reprlib getopt optparse cProfile profile pstats tracemalloc linecache http wave plistlib quopri cmd tokenize"
+        " token symtable dis __future__ sys".split()
     )
     assert set(from_sources().modules) == expected
 

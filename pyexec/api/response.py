@@ -12,6 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from pyexec.api import import_advice
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
@@ -106,7 +107,8 @@ def error_of(outcome: Outcome, config: Config) -> PyexecError | None:
     if outcome.verdict == RESOURCE:
         return ResourceLimitError(outcome.resource, outcome.limit)
     if outcome.verdict == FORBIDDEN:
-        return ForbiddenImportError(outcome.modules)
+        helpful = import_advice.advice(outcome.modules, config.modules)
+        return ForbiddenImportError(outcome.modules, config.modules, helpful)
     assert outcome.verdict == ENDED
     return None
 

@@ -41,7 +41,10 @@ _RELATIVE_PATH = "^(?!/)(?!(?:[\\s\\S]*/)?\\.\\.(?:/|$))[^\\u0000]+$"
 _RUN_SO_FAR = ("TimeoutError", "ResourceLimitError")
 _EXTRA_FIELDS: dict[str, Schema] = {
     "ValidationError": {"field": {"type": ["string", "null"], "description": "null if it is the body as a whole"}},
-    "ForbiddenImportError": {"modules": {"type": "array", "items": STRING, "minItems": 1}},
+    "ForbiddenImportError": {
+        "modules": {"type": "array", "items": STRING, "minItems": 1},
+        "allowed": {"type": "array", "items": STRING, "description": "modules that the script may import"},
+    },
     "ResourceLimitError": {"resource": STRING, "limit": _INTEGER},
     "RateLimitExceeded": {"retry_after_sec": _SECONDS},
     "ServerBusy": {"retry_after_sec": _SECONDS},

@@ -28,8 +28,9 @@ def discount() -> None:
 
     `sys.getrecursionlimit` and `sys.setrecursionlimit` go on speaking of the script's own depth.
     """
-    # This function's frame stands for the script's. From Python 3.12 on the call of exec counts as well.
-    depth = -1 if sys.version_info >= (3, 12) else 0
+    # This function's frame stands for that of `bottom.execute`, and one more for the script's. From Python 3.12 on the
+    # call of exec counts as well.
+    depth = 0 if sys.version_info >= (3, 12) else 1
     frame: types.FrameType | None = sys._getframe()
     while frame is not None:
         depth, frame = depth + 1, frame.f_back

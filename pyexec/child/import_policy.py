@@ -1,8 +1,16 @@
 """The import policy of public scripts: which modules the script's own code may name.
 
-Policy, not a boundary: whoever reaches a forbidden module by some other way finds the kernel's layers all the same.
-What an allowed library imports for itself is not the script's doing. Made ready in the zygote, installed in the child
-after the layers are on; never active for admin scripts.
+Policy, not a boundary: a script that gets at a forbidden module some other way meets the kernel's layers all the same.
+What the code of a library imports isn't the script's doing, whether it is Python, C, or code that the library generates
+and executes. So each import is judged by whose code asks for it:
+
+- `import` statements and calls of `__import__` and `import_module` show the frame of the code that asks; see `_asks`.
+- `PyImport_Import`, which most C code uses, calls `__import__` with the frame of whoever called the C code. It is known
+  by its arguments: one and the same dictionary twice, and an empty list. A script that spells that is not caught.
+- `PyImport_ImportModuleLevel`, which Cython uses, comes without `__import__` straight to importlib's `_find_and_load`.
+- Whatever else is called in importlib comes to the finder in `sys.meta_path`.
+
+Made in the zygote and installed in the child once the layers are on; never for admin scripts.
 """
 
 from __future__ import annotations
@@ -10,51 +18,21 @@ from __future__ import annotations
 import ast
 import builtins
 import importlib
+import importlib.machinery
+import os
 import sys
 import types
 from typing import Any, Callable, Sequence
 
-# Modules that the interpreter's C code imports by itself when a script calls it, as datetime.strptime does; such an
-# import shows the script's frame as its caller.
-_BY_THE_INTERPRETER = frozenset(
-    "_strptime _io io locale _bootlocale codecs encodings copyreg warnings traceback linecache re _pydecimal"
-    " _pydatetime _pylong unicodedata _ast _weakrefset _collections_abc threading pickle _compat_pickle operator"
-    " importlib tokenize _opcode posixpath".split()
-)
+from pyexec.child import import_scan
+from pyexec.job import SCRIPT_NAME
 
-# What `import sys` gives a public script: streams, exit, argv and facts; not the table of loaded modules.
-_SYS_SETTABLE = frozenset("stdin stdout stderr excepthook displayhook unraisablehook tracebacklimit".split())
-_SYS_NAMES = _SYS_SETTABLE | frozenset(
-    "__stdin__ __stdout__ __stderr__ __excepthook__ __displayhook__ __unraisablehook__ api_version argv byteorder"
-    " builtin_module_names copyright dont_write_bytecode exc_info exception exit flags float_info float_repr_style"
-    " get_int_max_str_digits set_int_max_str_digits getdefaultencoding getfilesystemencoding"
-    " getfilesystemencodeerrors getrecursionlimit setrecursionlimit getrefcount getsizeof getswitchinterval hash_info"
-    " hexversion implementation int_info intern is_finalizing last_exc last_traceback last_type last_value maxsize"
-    " maxunicode platform stdlib_module_names thread_info version version_info warnoptions".split()
-)
-
-
-def scan(tree: ast.AST, allowed: frozenset[str]) -> tuple[str, ...]:
-    """Return the forbidden modules that the source names in import statements or `__import__("name")`, in order."""
-    found: list[str] = []
-    for node in ast.walk(tree):
-        names: Sequence[str] = ()
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
-            names = [node.module]
-        elif (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id == "__import__"
-            and node.args
-        ):
-            value = getattr(node.args[0], "value", None)
-            names = [value] if isinstance(value, str) else ()
-        for name in names:
-            if top_level(name) not in allowed and name not in found:
-                found.append(name)
-    return tuple(found)
+# Every interpreter has them, and scripts reach them without an import; pickle, timeit and codecs name them.
+NEVER_REFUSED = frozenset({"__main__", "builtins", "_codecs"})
+_OURS = os.path.dirname(os.path.dirname(__file__)) + "/"
+_NEW_LOCALS = 2  # CO_NEWLOCALS: the code of a function; modules, class bodies and what exec runs have it not
+_BY_C_CODE = ("_find_and_load", "_handle_fromlist")  # importlib's functions that the interpreter calls itself
+_ARCHIVES = tuple(".zip .whl .egg .tar .gz .tgz .bz2 .xz".split())
 
 
 def top_level(name: str) -> str:
@@ -62,102 +40,143 @@ def top_level(name: str) -> str:
     return name.partition(".")[0]
 
 
-class SystemFacade(types.ModuleType):
-    """The `sys` of a public script: the names in `_SYS_NAMES`, always those of the real module."""
-
-    def __init__(self, allowed: frozenset[str]) -> None:
-        """Make the module; `allowed` bounds what its `modules` shows."""
-        super().__init__("sys", sys.__doc__)
-        self.__dict__["_allowed"] = allowed
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _SYS_NAMES:
-            return getattr(sys, name)
-        if name == "modules":
-            allowed = self.__dict__["_allowed"] | {"__main__"}
-            return {key: value for key, value in sys.modules.items() if top_level(key) in allowed and key != "sys"}
-        if name == "path":
-            return []
-        if name == "executable":
-            return ""
-        raise AttributeError(f"module 'sys' has no attribute {name!r} that public scripts may use")
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in _SYS_SETTABLE:
-            setattr(sys, name, value)
-        else:
-            super().__setattr__(name, value)
-
-    def __dir__(self) -> list[str]:
-        return sorted(name for name in _SYS_NAMES if hasattr(sys, name))
-
-
 class Policy:
-    """The policy at run time: a guard around every way to import that looks at whose code is asking."""
+    """The policy: a check of the source before the run, and a guard around every way to import during it."""
 
     def __init__(
         self, allowed: frozenset[str], trusted: Sequence[str], refuse: Callable[[tuple[str, ...]], None]
     ) -> None:
-        """Prepare all that can be made ahead, in the zygote; `install` makes it effective.
+        """Prepare; `install` makes it effective.
 
         Args:
             allowed: top-level names that the script may import.
             trusted: directories of installed code, which may import what it needs.
-            refuse: called with the module's name; ends the run.
+            refuse: called with the modules' names; ends the run.
         """
-        self._allowed = allowed
-        self._trusted = tuple(directory.rstrip("/") + "/" for directory in trusted) + ("<frozen ",)
+        self._allowed = allowed | NEVER_REFUSED
+        self._trusted = tuple(directory.rstrip("/") + "/" for directory in trusted)
         self._refuse = refuse
-        self._sys = SystemFacade(allowed)
-        self._known: dict[str, bool] = {}
+        self._installed_path = list(sys.path)
+        self._directory = "."
         self._guards = self._make_guards()
+        self._guard_codes = tuple(guard.__code__ for guard in self._guards)
 
-    def _is_trusted(self, frame: types.FrameType) -> bool:
-        filename = frame.f_code.co_filename
-        if filename not in self._known:
-            self._known[filename] = filename.startswith(self._trusted)
-        return self._known[filename]
-
-    def _check(self, name: Any, asking: types.FrameType | None, from_c: bool) -> bool:
-        """Refuse a forbidden module; return whether it's the script that asks for an allowed one."""
-        if asking is None or self._is_trusted(asking) or not isinstance(name, str):
-            return False
-        if top_level(name) in self._allowed:
-            return True
-        if not (from_c and top_level(name) in _BY_THE_INTERPRETER):
-            self._refuse((name,))
-        return False
-
-    def _make_guards(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
-        original = builtins.__import__
-        original_import_module = importlib.import_module
+    def _make_guards(self) -> tuple[Any, Any]:
+        original, original_import_module = builtins.__import__, importlib.import_module
 
         def guarded_import(name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]
-            # The compiler passes None or a tuple as fromlist, the C API a list.
-            by_script = not level and self._check(name, sys._getframe(1), isinstance(fromlist, list))
-            if by_script and name == "sys":
-                return self._sys
+            by_c_code = type(fromlist) is list and not fromlist and globals is locals and globals is not None
+            if not level and not by_c_code:
+                self._check(name, sys._getframe(1))
             return original(name, globals, locals, fromlist, level)
 
         def guarded_import_module(name, package=None):  # type: ignore[no-untyped-def]
-            by_script = self._check(name, sys._getframe(1), False)
-            return self._sys if by_script and name == "sys" else original_import_module(name, package)
+            self._check(name, sys._getframe(1))
+            return original_import_module(name, package)
 
         guarded_import.__name__ = guarded_import.__qualname__ = "__import__"
         guarded_import_module.__name__ = guarded_import_module.__qualname__ = "import_module"
         return guarded_import, guarded_import_module
 
-    def install(self) -> None:
-        """Guard `__import__`, `importlib.import_module` and the search for modules, for this process, for good."""
+    def install(self, directory: str) -> None:
+        """Guard `__import__`, `importlib.import_module` and the search for modules, for this process, for good.
+
+        Args:
+            directory: that of the run; modules in it are the script's own, and may be imported.
+        """
+        self._directory = directory
         builtins.__import__ = importlib.__import__ = self._guards[0]
         importlib.import_module = self._guards[1]
         sys.meta_path.insert(0, self)
 
+    def check_source(self, text: str) -> None:
+        """Refuse a script whose source names forbidden modules."""
+        # Every import statement contains the word; a script without it needs no second parse.
+        if "import" in text:
+            found = []
+            for name, tried in import_scan.named(ast.parse(text, SCRIPT_NAME)):
+                top = top_level(name)
+                if top not in self._allowed and not self._is_own(top) and name not in found:
+                    if self._is_installed(top) or not (tried or self._may_be_made(top, text)):
+                        found.append(name)
+            if found:
+                self._refuse(tuple(found))
+
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Refuse a forbidden module that some other spelling asks for; find nothing (PEP 451)."""
         frame: types.FrameType | None = sys._getframe(1)
-        while frame is not None and (
-            frame.f_code.co_filename == __file__ or frame.f_code.co_filename.startswith("<frozen importlib")
-        ):
+        entered = ""
+        while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+            entered, frame = frame.f_code.co_name, frame.f_back
+        if frame is not None and frame.f_code not in self._guard_codes and entered not in _BY_C_CODE:
+            self._check(name, frame)
+
+    def _check(self, name: Any, asking: types.FrameType) -> None:
+        """Refuse a forbidden module if it's the script that asks for it."""
+        if not isinstance(name, str) or top_level(name) in self._allowed or self._asks_for_a_library(asking):
+            return
+        top = top_level(name)
+        if not self._is_own(top) and (self._is_installed(top) or not self._is_tried(asking)):
+            self._refuse((name,))
+
+    def _asks_for_a_library(self, frame: types.FrameType | None) -> bool:
+        """Return whether the code of a frame is a library's, or was executed by a library.
+
+        A function belongs to the module whose names it uses. Code at the level of a module may use any names (that is
+        what exec is for), so that it belongs to the code that executes it. A file name alone says nothing: whoever
+        compiles code chooses it.
+        """
+        while frame is not None:
+            filename = frame.f_code.co_filename
+            if filename == SCRIPT_NAME or filename.startswith(_OURS):
+                return False
+            home = _home(frame.f_globals.get("__spec__"))
+            if home and not home.startswith(self._trusted) and home != "frozen":
+                return False  # a module of the script's own
+            if home and frame.f_code.co_flags & _NEW_LOCALS:
+                return True
             frame = frame.f_back
-        self._check(name, frame, True)
+        return False
+
+    def _is_own(self, top: str) -> bool:
+        """Return whether a module is the script's own: in the run's directory, or in what it adds to `sys.path`."""
+        if top in sys.builtin_module_names:
+            return False
+        if top in sys.modules:
+            module = sys.modules[top]
+            home = _home(getattr(module, "__spec__", None)) or str(getattr(module, "__file__", None) or "")
+            return home != "frozen" and not home.startswith(self._trusted)
+        own_path = [self._directory]
+        own_path += [each for each in sys.path if isinstance(each, str) and each not in self._installed_path]
+        return importlib.machinery.PathFinder.find_spec(top, own_path) is not None
+
+    def _is_installed(self, top: str) -> bool:
+        if top in sys.modules or top in sys.builtin_module_names:
+            return True
+        return importlib.machinery.PathFinder.find_spec(top, self._installed_path) is not None
+
+    def _may_be_made(self, top: str, text: str) -> bool:
+        """Return whether a script may still write or unpack a module; then it's judged when it is imported."""
+        if f"{top}.py" in text or f"{top}/" in text:
+            return True
+        return any(name.lower().endswith(_ARCHIVES) for name in os.listdir(self._directory))
+
+    def _is_tried(self, frame: types.FrameType) -> bool:
+        """Return whether a frame's current line is within a `try` that handles ImportError, by its file's source."""
+        try:
+            with open(os.path.join(self._directory, frame.f_code.co_filename), "rb") as file:
+                tree = ast.parse(file.read())
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # generated code has no file
+            return False
+        return any(frame.f_lineno in lines for lines in import_scan.tried_lines(tree))
+
+
+def _home(spec: Any) -> str:
+    """Return where a module was loaded from, "frozen" for what is part of the interpreter, "" if that isn't known."""
+    if getattr(spec, "loader", None) is importlib.machinery.FrozenImporter:
+        return "frozen"
+    origin = getattr(spec, "origin", None)
+    if isinstance(origin, str):
+        return "frozen" if origin == "built-in" else origin
+    # A package without an __init__ has only places to look in.
+    return next((place for place in getattr(spec, "submodule_search_locations", None) or () if place), "")

@@ -9,7 +9,6 @@ forking it, and the answer need not wait for that. An admin script has a second 
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import select
@@ -36,7 +35,6 @@ class Kit(NamedTuple):
     """What a zygote made ready for all its children."""
 
     policy: import_policy.Policy
-    check: _Check  # of a public script's source
     snippets: tuple[str, ...]  # for the warm-up, see `warmup`
     workdir: str  # "" where each child has another one
 
@@ -47,19 +45,11 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[
     Args:
         allowed: modules for public scripts. trusted: directories whose code may import anything.
     """
-    names = frozenset(allowed)
 
     def refuse(found: tuple[str, ...]) -> None:
         _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
 
-    def check(text: str) -> None:
-        # The word is in every import statement; a script without it is spared the second parse.
-        if "import" in text:
-            found = import_policy.scan(ast.parse(text, SCRIPT_NAME), names)
-            if found:
-                refuse(found)
-
-    return Kit(import_policy.Policy(names, trusted, refuse), check, tuple(snippets), workdir)
+    return Kit(import_policy.Policy(frozenset(allowed), trusted, refuse), tuple(snippets), workdir)
 
 
 def main(
@@ -85,13 +75,13 @@ def main(
         if order.admin:
             supervisor.fork_script(cpu_limit_s)
             _warm_up_while_idle(kit.snippets, workdir, None)
-            sys.path.insert(0, workdir)
         else:
-            kit.policy.install()
+            kit.policy.install(workdir)
             os.write(CHANNEL_FD, _LAYERS)
-            _warm_up_while_idle(kit.snippets, workdir, kit.check)
+            _warm_up_while_idle(kit.snippets, workdir, kit.policy.check_source)
+        sys.path.insert(0, workdir)
         _await_job()
-        _run(workdir, None if order.admin else kit.check)
+        _run(workdir, None if order.admin else kit.policy.check_source)
     except LayerError as error:
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001

@@ -41,7 +41,7 @@ import weakref
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Callable, NamedTuple
 
-from pyexec.child import frames
+from pyexec.child import bottom, frames
 from pyexec.job import SCRIPT_NAME
 
 _FILE_INPUT = 257  # Py_file_input, Include/compile.h
@@ -154,12 +154,10 @@ def execute(program: types.CodeType, names: dict[str, Any]) -> Exit:
         # Pages that nothing touches. Not from malloc, which may have to clear them.
         reserve = mmap(-1, _RESERVE, MAP_PRIVATE | MAP_ANONYMOUS)
         try:
-            exec(program, names)
+            bottom.execute(program, names)
         finally:
-            # In C, before any line of Python: the script may have left no memory, no depth, and a hook on each line.
+            # In C, before any line of Python: the script may have left no memory and no depth.
             reserve.close()
-            sys.settrace(None)
-            sys.setprofile(None)
             sys.setrecursionlimit(max(sys.getrecursionlimit(), 200))
     except BaseException as error:  # noqa: BLE001
         return Exit(1, error)
@@ -180,8 +178,11 @@ def finish(end: Exit) -> Exit:
         sys.unraisablehook = _report
     lost: list[BaseException | None] = []
     with contextlib.suppress(BaseException):
-        if "threading" in sys.modules:
-            threading = sys.modules["threading"]
+        threading: Any = sys.modules.get("threading")
+        # Only if there is anything to wait for: it touches many pages, which would be copied in each run.
+        if threading and (
+            len(threading._active) > 1 or threading._limbo or getattr(threading, "_threading_atexits", 0)
+        ):
             _say_ignored(_attempt(lambda: threading._shutdown()), "threading shutdown", threading)
         _attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
         lost = flush()
@@ -199,7 +200,7 @@ def let_go(end: Exit) -> Exit:
 def _attempt(step: Callable[..., Any], *arguments: Any) -> BaseException | None:
     """Call a function and return what it raised; what is done about it is done outside of any handler."""
     try:
-        step(*arguments)
+        bottom.call(step, *arguments)
     except BaseException as error:  # noqa: BLE001
         return error
     return None

@@ -216,7 +216,12 @@ def test_admins_have_no_quota() -> None:
 ERRORS = [
     (errors.ValidationError("No.", "code"), 400, "ValidationError", {"field": "code"}),
     (errors.ValidationError("No."), 400, "ValidationError", {"field": None}),
-    (errors.ForbiddenImportError(("os", "a.b")), 400, "ForbiddenImportError", {"modules": ["os", "a.b"]}),
+    (
+        errors.ForbiddenImportError(("os", "a.b"), ("math",)),
+        400,
+        "ForbiddenImportError",
+        {"modules": ["os", "a.b"], "allowed": ["math"]},
+    ),
     (errors.RunTimeoutError(10.0), 400, "TimeoutError", {}),
     (errors.ResourceLimitError("memory", 5), 400, "ResourceLimitError", {"resource": "memory", "limit": 5}),
     (errors.AuthenticationError("No."), 401, "AuthenticationError", {}),
@@ -308,8 +313,10 @@ def test_the_error_of_each_verdict() -> None:
     forbidden = response.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG)
     assert forbidden is not None and (forbidden.type, forbidden.fields()) == (
         "ForbiddenImportError",
-        {"modules": ["os"]},
+        {"modules": ["os"], "allowed": list(CONFIG.modules)},
     )
-    assert forbidden.message == "Import of 'os' is not allowed."
+    assert forbidden.message.startswith(
+        "Import of 'os' is not allowed. Instead of 'os' use 'pathlib', 'shutil' or 'glob'."
+    )
     with pytest.raises(AssertionError):
         response.error_of(outcome_of("nonsense"), CONFIG)

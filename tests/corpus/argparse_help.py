@@ -1,4 +1,3 @@
-# admin
 import argparse
 
 parser = argparse.ArgumentParser(description="Something.")

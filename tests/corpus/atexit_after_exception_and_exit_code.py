@@ -1,4 +1,3 @@
-# admin
 import atexit
 import sys
 

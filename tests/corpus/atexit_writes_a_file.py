@@ -1,4 +1,3 @@
-# admin
 # files: late.txt
 import atexit
 

@@ -1,4 +1,3 @@
-# admin
 # stdin: "p 1 + 1\nc\n"
 import sys
 

@@ -1,4 +1,3 @@
-# admin
 import gc
 
 print(gc.isenabled(), gc.get_debug(), gc.callbacks)

@@ -1,4 +1,3 @@
-# admin
 import inspect
 import sys
 

@@ -1,4 +1,3 @@
-# admin
 import logging
 
 logging.warning("before configuration")

@@ -1,4 +1,3 @@
-# admin
 # files: run.log
 import logging
 

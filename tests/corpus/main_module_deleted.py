@@ -1,4 +1,3 @@
-# admin
 import sys
 
 

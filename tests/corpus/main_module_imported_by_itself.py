@@ -1,4 +1,3 @@
-# admin
 import __main__
 
 value = 3

@@ -1,5 +1,4 @@
 # files: out.txt
-# admin
 import sys
 
 file = open("out.txt", "w")

@@ -1,4 +1,3 @@
-# admin
 # attach: helper.py "\"\"\"Helps.\"\"\"\nimport sys\ndef fail():\n    raise ValueError('in helper')\nprint('imported', __name__)\n"
 import helper
 

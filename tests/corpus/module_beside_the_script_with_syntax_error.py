@@ -1,4 +1,3 @@
-# admin
 # attach: helper.py "x = = 1\n"
 try:
     import helper

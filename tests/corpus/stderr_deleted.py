@@ -1,4 +1,3 @@
-# admin
 # python: 3.10
 import sys
 

@@ -1,4 +1,3 @@
-# admin
 import time
 import timeit
 

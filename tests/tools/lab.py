@@ -216,7 +216,7 @@ class Lab:
     def _attack(self, module: Any, send: int) -> str:
         try:
             if getattr(module, "POLICY", False) and not self._admin:
-                import_policy.Policy(frozenset(DEFAULT_MODULES), preload.read_paths(), _refused).install()
+                import_policy.Policy(frozenset(DEFAULT_MODULES), preload.read_paths(), _refused).install(".")
             module.attack(dict(self._target, call=call, word_fd=send))
         except OSError as error:
             return errno.errorcode.get(error.errno or 0, "other: %r" % (error,))

@@ -199,7 +199,7 @@ def check_error(document: Any) -> None:
     details = document["error_details"]
     extra = {
         "ValidationError": {"field"},
-        "ForbiddenImportError": {"modules"},
+        "ForbiddenImportError": {"modules", "allowed"},
         "ResourceLimitError": {"resource", "limit"},
         "RateLimitExceeded": {"retry_after_sec"},
         "ServerBusy": {"retry_after_sec"},

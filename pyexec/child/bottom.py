@@ -1,0 +1,79 @@
+"""Calls without a frame below them: what a script does is then at the bottom of the stack, as under plain Python.
+
+`traceback.print_stack`, `inspect.stack`, `sys._getframe(1)`, the level of a warning and faulthandler follow the frames
+down to the lowest one, in C or where no filter reaches. CPython keeps the current frame of a thread in a field of its
+thread state, and a frame that is made for a call from C gets what is there as the one below it. So the field is set to
+NULL just before such a call. Nothing else changes: the caller goes on with its own frame, which the interpreter's loop
+holds in a variable, and when it returns, the field is set again. That is why each function below returns right after
+the call that it makes.
+
+Where the field lies depends on the version. It is looked for once, by what it must hold; where it isn't found (another
+version, a debug build, one without the GIL), frames of ours stay below, and `frames` hides them from `traceback`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import sysconfig
+from typing import Any, Callable
+
+_WORD = ctypes.sizeof(ctypes.c_void_p)
+_KNOWN = (3, 8), (3, 14)
+_INTERPRETER_FRAME = 3  # word of a frame object, from Python 3.11 on: where the interpreter keeps its part
+_CFRAME = 7  # word of the thread state, 3.11 and 3.12: where its current "C frame" lies
+_WORDS = 32  # of the thread state, which is far larger
+_memset, _set_trace, _set_profile = ctypes.memset, sys.settrace, sys.setprofile
+_pointer: Any = ctypes.c_size_t.from_address
+
+
+def _find() -> tuple[int, bool, int]:
+    """Return the address of the field; or that of a pointer, True, and the field's distance from where that points.
+
+    0 if it isn't found.
+    """
+    version, nowhere = sys.version_info[:2], (0, False, 0)
+    odd = hasattr(sys, "gettotalrefcount") or bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+    if sys.implementation.name != "cpython" or not _KNOWN[0] <= version <= _KNOWN[1] or odd:
+        return nowhere
+    state_of = ctypes.pythonapi.PyThreadState_Get
+    state_of.restype = ctypes.c_size_t
+    state: int = state_of()
+    # All without a call of a Python function, which would be the current frame meanwhile.
+    words = (ctypes.c_size_t * _WORDS).from_address(state)[:]
+    frame = id(sys._getframe())
+    if version >= (3, 11):
+        frame = _pointer(frame + _INTERPRETER_FRAME * _WORD).value
+    if version in ((3, 11), (3, 12)):
+        inner = _WORD if version == (3, 11) else 0
+        return (state + _CFRAME * _WORD, True, inner) if _pointer(words[_CFRAME] + inner).value == frame else nowhere
+    return (state + words.index(frame) * _WORD, False, 0) if words.count(frame) == 1 else nowhere
+
+
+_address, _indirect, _inner = _find()
+
+
+def execute(program: Any, names: dict[str, Any]) -> None:
+    """Execute code in a namespace, at the bottom of the stack, and remove the hooks that it leaves.
+
+    In the thread that has loaded this module, as for all functions here.
+    """
+    if _address:
+        _memset(_pointer(_address).value + _inner if _indirect else _address, 0, _WORD)
+    try:
+        exec(program, names)
+    finally:
+        # The script may have left a hook on each line; these are calls in C.
+        _set_trace(None)
+        _set_profile(None)
+
+
+def call(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function at the bottom of the stack, and return what it returns."""
+    if not callable(function):
+        return function(*arguments)  # for the error's sake
+    from_c = functools.partial(function, *arguments)
+    if _address:
+        _memset(_pointer(_address).value + _inner if _indirect else _address, 0, _WORD)
+    return from_c()
