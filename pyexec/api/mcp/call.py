@@ -14,6 +14,7 @@ from pyexec.api.response import Done
 from pyexec.errors import PyexecError
 from pyexec.http1.answer import Part
 from pyexec.job import Job
+from pyexec.limits import Quota
 
 
 class Call:
@@ -29,13 +30,13 @@ class Call:
         job = arguments.job_of(self._arguments, self._server.config)
         return dataclasses.replace(job, admin=True) if self._server.admin else job
 
-    def answer(self, done: Done | PyexecError) -> list[Part]:
-        """Return the answer's text, in parts."""
+    def answer(self, done: Done | PyexecError, quota: Quota | None = None) -> list[Part]:
+        """Return the answer's text, in parts; `quota` is that of a caller who has one."""
         if isinstance(done, Done):
             named = arguments.names_files(self._arguments)
             shaped = result.of_run(done, self._hint(done), named, self._server.config)
         else:
-            shaped = result.of_error(done, self._hint(done))
+            shaped = result.of_error(done, self._hint(done), quota)
         found = methods.shaped(shaped.document, self._version)
         return jsonrpc.parts_of(jsonrpc.result_of(self._message, found), shaped.blobs)
 

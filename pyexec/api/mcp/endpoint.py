@@ -78,7 +78,7 @@ class Endpoint:
             if isinstance(done, AuthenticationError):
                 return response.addressed(_denied(done, message), context)
             error = response.error_of(done.outcome, config) if isinstance(done, Done) else done
-            answer = Answer(200, call.answer(done), fields=[response.NO_STORE])
+            answer = Answer(200, call.answer(done, context.quota), fields=[response.NO_STORE])
             if error is not None:
                 answer.kind, answer.limit_name, answer.fault = error.type, error.limit_name, error.fault_id
             return response.addressed(answer, context)

@@ -17,6 +17,7 @@ from pyexec.api.response import Done
 from pyexec.config import Config
 from pyexec.errors import PyexecError, RateLimitExceeded, ServerBusy
 from pyexec.job import FORBIDDEN, OutputFile
+from pyexec.limits import Quota
 
 _MARK_CHARS = 60  # that the note in the middle of a cut text may have
 _MOST_NAMED = 20
@@ -38,9 +39,9 @@ class Shaped:
         return {"content": self.content, "isError": self.is_error}
 
 
-def of_error(error: PyexecError, hint: str | None) -> Shaped:
-    """Return the result of a call that was refused."""
-    return Shaped(True, [_text_block("\n".join(filter(None, [_message(error), hint])))])
+def of_error(error: PyexecError, hint: str | None = None, quota: Quota | None = None) -> Shaped:
+    """Return the result of a call that was refused; `quota` is that of a caller who has one."""
+    return Shaped(True, [_text_block("\n".join(filter(None, [_message(error, quota), hint])))])
 
 
 def of_run(done: Done, hint: str | None, named: bool, config: Config) -> Shaped:
@@ -68,11 +69,16 @@ def _text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def _message(error: PyexecError) -> str:
+def _message(error: PyexecError, quota: Quota | None) -> str:
     """Return an error in words that say when to go on, where waiting is all there is to do."""
-    if isinstance(error, (RateLimitExceeded, ServerBusy)):
-        return f"{error.message.rstrip('.')}: try again in {duration(error.retry_after_s)}."
-    return f"{error.type}: {error.message}"
+    if not isinstance(error, (RateLimitExceeded, ServerBusy)):
+        return f"{error.type}: {error.message}"
+    what = error.message.rstrip(".").partition("; try again")[0]
+    limits = {} if quota is None else {"minute": quota.minute_limit, "day": quota.daily_limit}
+    if error.limit_name in limits:
+        count = limits[error.limit_name]
+        what = f"{units.count(count, 'run')} a {error.limit_name} {'is' if count == 1 else 'are'} used up"
+    return f"{what}; try again in {duration(error.retry_after_s)}."
 
 
 def duration(seconds: int) -> str:
