@@ -36,12 +36,15 @@ def main(config: Config, given: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     try:
-        with Sandbox(config) as sandbox:
+        with lines, Sandbox(config) as sandbox:
             report = sandbox.report
             server = Server(config, report["python"], report["libraries"], given.admin, quotas=False)
             session = Session(server, sandbox.execution, output.send)
             log.say("serving on standard input and output")
-            return _serve(lines, session, output)
+            try:
+                return _serve(lines, session, output)
+            finally:
+                session.end()
     except _Ended:
         return 0
 

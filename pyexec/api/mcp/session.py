@@ -15,9 +15,11 @@ from pyexec.api.mcp.call import Call
 from pyexec.api.mcp.jsonrpc import INVALID_REQUEST, Id, Message, RpcError
 from pyexec.api.mcp.tool import Server
 from pyexec.api.response import Done
-from pyexec.errors import PyexecError
+from pyexec.errors import PyexecError, ServerBusy
 from pyexec.http1.answer import Part
 from pyexec.job import Job, Outcome
+
+_MOST_CALLS = 256  # that wait or run, each of which has a thread
 
 Execution = Callable[[Job], ContextManager[Outcome]]
 Send = Callable[[Iterable[Part]], None]
@@ -40,6 +42,8 @@ class Session:
         self._slots = threading.BoundedSemaphore(server.config.max_runs)
         self._changed = threading.Condition()
         self._pending: dict[Id, Pending] = {}
+        self._busy = 0  # threads that run a call or send its answer
+        self._ended = False
         self._revision = revisions.LEGACY[0]  # that `initialize` has agreed on
 
     def take(self, line: bytes) -> None:
@@ -56,7 +60,11 @@ class Session:
     def idle(self, timeout_s: float) -> bool:
         """Wait for all calls to be answered; return whether they are."""
         with self._changed:
-            return self._changed.wait_for(lambda: not self._pending, timeout_s)
+            return self._changed.wait_for(lambda: not self._busy, timeout_s)
+
+    def end(self) -> None:
+        """Let calls that are still running end without a word, since the sandbox goes."""
+        self._ended = True
 
     def _batch(self, values: list[Any]) -> None:
         """Answer a batch, which one revision has, with a list. Raises RpcError."""
@@ -90,7 +98,13 @@ class Session:
         with self._changed:
             if id in self._pending:
                 raise RpcError(INVALID_REQUEST, "A request with this 'id' has no answer yet.", id=id)
-            self._pending[id] = pending
+            full = self._busy >= _MOST_CALLS
+            if not full:
+                self._pending[id] = pending
+                self._busy += 1
+        if full:
+            send(call.answer(ServerBusy(f"{_MOST_CALLS} calls have no answer yet.")))
+            return
         # A daemon, so that a run doesn't keep the process when its client has gone.
         threading.Thread(target=self._carry_out, args=(call, id, pending, send), daemon=True).start()
 
@@ -98,25 +112,30 @@ class Session:
         try:
             with contextlib.ExitStack() as after:
                 parts = self._answer(call, pending, after)
+                with self._changed:
+                    del self._pending[id]  # before the answer is out, after which the client may use the id again
                 # Whoever has cancelled gets no answer, and one in a batch isn't waited for.
                 send([] if pending.cancelled else parts)
         finally:
             with self._changed:
-                del self._pending[id]
+                self._busy -= 1
                 self._changed.notify_all()
 
     def _answer(self, call: Call, pending: Pending, after: contextlib.ExitStack) -> Iterable[Part]:
         """Run a call and return its answer; what is left of the run goes when `after` is unwound."""
-        result: Done | PyexecError
+        result: PyexecError
         try:
             job = call.job()
             with self._slots:
                 if pending.cancelled:
                     return []
-                result = Done(job, after.enter_context(self._execution(job)))
+                outcome = after.enter_context(self._execution(job))
+            return call.answer(Done(job, outcome))
         except PyexecError as error:
             result = error
         except Exception as cause:  # noqa: BLE001
+            if self._ended:
+                return []
             result = execute.fault(cause)
         return call.answer(result)
 
