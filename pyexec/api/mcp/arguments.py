@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Mapping, NoReturn
 
 from pyexec import rules, units
@@ -73,7 +74,7 @@ def _files(value: Any, config: Config) -> tuple[Attachment, ...]:
         _fail("files", f"'files' may have at most {most}; it has {len(value)}. Put several into one, or print less.")
     found: list[Attachment] = []
     for name, content in value.items():
-        field = f"files[{request_json.shown(name)!r}]"
+        field = f"files[{json.dumps(request_json.shown(name), ensure_ascii=False)}]"
         rules.filename(name, field)
         found.append(Attachment(name, _content(content, field, config)))
     return tuple(found)

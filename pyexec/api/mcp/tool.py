@@ -53,7 +53,7 @@ def description(server: Server) -> str:
     """Return the description, most important first: some clients cut it after 2 KB."""
     config, budget = server.config, server.config.budget
     lines = [
-        f"Runs a Python {server.python} script in a fresh, confined process and returns what it prints."
+        f"Runs a script of {f'Python {server.python}'.strip()} in a fresh, confined process and returns what it prints."
         " Print what you want to see.",
         "Nothing is kept between calls, neither variables nor files: send the whole script, and its files, each time.",
         "No network, no shell, no pip.",
