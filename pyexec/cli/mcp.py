@@ -8,14 +8,15 @@ import os
 import select
 import signal
 import threading
-from typing import BinaryIO, Iterable
+from typing import TYPE_CHECKING, BinaryIO, Iterable
 
 from pyexec import log
-from pyexec.api.mcp.session import Session
-from pyexec.api.mcp.tool import Server
 from pyexec.config import BY_NAME, Config
 from pyexec.http1.answer import Part, made_as_written
 from pyexec.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from pyexec.api.mcp.session import Session
 
 HELP = "serve the Model Context Protocol on standard input and output"
 _CODE_CHARS = 100_000  # the user is the only caller, so what bounds the code of strangers isn't needed
@@ -36,7 +37,12 @@ def main(config: Config, given: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     try:
-        with lines, Sandbox(config) as sandbox:
+        with lines, Sandbox(config, wait=False) as sandbox:
+            # While the templates load, in processes of their own, this one loads the rest of itself.
+            from pyexec.api.mcp.session import Session
+            from pyexec.api.mcp.tool import Server
+
+            sandbox.await_start()
             report = sandbox.report
             server = Server(config, report["python"], report["libraries"], given.admin, quotas=False)
             session = Session(server, sandbox.execution, output.send)
