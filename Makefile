@@ -1,4 +1,4 @@
-.PHONY: serve check test bench prove prove-slow
+.PHONY: serve mcp check test bench prove prove-slow
 
-serve check test bench prove prove-slow:
+serve mcp check test bench prove prove-slow:
 	sh setup.sh $@

@@ -1,5 +1,6 @@
 #!/bin/sh
 # sh setup.sh serve [FLAG...]       make .venv with the scripts' libraries, then serve
+# sh setup.sh mcp [FLAG...]         the same, but serve one MCP client on standard input and output
 # sh setup.sh check                 make .venv with what the tests need, then check format, lint, types; run all tests
 # sh setup.sh test [FLAG...]        run the tests only, with flags for pytest
 # sh setup.sh bench [FLAG...]       measure what a run costs, beside the alternatives (bubblewrap if it is installed)
@@ -77,6 +78,11 @@ serve)
     shift
     environment runtime
     exec "$venv/bin/python" -m pyexec "$@"
+    ;;
+mcp)
+    shift
+    environment runtime
+    exec "$venv/bin/python" -m pyexec mcp "$@"
     ;;
 test)
     shift

@@ -108,6 +108,12 @@ class Config:
     attachment_bytes: int = _setting(8 * MIB, _size, SCRIPTS, "size of each attached file")
     stdin_bytes: int = _setting(8 * MIB, _size, SCRIPTS, "size of the standard input")
     return_files: int = _setting(10, Whole(0, 1000), SCRIPTS, "names of files to return")
+    mcp_chars: int = _setting(
+        20000,
+        Whole(1000, 10_000_000),
+        SCRIPTS,
+        "characters of printed text in a result of the MCP tool; the middle of a longer one is left out",
+    )
     modules: tuple[str, ...] = _setting(
         DEFAULT_MODULES, kinds.Modules(), SCRIPTS, "modules that public scripts may import"
     )

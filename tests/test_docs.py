@@ -11,7 +11,9 @@ import subprocess
 import sys
 from typing import Any, Dict, List, Tuple
 
+import agents
 import pytest
+from rpc import ask_modern
 from support import ROOT, STATUS_OF
 
 from pyexec import config, errors
@@ -163,10 +165,13 @@ def test_the_map_names_every_folder_and_module() -> None:
     assert set(re.findall(r"`(\w+)`", top)) == {name[:-3] for name in names if name.endswith(".py")}
 
 
+NO_MODULES = ("ctypes", "doctor", "mcp", "serve")  # but commands, and a module of the standard library
+
+
 def test_modules_named_for_reading_exist() -> None:
-    for name in re.findall(r"`((?:\w+/)?\w+)`", INSIDE.split("## The code")[1]):
+    for name in re.findall(r"`((?:\w+/)*\w+)`", INSIDE.split("## The code")[1]):
         path = os.path.join(ROOT, "pyexec", name)
-        assert os.path.isfile(path + ".py") or os.path.isdir(path) or name in ("ctypes", "doctor", "serve"), name
+        assert os.path.isfile(path + ".py") or os.path.isdir(path) or name in NO_MODULES, name
 
 
 # -- numbers that were measured ----------------------------------------------------------------------------------------
@@ -283,7 +288,7 @@ def test_commands_in_the_text_exist(name: str) -> None:
             _check_target(code)
         found = re.match(r"(?:python -m pyexec|pyexec)(?: (\w+))?(?: |$)", code)
         if found and found.group(1):
-            assert found.group(1) in ("serve", "run", "doctor"), code
+            assert found.group(1) in ("serve", "run", "mcp", "doctor"), code
         script = re.match(r"python3? (\w+/[\w/]+\.py)$", code)
         assert not script or os.path.isfile(os.path.join(ROOT, script.group(1))), code
 
@@ -327,6 +332,35 @@ def test_examples_of_the_page_work(server, tmp_path) -> None:
     got = json.loads(_run(["sh", "-c", ADDRESS.sub(server.url, samples["curl"])], tmp_path))
     assert got["execution_details"]["stdout"] == "The sum is 35\n"
     _run_example(server, tmp_path, samples["Python"])
+
+
+# -- agents ------------------------------------------------------------------------------------------------------------
+
+
+def test_ten_mistakes_are_answered_as_said(start_server) -> None:
+    running = start_server(rate_per_minute=1000, rate_per_day=1000)
+
+    def call(arguments: Dict[str, Any]) -> str:
+        reply = ask_modern(running.port, "tools/call", {"name": "execute_python", "arguments": arguments})
+        return str(reply.document["result"]["content"][0]["text"])
+
+    assert len(agents.MISTAKES) == 10
+    page = TEXTS["docs/agents.md"]
+    assert page == agents.written(page, "mistakes", agents.mistakes(agents.answers_of(call)))
+
+
+def test_the_schemas_are_those_of_the_tool() -> None:
+    page = TEXTS["docs/agents.md"]
+    assert page == agents.written(page, "schemas", agents.schemas())
+
+
+def test_the_configurations_of_clients_are_json() -> None:
+    for text in re.findall(r"^```json\n(.*?)^```", TEXTS["docs/agents.md"], re.DOTALL | re.MULTILINE):
+        found = json.loads(text)
+        entry = (found.get("mcpServers") or found.get("servers") or {}).get("pyexec", {})
+        assert "url" not in entry or entry["url"] == "http://127.0.0.1:5000/mcp"
+        if "args" in entry:  # which tests/prove/containers follows, word for word
+            assert entry["command"] == "docker" and entry["args"][-2:] == ["pyexec", "mcp"]
 
 
 # -- pages and links ---------------------------------------------------------------------------------------------------

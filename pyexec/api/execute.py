@@ -12,6 +12,7 @@ import secrets
 import threading
 import time
 import traceback
+from typing import Callable, ContextManager
 
 from pyexec import callers, log
 from pyexec.accounts import Now
@@ -31,6 +32,9 @@ from pyexec.limits import Limits, Ticket
 from pyexec.sandbox import Sandbox
 from pyexec.timing import Stopwatch
 
+Read = Callable[[bytes, Config], Request]
+Render = Callable[["Done | PyexecError", Context, Config], Answer]
+
 _WIDE = 1 << 20  # bytes of a body from which on the width of its characters matters
 _FREE_BODY = 65536  # a malformed request up to this size is promised to cost nothing
 
@@ -47,11 +51,19 @@ class Execute:
 
     def __call__(self, asked: Asked) -> Answer:
         """Return the answer to one request, whatever becomes of it."""
+        return self.carry_out(asked, request.parse, respond)
+
+    def carry_out(self, asked: Asked, read: Read, render: Render) -> Answer:
+        """Return the answer to a request in another form.
+
+        Args:
+            read: returns the request in a body, or raises ValidationError. render: makes the answer.
+        """
         watch, now, kept = Stopwatch(time.monotonic()), Now.read(), self._answers.keep()
         caller = self.caller(asked.head, asked.peer)
         ticket: Ticket | None = None
         try:
-            parsed = self._parse(asked.body)
+            parsed = self._parse(asked.body, read)
             caller = self._authenticate(caller, asked.head, parsed, now)
             job = self._accept(parsed, caller, len(asked.body), now)
             watch.mark("parse")
@@ -63,10 +75,10 @@ class Execute:
             with ticket:
                 outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count))
             self._book(outcome, watch)
-            answer = respond(Done(job, outcome), context, self._config)
+            answer = render(Done(job, outcome), context, self._config)
         except Exception as cause:  # noqa: BLE001
             kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
-            answer = self._refused(cause, caller, ticket, now)
+            answer = self._refused(cause, caller, ticket, now, render)
         watch.mark("render")
         answer.stages, answer.kept = watch.stages, kept
         return answer
@@ -77,19 +89,39 @@ class Execute:
 
     def refuse(self, error: PyexecError, head: Head, peer: str) -> Answer:
         """Return the answer to a request that was refused before its body was read."""
-        return self._refused(error, self.caller(head, peer), None, Now.read())
+        return self._refused(error, self.caller(head, peer), None, Now.read(), respond)
 
-    def _parse(self, body: bytes) -> Request | ValidationError:
-        """Return the request in a body, or what is wrong with it: the cost of that depends on who sent it."""
+    def authenticated(self, asked: Asked) -> Caller:
+        """Return whose request this is, as admin if the header has the right key. Raises what `Keys` does."""
+        return self._authenticate(self.caller(asked.head, asked.peer), asked.head, None, Now.read())
+
+    def charge_large(self, asked: Asked) -> PyexecError | None:
+        """Charge a large request that asked for no run; return why its caller may not have more of them."""
+        if len(asked.body) <= _FREE_BODY:
+            return None
+        try:
+            caller = self.authenticated(asked)
+            if not caller.admin:
+                self._limits.charge(caller, Now.read())
+        except PyexecError as error:
+            return error
+        return None
+
+    def parsing(self, body: bytes) -> ContextManager[object]:
+        """Return what keeps bodies from being parsed at the same time that take much memory then."""
         # A character outside of ASCII takes up to four times its bytes as text: one such body at a time.
         wide = len(body) >= _WIDE and not body.isascii()
-        with self._wide if wide else contextlib.nullcontext():
+        return self._wide if wide else contextlib.nullcontext()
+
+    def _parse(self, body: bytes, read: Read) -> Request | ValidationError:
+        """Return the request in a body, or what is wrong with it: the cost of that depends on who sent it."""
+        with self.parsing(body):
             try:
-                return request.parse(body, self._config)
+                return read(body, self._config)
             except ValidationError as error:
                 return error
 
-    def _authenticate(self, caller: Caller, head: Head, parsed: Request | ValidationError, now: Now) -> Caller:
+    def _authenticate(self, caller: Caller, head: Head, parsed: Request | ValidationError | None, now: Now) -> Caller:
         """Return the caller, as admin if the right key came with the request. Raises what `Keys` does."""
         key = parsed.api_key if isinstance(parsed, Request) else None
         scheme, _, token = head.get("authorization").partition(" ")
@@ -115,14 +147,14 @@ class Execute:
             watch.add(name, seconds)
         self._metrics.count_run(outcome.duration_s)
 
-    def _refused(self, cause: Exception, caller: Caller, ticket: Ticket | None, now: Now) -> Answer:
+    def _refused(self, cause: Exception, caller: Caller, ticket: Ticket | None, now: Now, render: Render) -> Answer:
         """Return the answer to a request that ended in an error; one that is our fault costs the caller nothing."""
         error = cause if isinstance(cause, PyexecError) else fault(cause)
         if ticket is not None and error.status >= 500:
             ticket.refund()
         quota = None if caller.admin else self._limits.quota(caller, now)
         active = self._limits.active if ticket is None else ticket.active
-        return respond(error, Context(Now.read().utc, caller, quota, active), self._config)
+        return render(error, Context(Now.read().utc, caller, quota, active), self._config)
 
 
 def fault(cause: BaseException) -> InternalServerError:

@@ -59,6 +59,10 @@ class Hosts:
                 f"This server does not answer to the host '{host}'. If it should, add --allowed-hosts {host}."
             )
 
+    def are_surely(self, authority: Authority) -> bool:
+        """Return whether a host is this server whoever decides what names point at: an address, or one of our names."""
+        return authority.is_address or authority.host in self._names
+
     def answers_to(self, authority: Authority) -> bool:
         """Return whether a host is one of ours, on any port: something between us and the client may change that."""
         return not self._names or authority.is_address or authority.host in self._names

@@ -192,8 +192,9 @@ def document(config: Config) -> Schema:
         "info": {
             "title": "pyexec",
             "version": __version__,
-            "description": "Runs untrusted Python, each script alone in a confined throw-away process. Every path that"
-            " isn't here is a 404 `NotFound`, in the same form as every other error.",
+            "description": "Runs untrusted Python, each script alone in a confined throw-away process. `POST /mcp`"
+            " speaks the Model Context Protocol, which describes itself. Every other path that isn't here is a 404"
+            " `NotFound`, in the same form as every other error.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],

@@ -113,7 +113,7 @@ def _attachments(value: Any, config: Config) -> tuple[Attachment, ...]:
                 _fail(f"{where}.{key}", f"The field '{key}' is missing in '{where}'.")
         filename = _filename(entry["filename"], f"{where}.filename")
         rules.another(filename, [other.filename for other in found], f"{where}.filename")
-        content = _base64(entry[names[0]], f"{where}.{names[0]}", config.attachment_bytes)
+        content = decode_base64(entry[names[0]], f"{where}.{names[0]}", config.attachment_bytes)
         found.append(Attachment(filename, content))
     return tuple(found)
 
@@ -124,7 +124,8 @@ def _filename(value: Any, field: str) -> str:
     return name
 
 
-def _base64(value: Any, field: str, longest: int) -> bytes:
+def decode_base64(value: Any, field: str, longest: int) -> bytes:
+    """Return a file's content from a string, or from a view of it in the body. Raises ValidationError."""
     # A long content is still a view of the body.
     data = value if isinstance(value, memoryview) else memoryview(_string(value, field).encode("utf-8"))
     prefix = _DATA_URL.match(data)

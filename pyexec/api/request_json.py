@@ -35,11 +35,17 @@ _FEW_QUOTES = 1000
 _PART_OF_STRING = re.compile(rb'(?:[^"\\]+|\\.){0,4096}', re.DOTALL)
 
 
-class _Number:
-    """Any JSON number; no field takes one, and a long one must not be converted."""
+class Number:
+    """Any JSON number, as it was written; no field of a job takes one, and a long one must not be converted."""
 
-    def __init__(self, _: str) -> None:
-        pass
+    def __init__(self, text: str) -> None:
+        """Take the number's text."""
+        self.text = text
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it is written as an integer."""
+        return self.text.lstrip("-").isdigit()
 
 
 _TYPE_NAMES = {
@@ -47,7 +53,7 @@ _TYPE_NAMES = {
     list: "an array",
     dict: "an object",
     bool: "a boolean",
-    _Number: "a number",
+    Number: "a number",
     type(None): "null",
 }
 
@@ -57,16 +63,29 @@ def shown(text: str) -> str:
     return text[:100].encode("utf-8", "replace").decode("utf-8")
 
 
+def is_text(text: str) -> bool:
+    """Return whether a string of a body can be written as UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8") == text
+
+
 def type_name(value: Any) -> str:
     """Return what JSON calls a value, with its article."""
     return _TYPE_NAMES[type(value)]
 
 
 def load(body: bytes) -> dict[str, Any]:
-    """Return the object in a body, with a view of the body for each long content, and `_Number` for each number.
+    """Return the object in a body; see `load_any`. Raises ValidationError: it isn't an object."""
+    document = load_any(body)
+    if not isinstance(document, dict):
+        raise ValidationError(f"The body must be a JSON object, not {type_name(document)}.")
+    return document
+
+
+def load_any(body: bytes) -> Any:
+    """Return what is in a body, with a view of the body for each long content, and `Number` for each number.
 
     Raises:
-        ValidationError: it isn't a JSON object, has a name twice, or too much outside of its strings.
+        ValidationError: it isn't JSON, has a name twice, or too much outside of its strings.
     """
     # Some programs put one before every text; RFC 8259, 8.1, allows ignoring it.
     start = len(_BYTE_ORDER_MARK) if body.startswith(_BYTE_ORDER_MARK) else 0
@@ -89,9 +108,7 @@ def load(body: bytes) -> dict[str, Any]:
         raise ValidationError("The body is nested too deeply.")
     except json.JSONDecodeError as error:
         raise ValidationError(invalid or _invalid_json(error, contents))
-    if not isinstance(document, dict):
-        raise ValidationError(f"The body must be a JSON object, not {type_name(document)}.")
-    if invalid and any(shown(key) != key[:100] for key in document):
+    if invalid and isinstance(document, dict) and any(shown(key) != key[:100] for key in document):
         raise ValidationError(invalid)
     return document
 
@@ -204,9 +221,7 @@ def _decoder(contents: Mapping[str, memoryview]) -> json.JSONDecoder:
     def of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return _object(pairs, contents)
 
-    return json.JSONDecoder(
-        object_pairs_hook=of_pairs, parse_int=_Number, parse_float=_Number, parse_constant=_constant
-    )
+    return json.JSONDecoder(object_pairs_hook=of_pairs, parse_int=Number, parse_float=Number, parse_constant=_constant)
 
 
 _PLAIN_DECODER = _decoder({})

@@ -22,7 +22,7 @@ from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Job, Outcome, Output
 from pyexec.limits import Quota
 
 _LARGE = 1 << 18  # bytes of content; anything smaller is encoded at once and sent in one write with the rest
-_NO_STORE = ("Cache-Control", "no-store")
+NO_STORE = ("Cache-Control", "no-store")
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,6 @@ class Done(NamedTuple):
 
 def respond(result: Done | PyexecError, context: Context, config: Config) -> Answer:
     """Return the answer to a request that was carried out, or that ended in an error."""
-    outcome = result.outcome if isinstance(result, Done) else None
     error = error_of(result.outcome, config) if isinstance(result, Done) else result
     document: dict[str, Any] = {
         "status": "success" if error is None else "error",
@@ -58,11 +57,15 @@ def respond(result: Done | PyexecError, context: Context, config: Config) -> Ans
     if error is None and isinstance(result, Done):
         document["request_context"] = _request_context(result.job)
     # A script that was refused for its imports has no say in its answer.
-    if outcome is None or outcome.verdict == FORBIDDEN:
-        parts: list[Part] = [dumps(document)]
+    if isinstance(result, Done) and result.outcome.verdict != FORBIDDEN:
+        parts = _with_run(document, result)
     else:
-        parts = _with_run(document, outcome)
-    answer = Answer(200, parts) if error is None else _of_error(error, parts)
+        parts = [dumps(document)]
+    return addressed(Answer(200, parts) if error is None else _of_error(error, parts), context)
+
+
+def addressed(answer: Answer, context: Context) -> Answer:
+    """Return an answer that says, to the log and in its header, whose it is and what is left of their quota."""
     if context.caller is not None:
         answer.caller = "admin" if context.caller.admin else context.caller.address
     if context.quota is not None:
@@ -74,7 +77,7 @@ def _of_error(error: PyexecError, parts: list[Part]) -> Answer:
     return Answer(
         error.status,
         parts,
-        fields=[_NO_STORE, *error.header_fields()],
+        fields=[NO_STORE, *error.header_fields()],
         kind=error.type,
         limit_name=error.limit_name,
         fault=error.fault_id,
@@ -83,7 +86,7 @@ def _of_error(error: PyexecError, parts: list[Part]) -> Answer:
 
 def document(value: Any, status: int = 200) -> Answer:
     """Return a JSON document that holds for this moment only."""
-    return Answer(status, [dumps(value)], fields=[_NO_STORE])
+    return Answer(status, [dumps(value)], fields=[NO_STORE])
 
 
 def kept(head: Head, content: bytes, content_type: str = JSON, tag: str = "", *more: tuple[str, str]) -> Answer:
@@ -163,7 +166,9 @@ def _request_context(job: Job) -> dict[str, Any]:
     }
 
 
-def _execution_details(outcome: Outcome) -> dict[str, Any]:
+def execution_details(done: Done) -> dict[str, Any]:
+    """Return the `execution_details` of a run, but for its files."""
+    outcome = done.outcome
     return {
         "success": outcome.verdict == ENDED and outcome.exit_code == 0,
         "stdout": _text(outcome.stdout, outcome.stdout_truncated),
@@ -187,15 +192,15 @@ def _text(data: bytes, truncated: bool) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _with_run(document: dict[str, Any], outcome: Outcome) -> list[Part]:
+def _with_run(document: dict[str, Any], done: Done) -> list[Part]:
     """Return a document with the run's details as its last part; files are spliced in.
 
     json.dumps would take 50 times as long over large contents.
     """
-    head = dumps({**document, "execution_details": _execution_details(outcome)})
+    head = dumps({**document, "execution_details": execution_details(done)})
     assert head.endswith(b"}}")
     parts: list[Part] = [head[:-2], b', "output_files": {']
-    for index, file in enumerate(outcome.files):
+    for index, file in enumerate(done.outcome.files):
         parts.append((b", " if index else b"") + dumps(file.name) + b": ")
         parts += _output_file(file)
     parts.append(b"}}}")

@@ -8,6 +8,8 @@ from pyexec.accounts import Now
 from pyexec.api import browsers, execute, media, pages
 from pyexec.api.execute import Execute
 from pyexec.api.hosts import LOOPBACK, Hosts
+from pyexec.api.mcp import revisions
+from pyexec.api.mcp.endpoint import Endpoint
 from pyexec.api.metrics import Metrics
 from pyexec.api.response import Context, respond
 from pyexec.api.status import Status
@@ -20,7 +22,7 @@ from pyexec.http1.message import Head
 from pyexec.limits import Limits
 from pyexec.sandbox import Sandbox
 
-_EXECUTE, _METRICS = "/execute", "/metrics"
+_EXECUTE, _MCP, _METRICS = "/execute", "/mcp", "/metrics"
 
 Table = Dict[str, Dict[str, Callable[[Asked], Answer]]]  # path → method → what answers
 
@@ -39,6 +41,7 @@ class Service:
         status = Status(config, sandbox, limits, metrics)
         everything: Table = {
             _EXECUTE: {"POST": scripts},
+            _MCP: {"POST": Endpoint(config, sandbox, scripts)},
             "/health": {"GET": status.health},
             "/about": {"GET": status.about},
             _METRICS: {"GET": status.metrics},
@@ -67,7 +70,7 @@ class Routes:
         """Return what answers a request, before its body is read.
 
         Raises:
-            MisdirectedRequest, NotFound, MethodNotAllowed, UnsupportedMediaType.
+            MisdirectedRequest, NotFound, MethodNotAllowed, Forbidden, UnsupportedMediaType.
         """
         if head.method == "CONNECT":  # its target is not a path, and its host is never ours
             raise MethodNotAllowed(head.method, self._all_methods())
@@ -84,13 +87,16 @@ class Routes:
         method = "GET" if head.method == "HEAD" else head.method
         if method not in methods:
             raise MethodNotAllowed(head.method, _allowed(methods))
+        if head.path == _MCP:
+            browsers.check_origin(head, self.config.cors_origin, self._hosts.are_surely)
         if method == "POST":
             media.check_json(head)
         return methods[method]
 
     def _options(self, asked: Asked) -> Answer:
         methods = self._all_methods() if asked.head.path == "*" else _allowed(self._table[asked.head.path])
-        return Answer(204, [], fields=browsers.fields_of_preflight(self.config.cors_origin, methods))
+        more = revisions.FIELDS if asked.head.path == _MCP else ()
+        return Answer(204, [], fields=browsers.fields_of_preflight(self.config.cors_origin, methods, more))
 
     def _all_methods(self) -> tuple[str, ...]:
         return _allowed(dict.fromkeys(method for methods in self._table.values() for method in methods))

@@ -7,12 +7,12 @@ import os
 import sys
 
 from pyexec import __version__, config, config_sources, log
-from pyexec.cli import doctor, run, serve
+from pyexec.cli import doctor, mcp, run, serve
 from pyexec.errors import ConfigError, SandboxError, ValidationError
 from pyexec.kernel import libc
 
 # A command is a module with HELP, and main(config, given), which returns the exit status. The first is the default.
-COMMANDS = {"serve": serve, "run": run, "doctor": doctor}
+COMMANDS = {"serve": serve, "run": run, "mcp": mcp, "doctor": doctor}
 _WITH_FILE = ("run",)
 _USAGE_STATUS, _REFUSED_STATUS = 2, 1
 
@@ -35,7 +35,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
         help="; ".join(f"{name}: {module.HELP}" for name, module in COMMANDS.items()),
     )
     parser.add_argument("file", nargs="?", help="for run: the script, or - for standard input")
-    parser.add_argument("--admin", action="store_true", help="for run: as a caller with the admin key")
+    parser.add_argument("--admin", action="store_true", help="for run and mcp: as a caller with the admin key")
     config_sources.add_flags(parser)
     return parser
 

@@ -146,6 +146,10 @@ class Kept:
         """Count more bytes; may wait for room. Raises ServerBusy: there is none."""
         self._budget.take(self, size)
 
+    def join(self, other: Kept) -> None:
+        """Take over what another answer holds that goes out with this one."""
+        self._budget.move(other, self)
+
     def await_client(self, connection: Connection) -> None:
         """Note that from here on it waits for its client, and so may have to make room."""
         self.connection = connection
@@ -189,6 +193,13 @@ class AnswerBudget:
             self._kept.add(kept)
             kept.held += size
             self._held += size
+
+    def move(self, source: Kept, target: Kept) -> None:
+        """Count what one answer holds as another's."""
+        with self._changed:
+            self._kept.discard(source)
+            self._kept.add(target)
+            target.held, source.held = target.held + source.held, 0
 
     def _drop_least(self, now: float) -> None:
         """Cut off the slowest answer, if it has fallen behind the pace; its thread lets go."""

@@ -72,8 +72,15 @@ class Reply(NamedTuple):
 
     @property
     def error_type(self) -> Optional[str]:
-        """The contract's name of the error, None if the answer is none."""
-        return str(self.document["error_details"]["type"]) if self.status >= 400 and self.body else None
+        """The contract's name of the error, None if the answer is none, or one of the Model Context Protocol."""
+        if self.status < 400 or not self.body or self.is_rpc:
+            return None
+        return str(self.document["error_details"]["type"])
+
+    @property
+    def is_rpc(self) -> bool:
+        """Whether the answer is one of the Model Context Protocol, which has a shape of its own."""
+        return self.body.startswith(b'{"jsonrpc": "2.0", ')
 
 
 def parse_reply(data: bytes, head_only: bool = False) -> Tuple[Reply, bytes]:
@@ -228,7 +235,8 @@ def check_reply(reply: Reply, origin: Optional[str] = None) -> None:
     if "retry-after" in reply.fields:
         assert int(reply.fields["retry-after"]) >= 1
         if reply.body:
-            assert reply.document["error_details"]["retry_after_sec"] == int(reply.fields["retry-after"])
+            details = reply.document["error"]["data"] if reply.is_rpc else reply.document["error_details"]
+            assert details["retry_after_sec"] == int(reply.fields["retry-after"])
     assert "accept-encoding" not in reply.fields or reply.status == 415
     assert ("www-authenticate" in reply.fields) == (reply.status == 401)
     if reply.status >= 400 and reply.body and reply.error_type is not None:

@@ -1,0 +1,45 @@
+"""One call of the tool: its arguments to a job, and what came of that to the text of an answer. Pure.
+
+HTTP and standard streams differ only in who runs the job in between.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from pyexec.api.mcp import arguments, jsonrpc, methods, result
+from pyexec.api.mcp.jsonrpc import Message
+from pyexec.api.mcp.tool import Server
+from pyexec.api.response import Done
+from pyexec.errors import PyexecError
+from pyexec.http1.answer import Part
+from pyexec.job import Job
+from pyexec.limits import Quota
+
+
+class Call:
+    """A `tools/call` that is to be answered."""
+
+    def __init__(self, message: Message, version: str, server: Server) -> None:
+        """Take the request, and the revision to serve it by. Raises RpcError: it is malformed."""
+        self._message, self._version, self._server = message, version, server
+        self._arguments = methods.arguments_of_call(message)
+
+    def job(self) -> Job:
+        """Return the job that the arguments ask for. Raises ValidationError: one of them is wrong."""
+        job = arguments.job_of(self._arguments, self._server.config)
+        return dataclasses.replace(job, admin=True) if self._server.admin else job
+
+    def answer(self, done: Done | PyexecError, quota: Quota | None = None) -> list[Part]:
+        """Return the answer's text, in parts; `quota` is that of a caller who has one."""
+        if isinstance(done, Done):
+            named = arguments.names_files(self._arguments)
+            shaped = result.of_run(done, self._hint(done), named, self._server.config)
+        else:
+            shaped = result.of_error(done, self._hint(done), quota)
+        found = methods.shaped(shaped.document, self._version)
+        return jsonrpc.parts_of(jsonrpc.result_of(self._message, found), shaped.blobs)
+
+    def _hint(self, done: Done | PyexecError) -> str | None:
+        """Return the advice for what happened."""
+        return None
