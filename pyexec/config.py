@@ -15,6 +15,7 @@ from typing import Any, Callable
 from pyexec import config_kinds as kinds
 from pyexec.config_kinds import MIB, Kind, Origin, OrNone, Seconds, Size, Whole
 from pyexec.config_kinds import Network as Network
+from pyexec.config_modules import DottedNames, Modules
 from pyexec.errors import ConfigError
 from pyexec.job import Budget
 
@@ -104,7 +105,13 @@ class Config:
     stdin_bytes: int = _setting(8 * MIB, _size, SCRIPTS, "size of the standard input")
     return_files: int = _setting(10, Whole(0, 1000), SCRIPTS, "names of files to return")
     modules: tuple[str, ...] = _setting(
-        DEFAULT_MODULES, kinds.Modules(), SCRIPTS, "modules that public scripts may import"
+        DEFAULT_MODULES,
+        Modules(DEFAULT_MODULES),
+        SCRIPTS,
+        "modules that public scripts may import: a whole list, or +NAME and -NAME to change this one",
+    )
+    preload: tuple[str, ...] = _setting(
+        (), DottedNames(), SCRIPTS, "submodules to load ahead of the runs, beside those of well-known libraries"
     )
 
     trusted_proxies: tuple[Network, ...] = _setting(

@@ -214,16 +214,6 @@ class Words(Kind):
         return self.written(value[:_WORDS_SHOWN]) + (f" and {more} more" if more > 0 else "") or "empty"
 
 
-class Modules(Words):
-    """Top-level names of modules."""
-
-    def item(self, item: Any) -> str:
-        """Return one name."""
-        if not isinstance(item, str) or not item.isidentifier():
-            raise ValueError(f"{item!r} is not a module's top-level name")
-        return item
-
-
 class Networks(Words):
     """Address ranges; a single address is a range."""
 

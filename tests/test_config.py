@@ -56,6 +56,7 @@ SAMPLES: Dict[str, Any] = {
     "stdin_bytes": ("7", 7),
     "return_files": ("0", 0),
     "modules": ("json, math", ("json", "math")),
+    "preload": ("scipy.stats a.b", ("scipy.stats", "a.b")),
     "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
     "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
     "cors_origin": ("https://example.org", "https://example.org"),
@@ -64,7 +65,7 @@ SAMPLES: Dict[str, Any] = {
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
     "server_timing": ("1", 1),
 }
-LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
+LISTS = ("trusted_proxies", "modules", "preload", "expect_layers")  # an empty one is an empty one
 TEXTS = ("host", "cors_origin", "allowed_hosts", "work_dir")
 FRACTIONS = ("wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
@@ -279,7 +280,9 @@ def test_what_is_no_address_range_is_an_error(text: str) -> None:
     refuse("trusted_proxies", text)
 
 
-@pytest.mark.parametrize("text", ["os.path", "*", "1a", "a-b", "json math os.path", "json;os", "json os/", "''"])
+@pytest.mark.parametrize(
+    "text", ["os..path", "*", "1a", "a-b", "json math .os", "json;os", "json os/", "''", "a.if", "import", "+", "-"]
+)
 def test_what_is_no_module_name_is_an_error(text: str) -> None:
     refuse("modules", text)
 
@@ -342,7 +345,13 @@ def test_values_of_other_types_that_mean_the_same() -> None:
 @pytest.mark.parametrize(
     "name, value",
     [("wall_s", float("nan")), ("wall_s", float("inf")), ("wall_s", 10**400), ("max_runs", 5.0), ("max_runs", 0)]
-    + [("trusted_proxies", (1,)), ("trusted_proxies", "10.0.0.1/8"), ("modules", (1,)), ("modules", ("os.path",))]
+    + [
+        ("trusted_proxies", (1,)),
+        ("trusted_proxies", "10.0.0.1/8"),
+        ("modules", (1,)),
+        ("modules", ("os/path",)),
+        ("preload", ("",)),
+    ]
     + [("expect_layers", ("a b",)), ("expect_layers", ("",)), ("allowed_hosts", ("none",)), ("allowed_hosts", (1,))]
     + [("host", " "), ("cors_origin", "null"), ("port", None), ("modules", None)],
 )
