@@ -113,6 +113,9 @@ class Config:
     preload: tuple[str, ...] = _setting(
         (), DottedNames(), SCRIPTS, "submodules to load ahead of the runs, beside those of well-known libraries"
     )
+    data: tuple[tuple[str, str], ...] = _setting(
+        (), kinds.DataDirectories(), SCRIPTS, "directories that every script may read, as /data/NAME"
+    )
 
     trusted_proxies: tuple[Network, ...] = _setting(
         networks(DEFAULT_PROXIES), kinds.Networks(), PROXIES, "address ranges whose X-Forwarded-For is believed"
@@ -194,6 +197,10 @@ class Setting:
     def read(self, text: str, origin: str) -> Any:
         """Return the value that a text says; `origin` is how the user named the setting. Raises ConfigError."""
         return self._apply(self.kind.read, text, origin)
+
+    def read_each(self, texts: list[str], origin: str) -> Any:
+        """Return the value that a repeated flag says: all items of all lists. Raises ConfigError."""
+        return self.read(" ".join(texts), origin)
 
     def check(self, value: Any) -> Any:
         """Return a value given in Python as `Config` holds it. Raises ConfigError."""
