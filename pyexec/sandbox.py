@@ -60,6 +60,13 @@ class Sandbox:
         """What the zygotes said of this host."""
         return self._keeper.report
 
+    def await_libraries(self, timeout_s: float = 600.0) -> bool:
+        """Return whether all that `modules` adds is loaded ahead, as far as it can be, within this time.
+
+        Runs are served meanwhile; those that come before import what they use themselves.
+        """
+        return self._keeper.await_libraries(timeout_s)
+
     def state(self) -> dict[str, Any]:
         """Return whether a run could start now, how many children wait, and how often zygotes were restarted."""
         rows = self._keeper.rows

@@ -18,7 +18,7 @@ import time
 from typing import Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, script, supervisor, warmup
+from pyexec.child import confine, import_policy, libraries, script, show, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME
@@ -39,9 +39,16 @@ class Kit(NamedTuple):
     check: _Check  # of a public script's source
     snippets: tuple[str, ...]  # for the warm-up, see `warmup`
     workdir: str  # "" where each child has another one
+    handlers: tuple[libraries.ExitHandler, ...]
 
 
-def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str], workdir: str) -> Kit:
+def make_kit(
+    allowed: Sequence[str],
+    trusted: Sequence[str],
+    snippets: Sequence[str],
+    workdir: str,
+    handlers: Sequence[libraries.ExitHandler] = (),
+) -> Kit:
     """Make ready, in the zygote, what does not depend on the child.
 
     Args:
@@ -59,7 +66,7 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[
             if found:
                 refuse(found)
 
-    return Kit(import_policy.Policy(names, trusted, refuse), check, tuple(snippets), workdir)
+    return Kit(import_policy.Policy(names, trusted, refuse), check, tuple(snippets), workdir, tuple(handlers))
 
 
 def main(
@@ -91,7 +98,7 @@ def main(
             os.write(CHANNEL_FD, _LAYERS)
             _warm_up_while_idle(kit.snippets, workdir, kit.check)
         _await_job()
-        _run(workdir, None if order.admin else kit.check)
+        _run(workdir, None if order.admin else kit.check, kit.handlers)
     except LayerError as error:
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
@@ -136,13 +143,19 @@ def _await_job() -> None:
         os._exit(0)
 
 
-def _run(workdir: str, check: _Check | None) -> NoReturn:
+def _run(workdir: str, check: _Check | None, handlers: Sequence[libraries.ExitHandler]) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
+    show.begin(workdir)
+    libraries.register_exit_handlers(handlers, source)
     code = script.run(source, workdir, check, timestamps)
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)
-    _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps + [time.monotonic()]).encode()))
+    timestamps.append(time.monotonic())
+    if show.names() or show.troubles():
+        shown = {"shown": show.names(), "troubles": show.troubles()}
+        _end(messages.encode(messages.EXIT, dict(shown, code=code, moments=timestamps)))
+    _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps).encode()))
 
 
 def _read(name: str) -> bytes:

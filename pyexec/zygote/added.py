@@ -22,6 +22,7 @@ import sys
 import time
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
+from pyexec.child.libraries import ExitHandler
 from pyexec.kernel import libc
 
 IMPORT_S = 60.0
@@ -36,15 +37,6 @@ class Offence(Exception):
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")
         self.name, self.reason = name, reason
-
-
-class ExitHandler(NamedTuple):
-    """What a library registered with `atexit` while it was imported; for runs whose text names the library."""
-
-    library: str
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
 
 
 class Loaded(NamedTuple):
@@ -190,10 +182,3 @@ def _threads(proc_fd: int) -> int:
         return len(os.listdir(fd))
     finally:
         os.close(fd)
-
-
-def register_exit_handlers(handlers: Iterable[ExitHandler], code: str) -> None:
-    """Register, in a run, the exit handlers of the libraries that its script names."""
-    for handler in handlers:
-        if handler.library in code:
-            atexit.register(handler.function, *handler.arguments, **handler.keywords)

@@ -133,9 +133,9 @@ def test_exit_handlers_are_for_runs_that_name_the_library(tmp_path: Path) -> Non
     (tmp_path / "b.py").write_text("import atexit, time\natexit.register(time.sleep, 99)\n")
     program = (
         "import sys, os; sys.path.insert(0, %r)\n"
-        "from pyexec.zygote import added\n"
+        "from pyexec.zygote import added\nfrom pyexec.child import libraries\n"
         "found = added.load(['a', 'b'], print, os.open('/proc', os.O_RDONLY))\n"
-        "added.register_exit_handlers(found.handlers, 'import a')\n"
+        "libraries.register_exit_handlers(found.handlers, 'import a')\n"
         "import a; a.register(print, 'later', flush=True)\n" % str(tmp_path)
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, timeout=50)
