@@ -202,6 +202,11 @@ class HostReport:
         return tuple(status.name for status in self.layers if status.on)
 
 
+def data_path(name: str) -> str:
+    """Return where a run with a file tree of its own sees an operator's directory of this name."""
+    return f"/data/{name}"
+
+
 @dataclass(frozen=True)
 class Host:
     """What this host offers, as determined by trial (`layers.probe`)."""

@@ -53,6 +53,7 @@ class NurseryHandle:
                 "uid_base": config.uid_base,
                 "modules": config.modules,
                 "preload": config.preload,
+                "data": config.data,
                 "work_dir": os.path.abspath(config.work_dir),
                 "budget": dataclasses.asdict(config.budget),
             }

@@ -21,7 +21,7 @@ from pyexec import messages
 from pyexec.child import compat, confine, frames, script, show
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
-from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan
+from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
 from pyexec.kernel import layers, libc, namespaces, rlimits, tree
 from pyexec.zygote import added, parts, preload
 from pyexec.zygote.added import Loaded
@@ -128,7 +128,10 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str], handlers: S
     namespaces.share(nest.shared)
     if "ipc" in nest.shared:
         namespaces.forbid_ipc(proc_fd)
-    mount_point = tree.build(reads + executes) if "mount" in host.namespaces else ""
+    data = [(name, path) for name, path in nest.settings["data"]]
+    _check_data(nest, data)
+    mount_point = tree.build(reads + executes, data) if "mount" in host.namespaces else ""
+    seen_as = {name: data_path(name) if mount_point else path for name, path in data}
     workdir = mount_point and os.path.join(mount_point, "work")
     plan = Plan(
         host,
@@ -136,7 +139,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str], handlers: S
         uid=host.uid,
         gid=host.gid,
         workdir=workdir,
-        read_paths=reads,
+        read_paths=(*reads, *seen_as.values()),
         execute_paths=executes,
         baseline_bytes=baseline_bytes,
         parent_pid=os.getpid(),
@@ -154,6 +157,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str], handlers: S
     script.open_streams()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
+    os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
     if workdir:
         os.environ.update(HOME=workdir, TMPDIR=workdir)
     kit = child.make_kit(nest.settings["modules"], reads, snippets, workdir, handlers)
@@ -188,6 +192,24 @@ def _take_low_numbers() -> None:
         fd = os.dup(0)
         if fd >= confine.RESERVED:
             return os.close(fd)
+
+
+def _check_data(nest: Nest, data: Sequence[tuple[str, str]]) -> None:
+    """Check that runs may read an operator's directories. Raises OSError: they may not; says what to do."""
+    uid = nest.settings["uid_base"] if nest.host.own_uids else nest.host.uid
+    for _, path in data:
+
+        def look(path: str = path) -> None:
+            if nest.host.own_uids:
+                os.setgroups([])
+                os.setresgid(uid, uid, uid)
+                os.setresuid(uid, uid, uid)
+            os.listdir(path)
+
+        reason = namespaces.in_a_child(look)
+        if reason:
+            advice = f"runs have uid {uid} and can't read this data directory; make it and what is above it readable"
+            raise OSError(errno.EACCES, f"{advice} ({reason})", path)
 
 
 def _check_reach(nest: Nest) -> None:
