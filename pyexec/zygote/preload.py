@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.machinery
-import importlib.metadata
 import importlib.util
 import os
 import sys
@@ -104,6 +103,8 @@ def _is_standard(spec: importlib.machinery.ModuleSpec | None) -> bool:
 
 def versions_of(names: Sequence[str]) -> dict[str, str]:
     """Return the versions of loaded libraries, "?" where one doesn't say."""
+    import importlib.metadata  # only where something was added: it loads much by itself
+
     found = {}
     for name in dict.fromkeys(each.partition(".")[0] for each in names):
         version = getattr(sys.modules.get(name), "__version__", None)

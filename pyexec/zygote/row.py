@@ -11,10 +11,8 @@ import dataclasses
 import errno
 import gc
 import os
-import shutil
 import signal
 import socket
-import tempfile
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
@@ -99,6 +97,9 @@ def _load_added(control: socket.socket, nest: Nest, without: Sequence[str]) -> L
 @contextlib.contextmanager
 def _cache_directory(work_dir: str) -> Iterator[None]:
     """Give libraries a home to make their caches in while they are imported; what they need of it is in memory then."""
+    import shutil  # not in every zygote: they load more than is needed there
+    import tempfile
+
     try:
         directory = tempfile.mkdtemp(prefix="pyexec-import-", dir=work_dir)
     except OSError:  # nothing can be written here; a library that can't do without says so
