@@ -15,6 +15,7 @@ from typing import Any, Callable
 from pyexec import config_kinds as kinds
 from pyexec.config_kinds import MIB, Kind, Origin, OrNone, Seconds, Size, Whole
 from pyexec.config_kinds import Network as Network
+from pyexec.config_modules import DottedNames, Modules
 from pyexec.errors import ConfigError
 from pyexec.job import Budget
 
@@ -115,7 +116,16 @@ class Config:
         "characters of printed text in a result of the MCP tool; the middle of a longer one is left out",
     )
     modules: tuple[str, ...] = _setting(
-        DEFAULT_MODULES, kinds.Modules(), SCRIPTS, "modules that public scripts may import"
+        DEFAULT_MODULES,
+        Modules(DEFAULT_MODULES),
+        SCRIPTS,
+        "modules that public scripts may import: a whole list, or +NAME and -NAME to change this one",
+    )
+    preload: tuple[str, ...] = _setting(
+        (), DottedNames(), SCRIPTS, "submodules to load ahead of the runs, beside those of well-known libraries"
+    )
+    data: tuple[tuple[str, str], ...] = _setting(
+        (), kinds.DataDirectories(), SCRIPTS, "directories that every script may read, as /data/NAME"
     )
 
     trusted_proxies: tuple[Network, ...] = _setting(
@@ -199,6 +209,10 @@ class Setting:
         """Return the value that a text says; `origin` is how the user named the setting. Raises ConfigError."""
         return self._apply(self.kind.read, text, origin)
 
+    def read_each(self, texts: list[str], origin: str) -> Any:
+        """Return the value that a repeated flag says: all items of all lists. Raises ConfigError."""
+        return self.read(" ".join(texts), origin)
+
     def check(self, value: Any) -> Any:
         """Return a value given in Python as `Config` holds it. Raises ConfigError."""
         return self._apply(self.kind.check, value, self.name)
@@ -236,8 +250,17 @@ def _checked_key(key: Any) -> str | None:
 def zygote_environment() -> dict[str, str]:
     """Return the environment of the zygotes and so of every script: nothing of the server's own.
 
-    Each child adds HOME and TMPDIR, its own directory. One BLAS thread, since a process with threads can't be forked
-    safely (OpenBLAS issue 5520).
+    Each child adds HOME and TMPDIR, its own directory. Libraries start one thread each, since a process with threads
+    can't be forked safely (OpenBLAS issue 5520): their pools are sized when they are imported, so these stand before.
     """
-    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return dict(threads, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC")
+    pools = "OPENBLAS OMP MKL POLARS_MAX RAYON"
+    threads = {f"{name}_{'THREADS' if name.endswith('_MAX') else 'NUM_THREADS'}": "1" for name in pools.split()}
+    return dict(
+        threads,
+        NUMEXPR_MAX_THREADS="1",
+        JE_ARROW_MALLOC_CONF="background_thread:false",  # jemalloc's own thread, in pyarrow
+        MPLBACKEND="Agg",  # there is no screen
+        PATH="/usr/local/bin:/usr/bin:/bin",
+        LANG="C.UTF-8",
+        TZ="UTC",
+    )

@@ -37,6 +37,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
                 setting.flag,
                 dest="setting_" + setting.name,
                 metavar=setting.kind.metavar,
+                action="append" if setting.kind.repeats else "store",
                 help=f"{setting.help} ({setting.variable}; default: {setting.kind.shown(setting.default_value)})",
             )
 
@@ -57,6 +58,7 @@ def from_sources(flags: argparse.Namespace, environment: Mapping[str, str] | Non
         for name, value in given.items()
         if name.startswith(config.PREFIX) and not _of_a_service(name, value)
     }
+    repeated: dict[str, tuple[list[str], str]] = {}
     texts: dict[str, tuple[str, str]] = {}  # name of the setting → text, and how the user named the setting
     if "PORT" in given:
         texts.update(port=(given["PORT"], "PORT"), host=("0.0.0.0", "PORT"))
@@ -70,9 +72,12 @@ def from_sources(flags: argparse.Namespace, environment: Mapping[str, str] | Non
         del texts["trusted_proxies"]
     for setting in SETTINGS:
         flag = getattr(flags, "setting_" + setting.name, None)
-        if flag is not None:
+        if isinstance(flag, list):
+            repeated[setting.name] = flag, setting.flag
+        elif flag is not None:
             texts[setting.name] = flag, setting.flag
     values = {name: BY_NAME[name].read(*found) for name, found in texts.items()}
+    values.update({name: BY_NAME[name].read_each(*found) for name, found in repeated.items()})
     return Config(admin_key=_key_of(given), **values)
 
 

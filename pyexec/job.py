@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Mapping
 
@@ -21,9 +22,11 @@ class ZygoteKind:
     libraries: tuple[str, ...]
 
 
+PLAIN, DEFAULT, ADDED = "plain", "default", "added"
 # From light to heavy: a run goes to the lightest that has all libraries which its text names. Everything that exists
-# once a zygote (process, pools, restarts) is made from this table; a row for what an operator adds goes to its end.
-ZYGOTES = (ZygoteKind("plain", ()), ZygoteKind("default", LIBRARIES))
+# once a zygote (process, pools, restarts) is made from this table. The last loads what the operator added as well, and
+# is there only if there is such a thing: which names those are, only the nursery can tell.
+ZYGOTES = (ZygoteKind(PLAIN, ()), ZygoteKind(DEFAULT, LIBRARIES), ZygoteKind(ADDED, LIBRARIES))
 
 
 @dataclass(frozen=True)
@@ -160,8 +163,11 @@ class HostReport:
     calls: Mapping[str, int]  # system calls allowed, by kind of run: "public", "admin"
     python: str
     installed_code: tuple[str, ...]  # directories, the longest first
-    libraries: Mapping[str, str]  # those that are installed, with their versions
+    libraries: Mapping[str, str]  # those that are loaded ahead, with their versions
     missing: tuple[str, ...]
+    added: tuple[str, ...] = ()  # modules of the setting that are neither the standard library's nor LIBRARIES
+    unknown: tuple[str, ...] = ()  # modules of the setting that nothing provides
+    not_loaded: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name → why it isn't loaded ahead
 
     @classmethod
     def of_message(cls, said: Mapping[str, Any]) -> HostReport:
@@ -176,6 +182,8 @@ class HostReport:
             installed_code=tuple(said["installed_code"]),
             libraries=dict(said.get("libraries", {})),
             missing=tuple(said.get("missing", ())),
+            added=tuple(said.get("added", ())),
+            unknown=tuple(said.get("unknown", ())),
         )
 
     @property
@@ -192,6 +200,11 @@ class HostReport:
     def on(self) -> tuple[str, ...]:
         """The names of the layers that are on."""
         return tuple(status.name for status in self.layers if status.on)
+
+
+def data_path(name: str) -> str:
+    """Return where a run with a file tree of its own sees an operator's directory of this name."""
+    return f"/data/{name}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ costs no parser in a process where each line of Python that runs for the first t
     Z     JSON    server → nursery   fork a zygote of this kind (its control socket, its status socket)
     T     JSON    nursery → server   what this host offers, or why nothing can start
           JSON    zygote → server    ready, with the libraries it has, or why not
+    N     JSON    zygote → server    about to import this name, which may never return
     S     order   server → zygote    fork a child (channel, status, stdin, stdout, stderr; its directory, if on disk)
     D     death   parent → server    a child, or a zygote, is dead and reaped with all that it left: its exit code
     H     -       child → server     hello (its pidfd; its directory, if a tmpfs of its own)
@@ -35,7 +36,7 @@ import socket
 import struct
 from typing import Any, NamedTuple, Sequence
 
-PLAN, ZYGOTE, READY = "P", "Z", "T"
+PLAN, ZYGOTE, READY, LOADING = "P", "Z", "T", "N"
 ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"

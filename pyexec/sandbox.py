@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator
 from pyexec import rules
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError, ValidationError
-from pyexec.job import HostReport, Job, LayerStatus, Outcome
+from pyexec.job import HostReport, Job, LayerStatus, Outcome, data_path
 from pyexec.runs.keeper import Keeper
 from pyexec.runs.run import Run, count_nothing
 
@@ -59,6 +59,19 @@ class Sandbox:
     def report(self) -> HostReport:
         """What the zygotes said of this host."""
         return self._keeper.report
+
+    def await_libraries(self, timeout_s: float = 600.0) -> bool:
+        """Return whether all that `modules` adds is loaded ahead, as far as it can be, within this time.
+
+        Runs are served meanwhile; those that come before import what they use themselves.
+        """
+        return self._keeper.await_libraries(timeout_s)
+
+    @property
+    def data(self) -> dict[str, str]:
+        """The operator's data directories: name → where scripts find it."""
+        own_tree = self._keeper.report.own_tree
+        return {name: data_path(name) if own_tree else path for name, path in self._config.data}
 
     def state(self) -> dict[str, Any]:
         """Return whether a run could start now, how many children wait, and how often zygotes were restarted."""

@@ -57,6 +57,8 @@ SAMPLES: Dict[str, Any] = {
     "return_files": ("0", 0),
     "mcp_chars": ("1000", 1000),
     "modules": ("json, math", ("json", "math")),
+    "preload": ("scipy.stats a.b", ("scipy.stats", "a.b")),
+    "data": ("a=/usr b-2=/tmp/.", (("a", "/usr"), ("b-2", "/tmp"))),
     "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
     "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
     "cors_origin": ("https://example.org", "https://example.org"),
@@ -65,7 +67,7 @@ SAMPLES: Dict[str, Any] = {
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
     "server_timing": ("1", 1),
 }
-LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
+LISTS = ("trusted_proxies", "modules", "preload", "data", "expect_layers")  # an empty one is an empty one
 TEXTS = ("host", "cors_origin", "allowed_hosts", "work_dir")
 FRACTIONS = ("wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
@@ -286,7 +288,9 @@ def test_what_is_no_address_range_is_an_error(text: str) -> None:
     refuse("trusted_proxies", text)
 
 
-@pytest.mark.parametrize("text", ["os.path", "*", "1a", "a-b", "json math os.path", "json;os", "json os/", "''"])
+@pytest.mark.parametrize(
+    "text", ["os..path", "*", "1a", "a-b", "json math .os", "json;os", "json os/", "''", "a.if", "import", "+", "-"]
+)
 def test_what_is_no_module_name_is_an_error(text: str) -> None:
     refuse("modules", text)
 
@@ -302,6 +306,33 @@ def test_an_empty_list_is_empty_and_nothing_else(text: str) -> None:
 @pytest.mark.parametrize("text", ["json,math", "json math", " json\n\tmath ", "json, math,", ",json,,math"])
 def test_lists_are_separated_by_spaces_or_commas(text: str) -> None:
     assert Config.of(modules=text).modules == ("json", "math")
+
+
+def test_data_directories_are_given_one_by_one_or_together(tmp_path: pathlib.Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("/usr")
+    expected = (("a", "/usr"), ("b", str(tmp_path)))
+    assert from_sources(["--data", f"a={link}", "--data", f"b={tmp_path}"]).data == expected
+    assert from_sources(["--data", f"a={link},b={tmp_path}"]).data == expected
+    assert Config.of(data=[("a", "/usr"), ("b", tmp_path)]).data == expected
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("a", "'a' is not NAME=DIR"),
+        ("=/usr", "'' is not a name"),
+        ("a/b=/usr", "'a/b' is not a name"),
+        ("..=/usr", "'..' is not a name"),
+        ("a=/usr a=/tmp", "the name 'a' appears twice"),
+        ("a=/etc/passwd", "'/etc/passwd' is not a directory"),
+        ("a=/not/there", "'/not/there' is not a directory"),
+    ],
+)
+def test_what_is_no_data_directory_is_an_error(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        from_sources(["--data", text])
+    assert words in str(caught.value)
 
 
 def test_one_address_is_a_range() -> None:
@@ -349,7 +380,13 @@ def test_values_of_other_types_that_mean_the_same() -> None:
 @pytest.mark.parametrize(
     "name, value",
     [("wall_s", float("nan")), ("wall_s", float("inf")), ("wall_s", 10**400), ("max_runs", 5.0), ("max_runs", 0)]
-    + [("trusted_proxies", (1,)), ("trusted_proxies", "10.0.0.1/8"), ("modules", (1,)), ("modules", ("os.path",))]
+    + [
+        ("trusted_proxies", (1,)),
+        ("trusted_proxies", "10.0.0.1/8"),
+        ("modules", (1,)),
+        ("modules", ("os/path",)),
+        ("preload", ("",)),
+    ]
     + [("expect_layers", ("a b",)), ("expect_layers", ("",)), ("allowed_hosts", ("none",)), ("allowed_hosts", (1,))]
     + [("host", " "), ("cors_origin", "null"), ("port", None), ("modules", None)],
 )
@@ -547,6 +584,9 @@ def said(name: str, text: str) -> Any:
         return text.strip()
     if name in LISTS:
         words = tuple(word for part in text.split(",") for word in part.split())
+        if name == "data":
+            pairs = [word.partition("=") for word in words]
+            return tuple((word, os.path.realpath(directory)) for word, _, directory in pairs)
         return tuple(str(ipaddress.ip_network(word)) for word in words) if name == "trusted_proxies" else words
     value = float(text)
     if name not in FRACTIONS and value != int(text):

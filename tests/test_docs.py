@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import html
 import inspect
 import json
@@ -263,6 +264,12 @@ def test_a_command_does_what_is_said(server, tmp_path, command: str, below: str)
         bare = {re.sub(r"ABI \d+", "ABI", line) for line in got_lines}
         for line in below.splitlines():
             assert line == "…" or re.sub(r"ABI \d+", "ABI", " ".join(line.split())) in bare, line
+    elif plain.startswith(".venv/bin/pip install "):
+        extra = re.fullmatch(r'"\.\[(\w+)\]"', plain.split()[-1])
+        lists = configparser.ConfigParser(interpolation=None)
+        lists.read(os.path.join(ROOT, "setup.cfg"), encoding="utf-8")
+        extras = lists["options.extras_require"]
+        assert extra.group(1) in extras if extra else plain.split()[-1] in extras["data"].split()
     else:
         assert plain.startswith("docker run --rm "), "followed by nothing: " + plain
         with open(os.path.join(ROOT, "Containerfile"), encoding="utf-8") as file:
@@ -296,7 +303,7 @@ def test_commands_in_the_text_exist(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_settings_in_the_text_exist(name: str) -> None:
     flags = {setting.flag for setting in config.SETTINGS} | {"--admin", "--help", "--version", "--privileged"}
-    variables = {setting.variable for setting in config.SETTINGS} | {config.KEY_VARIABLE}
+    variables = {setting.variable for setting in config.SETTINGS} | {config.KEY_VARIABLE, "PYEXEC_DATA_NAME"}
     for code in re.findall(r"`(--[\w-]+)", TEXTS[name]):
         assert code in flags, code
     for variable in re.findall(r"\b(?:PYEXEC|PYTHON_EXE)_[A-Z_]+\b", TEXTS[name]):

@@ -199,6 +199,7 @@ def _about() -> dict[str, Schema]:
         "modules": _array(STRING),
         "layers": _array(layer),
         "libraries": named,
+        "data": named,
     }
     health = {
         "status": {"enum": ["ok", "unavailable"]},

@@ -52,6 +52,7 @@ class Status:
             "modules": self._config.modules,
             "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
             "libraries": self._sandbox.report.libraries,
+            "data": self._sandbox.data,
         }
         return response.kept(asked.head, response.dumps(found))
 

@@ -17,7 +17,7 @@ import time
 from typing import Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, script, supervisor, warmup
+from pyexec.child import confine, import_policy, libraries, script, show, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME
@@ -37,9 +37,16 @@ class Kit(NamedTuple):
     policy: import_policy.Policy
     snippets: tuple[str, ...]  # for the warm-up, see `warmup`
     workdir: str  # "" where each child has another one
+    handlers: tuple[libraries.ExitHandler, ...]
 
 
-def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str], workdir: str) -> Kit:
+def make_kit(
+    allowed: Sequence[str],
+    trusted: Sequence[str],
+    snippets: Sequence[str],
+    workdir: str,
+    handlers: Sequence[libraries.ExitHandler] = (),
+) -> Kit:
     """Make ready, in the zygote, what does not depend on the child.
 
     Args:
@@ -49,7 +56,7 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[
     def refuse(found: tuple[str, ...]) -> None:
         _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
 
-    return Kit(import_policy.Policy(frozenset(allowed), trusted, refuse), tuple(snippets), workdir)
+    return Kit(import_policy.Policy(frozenset(allowed), trusted, refuse), tuple(snippets), workdir, tuple(handlers))
 
 
 def main(
@@ -81,7 +88,7 @@ def main(
             _warm_up_while_idle(kit.snippets, workdir, kit.policy.check_source)
         sys.path.insert(0, workdir)
         _await_job()
-        _run(workdir, None if order.admin else kit.policy.check_source)
+        _run(workdir, None if order.admin else kit.policy.check_source, kit.handlers)
     except LayerError as error:
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
@@ -126,13 +133,19 @@ def _await_job() -> None:
         os._exit(0)
 
 
-def _run(workdir: str, check: _Check | None) -> NoReturn:
+def _run(workdir: str, check: _Check | None, handlers: Sequence[libraries.ExitHandler]) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
+    show.begin(workdir)
+    libraries.register_exit_handlers(handlers, source)
     code = script.run(source, workdir, check, timestamps)
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)
-    _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps + [time.monotonic()]).encode()))
+    timestamps.append(time.monotonic())
+    if show.names() or show.troubles():
+        shown = {"shown": show.names(), "troubles": show.troubles()}
+        _end(messages.encode(messages.EXIT, dict(shown, code=code, moments=timestamps)))
+    _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps).encode()))
 
 
 def _read(name: str) -> bytes:

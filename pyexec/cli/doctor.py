@@ -13,6 +13,7 @@ HELP = "show what this host offers"
 def main(config: Config, given: argparse.Namespace) -> int:
     """Print the layers and what each stops; a danger that nothing stops is a SandboxError."""
     with Sandbox(config) as sandbox:
+        sandbox.await_libraries()
         report = sandbox.report
         print("Layers")
         for status in sandbox.layers:
@@ -26,5 +27,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
         print(f"Python {report.python}; {libraries}")
         if report.missing:
             print(f"Not installed: {', '.join(report.missing)}")
+        for name, reason in report.not_loaded.items():
+            print(f"Not loaded ahead: {name} ({reason})")
     print("No danger is uncovered.")
     return 0

@@ -7,7 +7,7 @@ expect elsewhere are links to these. Works in the zygote.
     /run/box        mount point of the child's tmpfs        /work, /mnt/data → /run/box/work
       work/         the script's directory                  /tmp             → /run/box/tmp
       tmp/ home/    temporary files; HOME, for caches       /dev/shm         → /run/box/shm
-      shm/          shared memory by name
+      shm/          shared memory by name               /data/NAME: an operator's directory, read-only
 
 Source: pivot_root(2), mount_setattr(2).
 """
@@ -15,10 +15,12 @@ Source: pivot_root(2), mount_setattr(2).
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import stat
 from typing import Collection, Sequence
 
+from pyexec.job import data_path
 from pyexec.kernel import libc
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
@@ -52,10 +54,13 @@ def pivot() -> None:
     os.chdir("/")
 
 
-def build(paths: Sequence[str]) -> str:
+def build(paths: Sequence[str], data: Sequence[tuple[str, str]] = ()) -> str:
     """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty mount point.
 
     Symbolic links on the way to a path are made anew, so that each path keeps its name.
+
+    Args:
+        data: names, and the directories of an operator that are to be seen as `data_path(name)`.
 
     Returns:
         The mount point: the only thing in its directory, so that a Landlock rule on that directory says no more.
@@ -70,6 +75,10 @@ def build(paths: Sequence[str]) -> str:
     for device in DEVICES:
         if os.path.exists(device):
             _bind(device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
+    for name, path in data:
+        if any(data_path(name).startswith(each + "/") for each in bound) or os.path.lexists(STAGE + data_path(name)):
+            raise OSError(errno.EEXIST, "the interpreter or its libraries lie there", data_path(name))
+        _bind(path, MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, data_path(name))
     # Only now is it known what else stands there: a link on the way to a path may lead anywhere.
     mount_point = f"{free_place(os.listdir(STAGE))}/{_MOUNT_POINT}"
     os.makedirs(STAGE + mount_point, 0o755)
@@ -121,8 +130,8 @@ def _place(path: str, bound: list[str]) -> None:
     bound.append(walked)
 
 
-def _bind(path: str, flags: int) -> None:
-    target = STAGE + path
+def _bind(path: str, flags: int, seen_as: str = "") -> None:
+    target = STAGE + (seen_as or path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if stat.S_ISDIR(os.stat(path).st_mode):
         os.makedirs(target, exist_ok=True)

@@ -19,12 +19,12 @@ import time
 from pyexec import log
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError
-from pyexec.job import ZYGOTES, HostReport
+from pyexec.job import HostReport
 from pyexec.runs import requirements, watch, workdir
 from pyexec.runs.guard import Guard
 from pyexec.runs.handles import ChildHandle
 from pyexec.runs.pool import RETRY_S, Pool
-from pyexec.runs.rows import Rows
+from pyexec.runs.rows import Rows, kinds
 from pyexec.runs.slots import POOLS, Slot, Slots
 from pyexec.runs.workdirs_on_disk import Base
 
@@ -48,10 +48,11 @@ class Keeper:
         self.guard: Guard | None = None  # of the disk that they are on
         self.rows = Rows(config, self._allowed)
         self._pools: dict[tuple[str, bool], Pool] = {}
-        for place, kind in enumerate(ZYGOTES):
+        every = kinds(config)
+        for index, kind in enumerate(every):
             # One public child a slot waits, shared out between the kinds: more runs at once are bound by the processors
             # anyway. An admin's waits only where there can be one.
-            share = max(1, (config.max_runs + len(ZYGOTES) - 1 - place) // len(ZYGOTES))
+            share = max(1, (config.max_runs + len(every) - 1 - index) // len(every))
             for admin, target in ((False, share), (True, 1 if config.admin_key is not None else 0)):
                 self._pools[kind.name, admin] = Pool(admin, target, self.changed, self.slots, self._make, self.release)
         self._released: collections.deque[tuple[float, ChildHandle]] = collections.deque()
@@ -82,6 +83,11 @@ class Keeper:
                 if not watch.can_see(child):
                     reason = "/proc hides processes: mount it without hidepid."
                     raise SandboxError("pyexec does not start on this host. " + reason)
+
+    def await_libraries(self, timeout_s: float) -> bool:
+        """Return whether all that the operator added is loaded, as far as it can be, within this time."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.rows.all_loaded() or self._closing, timeout_s)
 
     @property
     def report(self) -> HostReport:
@@ -192,7 +198,7 @@ class Keeper:
             for admin in (False, True):
                 if not self._pools[row.kind.name, admin].repair(row.zygote) and row.zygote is not None:
                     due = min(due, now + RETRY_S)
-        if not self._started and self.rows.serving():
+        if self.rows.serving():
             with self.changed:
                 self._started = True
                 self.changed.notify_all()

@@ -7,7 +7,7 @@ import os
 import pwd
 from typing import Collection
 
-from pyexec.config import Config
+from pyexec.config import DEFAULT_MODULES, Config
 from pyexec.errors import SandboxError
 from pyexec.job import HostReport
 from pyexec.kernel import libc
@@ -42,6 +42,17 @@ def layers_on(report: HostReport, config: Config, before: Collection[str]) -> se
     if reasons:
         raise SandboxError("pyexec does not start on this host. " + "; ".join(reasons) + ".")
     return on
+
+
+def check_modules(report: HostReport) -> None:
+    """Check that what an operator added to the modules can be had. Raises SandboxError."""
+    # A build of Python may lack one of the usual modules; scripts that import it are told so.
+    unknown = [name for name in report.unknown if name not in DEFAULT_MODULES]
+    if unknown:
+        names = ", ".join(f"'{name}'" for name in unknown)
+        raise SandboxError(
+            f"Nothing provides {names} of --modules: install it for Python {report.python}, or take it out."
+        )
 
 
 def check_own_means(config: Config) -> None:

@@ -14,15 +14,20 @@ import time
 from typing import Any, Callable
 
 from pyexec import log
-from pyexec.config import Config
+from pyexec.config import DEFAULT_MODULES, Config
 from pyexec.errors import SandboxError
-from pyexec.job import ZYGOTES, HostReport, ZygoteKind
+from pyexec.job import ADDED, DEFAULT, LIBRARIES, PLAIN, ZYGOTES, HostReport, ZygoteKind
 from pyexec.runs import requirements
-from pyexec.runs.zygotes import NurseryHandle, ZygoteHandle
+from pyexec.runs.zygotes import LeftOut, NurseryHandle, ZygoteHandle
 
 _STARTS_A_MINUTE = 10
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0
 _DYING_S, _LONGEST_S = 0.1, 3600.0
+
+
+def kinds(config: Config) -> tuple[ZygoteKind, ...]:
+    """Return the kinds of zygote that a server has: the last only if it may be that the operator added something."""
+    return ZYGOTES if config.preload or set(config.modules) - set(DEFAULT_MODULES) else ZYGOTES[:-1]
 
 
 class Row:
@@ -35,6 +40,7 @@ class Row:
         self.coming: ZygoteHandle | None = None
         self.restarts = 0
         self.not_before = 0.0
+        self.without: dict[str, str] = {}  # name that the operator added → why it isn't loaded ahead
         self._pause_s = 0.0
         self._starts: collections.deque[float] = collections.deque(maxlen=_STARTS_A_MINUTE)
 
@@ -48,7 +54,17 @@ class Row:
         self._starts.append(time.monotonic())
         if len(self._starts) == _STARTS_A_MINUTE:
             self.not_before = self._starts[0] + 60
-        self.coming = ZygoteHandle(self.kind.name, nursery)
+        self.coming = ZygoteHandle(self.kind.name, nursery, tuple(self.without))
+
+    def leave_out(self, name: str, reason: str) -> ZygoteHandle | None:
+        """Give up the one that was starting, since it can't have a name; the next one goes without it, at once."""
+        failed, self.coming = self.coming, None
+        if failed is not None:
+            failed.close()
+        self.without[name] = reason
+        self._starts.pop()  # no fault of the host: it may happen as often as there are names
+        self.not_before = 0.0
+        return failed
 
     def note_failure(self, now: float) -> ZygoteHandle | None:
         """Give up the one that was starting, and wait before the next; return it."""
@@ -80,16 +96,37 @@ class Rows:
     def __init__(self, config: Config, allowed: Callable[[HostReport], None]) -> None:
         """Begin with nothing started; `allowed` is told of each report that is good enough."""
         self._config, self._allowed = config, allowed
-        self.rows = [Row(kind) for kind in ZYGOTES]
+        self.rows = [Row(kind) for kind in kinds(config)]
         self.report: HostReport | None = None
         self.layers_on: set[str] = set()
+        self.added: tuple[str, ...] = ()  # top-level names that only the last row loads
+        self._said: dict[str, dict[str, Any]] = {}  # kind of zygote → what its last one told of its libraries
         self._nursery: NurseryHandle | None = None
         self._checked = False
         self._ending: list[ZygoteHandle] = []  # what they leave is still dying
 
     def serving(self) -> bool:
-        """Return whether every kind can serve."""
-        return all(row.zygote is not None for row in self.rows)
+        """Return whether every kind can serve that the server doesn't start without."""
+        return all(row.zygote is not None for row in self.rows if row.kind.name != ADDED)
+
+    def kind_for(self, code: str) -> str:
+        """Return the kind of zygote for a script: the lightest that has every library which its text names.
+
+        The text is searched, never parsed: it is hostile. A script that hides a name, or has it in an attached module,
+        loads the library itself, and waits for it. So does one that names a library which can't be loaded ahead, or
+        that comes before that has been done.
+        """
+        if any(name in code for name in self.added):
+            return ADDED if self.rows[-1].zygote is not None and self._has_loaded(code) else DEFAULT
+        return DEFAULT if any(name in code for name in LIBRARIES) else PLAIN
+
+    def _has_loaded(self, code: str) -> bool:
+        libraries = self.report.libraries if self.report is not None else {}
+        return any(name in code and name in libraries for name in self.added)
+
+    def all_loaded(self) -> bool:
+        """Return whether all that the operator added is loaded, as far as it can be."""
+        return not self.added or self.rows[-1].zygote is not None
 
     def restarts(self) -> int:
         """Return how often a zygote had to be started anew."""
@@ -124,42 +161,56 @@ class Rows:
             try:
                 if self._checked and row.coming is not None and row.coming.receive_ready():
                     self._take_over(row)
+            except LeftOut as error:
+                text = "%s is not loaded ahead of the runs: it %s; scripts that name it import it themselves"
+                log.say(text % (error.name, error.reason))
+                self._ending += filter(None, [row.leave_out(error.name, error.reason)])
             except SandboxError as error:
                 self._fail(error, [row], now)
         self._ending = [zygote for zygote in self._ending if not zygote.gone()]
         waits = [now + _DYING_S] if self._ending else []
-        waits += [row.not_before for row in self.rows if row.lacks]
+        waits += [row.not_before for row in self.rows if self._lacks(row)]
         waits += [row.coming.due for row in self.rows if row.coming is not None]
         return min(waits + [now + _LONGEST_S])
 
     def _start_missing(self, now: float) -> None:
         # The heaviest first: it is what takes longest.
-        due = [row for row in reversed(self.rows) if row.lacks and row.not_before <= now]
+        due = [row for row in reversed(self.rows) if self._lacks(row) and row.not_before <= now]
         if due and self._nursery is None:
             self._nursery, self._checked = NurseryHandle(self._config), False
         for row in due:
             assert self._nursery is not None
             row.start(self._nursery)
 
+    def _lacks(self, row: Row) -> bool:
+        """Return whether a zygote of this row is to be started: what the operator added comes once the others serve."""
+        return row.lacks and (row.kind.name != ADDED or (bool(self.added) and self.serving()))
+
     def _check_nursery(self, nursery: NurseryHandle) -> None:
         nursery.receive_report()
         if nursery.report is not None:
             self.layers_on = requirements.layers_on(nursery.report, self._config, self.layers_on)
+            requirements.check_modules(nursery.report)
             self._allowed(nursery.report)
+            self.added = tuple(dict.fromkeys(name.partition(".")[0] for name in nursery.report.added))
             self._checked = True
 
     def _take_over(self, row: Row) -> None:
         assert self._nursery is not None and self._nursery.report is not None
-        said = row.serve()
-        old, report = self.report, self._nursery.report
-        kept = (old.libraries, old.missing) if old is not None else ({}, ())
-        if row.kind.libraries:
-            kept = (said["libraries"], tuple(said["missing"]))
-        self.report = dataclasses.replace(report, libraries=kept[0], missing=kept[1])
+        self._said[row.kind.name] = said = row.serve()
+        for name, reason in said["not_loaded"].items():
+            log.say(f"{name} can't be imported: {reason}")
+        rows = [self._said[each.kind.name] for each in self.rows if each.kind.name in self._said]
+        self.report = dataclasses.replace(
+            self._nursery.report,
+            libraries={name: version for each in rows for name, version in each["libraries"].items()},
+            missing=tuple(dict.fromkeys(name for each in rows for name in each["missing"])),
+            not_loaded=dict(self.rows[-1].without, **{n: r for each in rows for n, r in each["not_loaded"].items()}),
+        )
 
     def _fail(self, error: BaseException, rows: list[Row], now: float) -> None:
         """Note a start that failed; what never served is given up for good."""
-        if any(row.restarts == 0 and row.zygote is None for row in rows):
+        if any(row.restarts == 0 and row.zygote is None and row.kind.name != ADDED for row in rows):
             raise error
         log.say(f"a zygote did not restart: {error}")
         hangs = any(row.coming is not None and row.coming.alive() for row in rows)

@@ -16,7 +16,7 @@ from typing import Callable
 
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
-from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, Outcome
 from pyexec.runs import processes, results, workdir
 from pyexec.runs.handles import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.keeper import Keeper
@@ -60,7 +60,7 @@ class Run:
         if self._keeper.disk_is_short():
             raise ServerBusy("The server's disk is nearly full.", limit_name="disk")
         stopwatch = Stopwatch(time.monotonic())
-        pool, deadline = self._keeper.pool(kind_for(job.code), job.admin), time.monotonic() + _TAKE_S
+        pool, deadline = self._keeper.pool(self._keeper.rows.kind_for(job.code), job.admin), time.monotonic() + _TAKE_S
         tries = 0
         while True:
             child = pool.take(deadline)
@@ -187,13 +187,3 @@ def _is_stopped(child: ChildHandle, own_pids: bool) -> bool:
     except OSError:  # Linux before 6.9 can't stop a group by a pidfd
         return False
     return len(found) == 2 and all(each.threads == 1 for each in found)
-
-
-def kind_for(code: str) -> str:
-    """Return the lightest kind of zygote that has every library which a script names.
-
-    The text is searched, never parsed: it is hostile. A script that hides a name, or has it in an attached module,
-    loads the library by itself, and waits for it.
-    """
-    named = {name for kind in ZYGOTES for name in kind.libraries if name in code}
-    return next(kind.name for kind in ZYGOTES if named <= set(kind.libraries))

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, Sequence
 
 from pyexec import messages
 from pyexec.config import Config, zygote_environment
@@ -24,6 +24,7 @@ from pyexec.job import HostReport
 from pyexec.messages import WireError
 
 _START_S, _END_S = 60.0, 5.0
+_IMPORT_S = 75.0  # in the zygote a name has 60 s, after which the kernel kills it
 # First on the path, so that the zygotes are of this very copy of the package, whatever else is installed.
 _BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; start.main()"
 
@@ -51,6 +52,8 @@ class NurseryHandle:
             settings = {
                 "uid_base": config.uid_base,
                 "modules": config.modules,
+                "preload": config.preload,
+                "data": config.data,
                 "work_dir": os.path.abspath(config.work_dir),
                 "budget": dataclasses.asdict(config.budget),
             }
@@ -91,6 +94,14 @@ class NurseryHandle:
             self.process.wait()
 
 
+class LeftOut(SandboxError):
+    """A zygote ended because a name that it was to load can't be in a process that forks runs."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} can't be loaded ahead of the runs: {reason}")
+        self.name, self.reason = name, reason
+
+
 def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any] | None:
     try:
         try:
@@ -113,25 +124,50 @@ def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any]
 class ZygoteHandle:
     """A warm interpreter that forks children."""
 
-    def __init__(self, kind: str, nursery: NurseryHandle) -> None:
-        """Have the nursery fork it; `receive_ready` awaits its first word. Raises OSError."""
+    def __init__(self, kind: str, nursery: NurseryHandle, without: Sequence[str] = ()) -> None:
+        """Have the nursery fork it; `receive_ready` awaits its first word. Raises OSError.
+
+        Args:
+            without: what it is not to load of the names that the operator added.
+        """
         self.kind, self.nursery = kind, nursery
         self.control, far_control = messages.pair()
         self.status, far_status = messages.pair()
         self.due = time.monotonic() + _START_S
         self.libraries: dict[str, Any] | None = None  # "libraries", "missing": once it is ready
         self._gone = False
+        self._loading = ""  # the name that it said it is about to import
         try:
             with far_control, far_status:
-                nursery.send(messages.ZYGOTE, {"kind": kind}, (far_control.fileno(), far_status.fileno()))
+                order = {"kind": kind, "without": list(without)}
+                nursery.send(messages.ZYGOTE, order, (far_control.fileno(), far_status.fileno()))
         except OSError:
             self.close()
             raise
 
     def receive_ready(self) -> bool:
-        """Return whether it is ready. Raises SandboxError: it ended instead, or takes too long."""
-        if self.libraries is None:
-            self.libraries = _ready_word(self.control, self.due, self.kind + " zygote")
+        """Return whether it is ready.
+
+        Raises:
+            LeftOut: it ended, or hangs, because of one name. SandboxError: it ended otherwise, or takes too long.
+        """
+        try:
+            while self.libraries is None:
+                said = _ready_word(self.control, self.due, self.kind + " zygote")
+                if said is None:
+                    break
+                if "offence" in said:
+                    raise LeftOut(said["offence"]["name"], said["offence"]["reason"])
+                if "name" in said:  # LOADING
+                    self._loading, self.due = said["name"], time.monotonic() + _IMPORT_S
+                else:
+                    self.libraries = said
+        except LeftOut:
+            raise
+        except SandboxError as error:
+            if not self._loading:
+                raise
+            raise LeftOut(self._loading, f"its import crashes, or takes longer than {_IMPORT_S:g} s") from error
         return self.libraries is not None
 
     def alive(self) -> bool:

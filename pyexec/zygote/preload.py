@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.machinery
+import importlib.util
 import os
 import sys
 import sysconfig
@@ -21,6 +23,9 @@ _PARTS = (
     " PIL.ImageEnhance PIL.PngImagePlugin PIL.JpegImagePlugin reportlab.pdfgen.canvas reportlab.lib.pagesizes"
     " reportlab.lib.styles reportlab.platypus"
 ).split()
+
+# Distributions of another name than their module's, for those that don't tell their version themselves.
+_DISTRIBUTIONS = {"bs4": "beautifulsoup4", "docx": "python-docx", "pptx": "python-pptx", "yaml": "PyYAML"}
 
 _LAZY = ["_strptime"]  # loaded by datetime on first use
 
@@ -56,10 +61,60 @@ def execute_paths() -> tuple[str, ...]:
     return tuple(sorted({path for path in paths if path and os.path.exists(path)}))
 
 
-def standard_library(modules: Sequence[str]) -> None:
-    """Load the standard library modules that scripts may import, and what these load lazily."""
+def standard_library(names: Sequence[str]) -> None:
+    """Load standard library modules, and what these load lazily."""
     # A build of Python may lack one of these; a script that imports it gets the ImportError itself.
-    _import([name for name in modules if name not in LIBRARIES] + _LAZY)
+    _import([*names, *_LAZY])
+
+
+def sort_out(modules: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return those of the standard library, those that an operator added, and those that nothing provides.
+
+    Looks at the top-level names only, and imports nothing.
+    """
+    standard: list[str] = []
+    added: list[str] = []
+    unknown: list[str] = []
+    for name in modules:
+        top = name.partition(".")[0]
+        if top in LIBRARIES:
+            continue
+        try:
+            spec = None if top == "__main__" else importlib.util.find_spec(top)
+        except (ImportError, ValueError):  # a module without a spec, as `__main__`'s may be
+            spec = None
+        if spec is None and top not in sys.builtin_module_names:
+            unknown.append(name)
+        else:
+            (standard if _is_standard(spec) else added).append(name)
+    return standard, added, unknown
+
+
+def _is_standard(spec: importlib.machinery.ModuleSpec | None) -> bool:
+    if spec is None or spec.origin in ("built-in", "frozen"):
+        return True
+    paths = sysconfig.get_paths()
+    found = [spec.origin or "", *(spec.submodule_search_locations or [])]
+    installed = [path for path in installed_code() if os.path.basename(path) in ("site-packages", "dist-packages")]
+    inside = [path for path in found for library in installed if path.startswith(library + os.sep)]
+    standard = (paths["stdlib"], paths["platstdlib"])
+    return not inside and any(path.startswith(tuple(each + os.sep for each in standard)) for path in found if path)
+
+
+def versions_of(names: Sequence[str]) -> dict[str, str]:
+    """Return the versions of loaded libraries, "?" where one doesn't say."""
+    import importlib.metadata  # only where something was added: it loads much by itself
+
+    found = {}
+    for name in dict.fromkeys(each.partition(".")[0] for each in names):
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if not isinstance(version, str):
+            try:
+                version = importlib.metadata.version(_DISTRIBUTIONS.get(name, name))
+            except importlib.metadata.PackageNotFoundError:
+                version = "?"
+        found[name] = version
+    return found
 
 
 def libraries(wanted: Sequence[str]) -> tuple[dict[str, str], list[str]]:

@@ -13,14 +13,16 @@ import gc
 import os
 import signal
 import socket
-from typing import Any, Iterator, NamedTuple, NoReturn
+from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, script
+from pyexec.child import compat, confine, frames, script, show
 from pyexec.child import main as child
-from pyexec.job import ZYGOTES, Budget, Host, Plan
+from pyexec.child.libraries import ExitHandler
+from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
 from pyexec.kernel import layers, libc, namespaces, rlimits, tree
-from pyexec.zygote import preload
+from pyexec.zygote import added, parts, preload
+from pyexec.zygote.added import Loaded
 from pyexec.zygote.loop import Loop, Prepared
 
 
@@ -31,6 +33,7 @@ class Nest(NamedTuple):
     host: Host
     shared: tuple[str, ...]  # namespaces that the children of one zygote have in common
     proc_fd: int
+    added: tuple[str, ...]  # what the operator added to the modules of scripts
 
 
 @contextlib.contextmanager
@@ -44,8 +47,12 @@ def failures_told(control: socket.socket) -> Iterator[None]:
         os._exit(1)
 
 
-def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
-    """Be the zygote of this kind."""
+def main(kind: str, without: Sequence[str], control: socket.socket, nest: Nest) -> NoReturn:
+    """Be the zygote of this kind.
+
+    Args:
+        without: names that the operator added and that an earlier zygote of this kind could not load.
+    """
     control = socket.socket(fileno=libc.high(control.detach()))
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # which a fork doesn't hand down
@@ -54,11 +61,14 @@ def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
             namespaces.own_mounts()
         (row,) = (row for row in ZYGOTES if row.name == kind)
         versions, missing = preload.libraries(row.libraries)
+        loaded = _load_added(control, nest, without) if kind == ADDED else Loaded((), {}, ())
+        show.install()
         # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
         gc.freeze()
         snippets = preload.rehearse(nest.settings["modules"])
-        loop = _settle(control, nest, snippets)
-    messages.send(control, messages.READY, {"libraries": versions, "missing": missing})
+        loop = _settle(control, nest, snippets, loaded.handlers)
+    versions.update(preload.versions_of(loaded.names))
+    messages.send(control, messages.READY, {"libraries": versions, "missing": missing, "not_loaded": loaded.failed})
     try:
         loop.run()
     except Exception as error:  # noqa: BLE001
@@ -66,7 +76,47 @@ def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
         os._exit(1)
 
 
-def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
+def _load_added(control: socket.socket, nest: Nest, without: Sequence[str]) -> Loaded:
+    """Load what the operator added, as far as it can be. Ends this process if it must not fork runs any more."""
+    os.setsid()
+    os.dup2(2, 1)  # what a library prints at its import belongs into the log
+    names = parts.in_order(nest.added, nest.settings["preload"])
+    with _cache_directory(nest.settings["work_dir"]):
+        try:
+            return added.load(
+                [name for name in names if not any(name == other or name.startswith(other + ".") for other in without)],
+                lambda name: messages.send(control, messages.LOADING, {"name": name}),
+                nest.proc_fd,
+            )
+        except added.Offence as offence:
+            said = {"offence": {"name": offence.name, "reason": offence.reason}}
+            messages.send(control, messages.READY, said)
+            os._exit(1)
+
+
+@contextlib.contextmanager
+def _cache_directory(work_dir: str) -> Iterator[None]:
+    """Give libraries a home to make their caches in while they are imported; what they need of it is in memory then."""
+    import shutil  # not in every zygote: they load more than is needed there
+    import tempfile
+
+    try:
+        directory = tempfile.mkdtemp(prefix="pyexec-import-", dir=work_dir)
+    except OSError:  # nothing can be written here; a library that can't do without says so
+        directory = ""
+    names = {"HOME": directory, "TMPDIR": directory, "MPLCONFIGDIR": directory} if directory else {}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+        if directory:
+            tempfile.tempdir = None  # a library may have asked where files go
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _settle(control: socket.socket, nest: Nest, snippets: list[str], handlers: Sequence[ExitHandler]) -> Loop:
     """Do what must come after loading. Raises OSError, RuntimeError."""
     host, proc_fd = nest.host, nest.proc_fd
     with open(os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)) as file:
@@ -79,7 +129,10 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     namespaces.share(nest.shared)
     if "ipc" in nest.shared:
         namespaces.forbid_ipc(proc_fd)
-    mount_point = tree.build(reads + executes) if "mount" in host.namespaces else ""
+    data = [(name, path) for name, path in nest.settings["data"]]
+    _check_data(nest, data)
+    mount_point = tree.build(reads + executes, data) if "mount" in host.namespaces else ""
+    seen_as = {name: data_path(name) if mount_point else path for name, path in data}
     workdir = mount_point and os.path.join(mount_point, "work")
     plan = Plan(
         host,
@@ -87,7 +140,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
         uid=host.uid,
         gid=host.gid,
         workdir=workdir,
-        read_paths=reads,
+        read_paths=(*reads, *seen_as.values()),
         execute_paths=executes,
         baseline_bytes=baseline_bytes,
         parent_pid=os.getpid(),
@@ -105,9 +158,10 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     script.open_streams()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
+    os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
     if workdir:
         os.environ.update(HOME=workdir, TMPDIR=workdir)
-    kit = child.make_kit(nest.settings["modules"], reads, snippets, workdir)
+    kit = child.make_kit(nest.settings["modules"], reads, snippets, workdir, handlers)
     uid_base = nest.settings["uid_base"]
 
     def prepare(order: messages.Order) -> Prepared:
@@ -139,6 +193,24 @@ def _take_low_numbers() -> None:
         fd = os.dup(0)
         if fd >= confine.RESERVED:
             return os.close(fd)
+
+
+def _check_data(nest: Nest, data: Sequence[tuple[str, str]]) -> None:
+    """Check that runs may read an operator's directories. Raises OSError: they may not; says what to do."""
+    uid = nest.settings["uid_base"] if nest.host.own_uids else nest.host.uid
+    for _, path in data:
+
+        def look(path: str = path) -> None:
+            if nest.host.own_uids:
+                os.setgroups([])
+                os.setresgid(uid, uid, uid)
+                os.setresuid(uid, uid, uid)
+            os.listdir(path)
+
+        reason = namespaces.in_a_child(look)
+        if reason:
+            advice = f"runs have uid {uid} and can't read this data directory; make it and what is above it readable"
+            raise OSError(errno.EACCES, f"{advice} ({reason})", path)
 
 
 def _check_reach(nest: Nest) -> None:

@@ -69,11 +69,12 @@ def main() -> NoReturn:
     known = preload.installed_code()
     sys.path[:] = [path for path in sys.path if path in known]
     gc.disable()
-    preload.standard_library(settings["modules"])
+    standard, added, unknown = preload.sort_out(settings["modules"])
+    preload.standard_library(standard)
     gc.freeze()
     facts = {"python": sys.version.split()[0], "installed_code": sorted(known, key=len, reverse=True)}
-    messages.send(control, messages.READY, dict(report(host), **facts))
-    Nursery(control, Nest(settings, host, shared, proc_fd)).run()
+    messages.send(control, messages.READY, dict(report(host), added=added, unknown=unknown, **facts))
+    Nursery(control, Nest(settings, host, shared, proc_fd, tuple(added))).run()
 
 
 def _fork_into_namespace(control: socket.socket, server: int) -> None:

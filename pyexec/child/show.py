@@ -1,0 +1,92 @@
+"""Pictures that a script shows: `plt.show()` and `Image.show()` write each into the run's directory, and never fail.
+
+A run has no screen. What a notebook would show comes back as a file instead (`figure-1.png`, ...), as if the caller had
+asked for it. Installed in a zygote once the libraries are loaded; a script's own words about its pictures are worth
+what the script is worth, so the server applies the rules of `return_files` to them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Callable
+
+MOST = 10  # as many files as an answer may have
+
+_directory = "."
+_names: list[str] = []
+_troubles: list[str] = []
+
+
+def begin(directory: str) -> None:
+    """Write to this directory, whatever the script makes its current one."""
+    global _directory
+    _directory = directory
+    del _names[:], _troubles[:]
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the files that pictures were written to, relative to the run's directory."""
+    return tuple(_names)
+
+
+def troubles() -> tuple[str, ...]:
+    """Return why pictures could not be written, each reason once."""
+    return tuple(dict.fromkeys(_troubles))
+
+
+def install() -> None:
+    """Make the picture libraries that are loaded show pictures by writing them."""
+    if "PIL.Image" in sys.modules:
+        _install_pillow()
+    if "matplotlib.pyplot" in sys.modules:
+        _install_matplotlib()
+
+
+def _write(save: Callable[[str], Any]) -> None:
+    """Have a picture saved under the next name that is free."""
+    if len(_names) == MOST:
+        _troubles.append(f"only the first {MOST} pictures shown are written")
+        return
+    number = 1
+    while os.path.lexists(os.path.join(_directory, f"figure-{number}.png")):
+        number += 1
+    name = f"figure-{number}.png"
+    try:
+        save(os.path.join(_directory, name))
+    except Exception as error:  # noqa: BLE001
+        # Whatever a picture's own code raises; to show one is no reason to fail where nobody is looking.
+        _troubles.append(f"a picture could not be written: {type(error).__name__}: {error}"[:200])
+    else:
+        _names.append(name)
+
+
+def _install_pillow() -> None:
+    from PIL import ImageShow
+
+    class FileViewer(ImageShow.Viewer):
+        def show(self, image: Any, **options: Any) -> bool:
+            plain = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
+            _write(lambda path: plain.save(path, "PNG"))
+            return True
+
+    ImageShow._viewers.insert(0, FileViewer())  # `register` would take it for a program and look for that first
+
+
+def _install_matplotlib() -> None:
+    import matplotlib.pyplot
+    from matplotlib._pylab_helpers import Gcf
+    from matplotlib.figure import Figure
+
+    def show(*args: Any, **kwargs: Any) -> None:
+        """Write every open figure to a file and close it, as a user closes the windows."""
+        for manager in Gcf.get_all_fig_managers():
+            show_figure(manager.canvas.figure)
+        matplotlib.pyplot.close("all")
+
+    def show_figure(figure: Any, warn: bool = True) -> None:
+        """Write the figure to a file."""
+        _write(lambda path: figure.savefig(path, format="png"))
+
+    matplotlib.pyplot.show = show
+    Figure.show = show_figure

@@ -1,0 +1,184 @@
+"""Load the libraries that the operator added, one after another, each under a limit, and see what each has done.
+
+Loading is optimistic: every library is imported once, in the zygote that will fork its runs. What can't be in a process
+that forks (a thread, a fork hook that hangs) or can't be imported safely (it crashes, hangs, takes a gigabyte) is an
+offence: this process says which name it was and ends, and the next zygote leaves that name out. A crash or a hang can't
+say so; the server knows the name that was announced last.
+
+Nothing that one library does while it is imported may be felt by scripts that don't use it: signal handlers, exit
+handlers, the environment and the current directory are put back after each.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from typing import Any, Callable, Iterable, Iterator, NamedTuple
+
+from pyexec.child.libraries import ExitHandler
+from pyexec.kernel import libc
+
+IMPORT_S = 60.0
+_MEMORY_BYTES = 1 << 30  # of address space, for one import
+_FORK_S = 5.0
+_THREADS_END_S = 1.0
+
+
+class Offence(Exception):
+    """A name can't be loaded in a process that forks runs."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name, self.reason = name, reason
+
+
+class Loaded(NamedTuple):
+    """What has been loaded, and what scripts have to import themselves."""
+
+    names: tuple[str, ...]
+    failed: dict[str, str]  # name → why its import failed, which a script will see itself
+    handlers: tuple[ExitHandler, ...]
+
+
+def load(names: Iterable[str], announce: Callable[[str], None], proc_fd: int) -> Loaded:
+    """Import modules in this order.
+
+    Args:
+        names: dotted or not; what is below a name that failed is left out. announce: called with each name before its
+            import, which may never return. proc_fd: of /proc.
+
+    Raises:
+        Offence: this process must not fork a run.
+    """
+    loaded: list[str] = []
+    failed: dict[str, str] = {}
+    handlers: list[ExitHandler] = []
+    for name in names:
+        if any(name.startswith(other + ".") for other in failed):
+            continue
+        announce(name)
+        with _bounded():
+            with _put_back(), _recorded(name.partition(".")[0], handlers):
+                reason = _import(name)
+            _check(name, proc_fd)
+        if reason:
+            failed[name] = reason
+        else:
+            loaded.append(name)
+    return Loaded(tuple(loaded), failed, tuple(handlers))
+
+
+def _import(name: str) -> str:
+    """Import a module; return why it can't be, if so. Raises Offence."""
+    try:
+        importlib.import_module(name)
+    except ImportError as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    except MemoryError:
+        raise Offence(name, f"needs more than {_MEMORY_BYTES >> 30} GiB of memory") from None
+    except BaseException as error:  # noqa: BLE001
+        # SystemExit and KeyboardInterrupt too. What was half imported stays behind, so this process isn't used.
+        raise Offence(name, f"its import raises {type(error).__name__}: {error}"[:200]) from None
+    return ""
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Bound what an import takes: SIGALRM kills this process, since no handler runs while C code hangs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    with open("/proc/self/statm") as file:
+        size = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + _MEMORY_BYTES, hard))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.setitimer(signal.ITIMER_REAL, IMPORT_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextlib.contextmanager
+def _put_back() -> Iterator[None]:
+    """Put back what belongs to the process rather than to a library."""
+    catchable = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
+    handlers = {number: signal.getsignal(number) for number in catchable}
+    environment, directory, umask = dict(os.environ), os.getcwd(), _umask()
+    streams = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")}
+    recursion, switches = sys.getrecursionlimit(), sys.getswitchinterval()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # installed by C code before us, and not Python's to set
+                signal.signal(number, handler)
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(directory)
+        os.umask(umask)
+        for name, stream in streams.items():
+            setattr(sys, name, stream)
+        sys.setrecursionlimit(recursion)
+        sys.setswitchinterval(switches)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@contextlib.contextmanager
+def _recorded(library: str, handlers: list[ExitHandler]) -> Iterator[None]:
+    """Keep what is registered with `atexit` meanwhile, instead of registering it."""
+    original, over = atexit.register, False
+
+    def register(function: Any, *arguments: Any, **keywords: Any) -> Any:
+        if over:  # called by a library that imported this function
+            return original(function, *arguments, **keywords)
+        handlers.append(ExitHandler(library, function, arguments, keywords))
+        return function
+
+    atexit.register = register  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        over = True
+        atexit.register = original
+
+
+def _check(name: str, proc_fd: int) -> None:
+    """Check that this process can fork runs still. Raises Offence."""
+    due = time.monotonic() + _THREADS_END_S
+    while (count := _threads(proc_fd)) > 1:
+        if time.monotonic() > due:
+            raise Offence(name, f"starts threads ({count - 1}), and a process with threads can't be forked safely")
+        time.sleep(0.005)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)  # what counts is that the hooks let the fork return
+    pidfd = libc.syscall("pidfd_open", pid, 0)
+    try:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(int(_FORK_S * 1000)):
+            os.kill(pid, signal.SIGKILL)
+        if os.waitpid(pid, 0)[1]:
+            raise Offence(name, "a process forked after its import doesn't run")
+    finally:
+        os.close(pidfd)
+
+
+def _threads(proc_fd: int) -> int:
+    fd = os.open("self/task", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=proc_fd)
+    try:
+        return len(os.listdir(fd))
+    finally:
+        os.close(fd)

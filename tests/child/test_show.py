@@ -1,0 +1,109 @@
+"""Pictures that a script shows come back as files, whatever the picture; showing one never fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict
+
+import pytest
+from support import ROOT
+
+# A stand-in with what `show` uses of matplotlib, which these tests can't count on.
+MATPLOTLIB = {
+    "__init__": "",
+    "figure": """
+class Figure:
+    fails = False
+    def savefig(self, path, format):
+        if self.fails:
+            raise ValueError("no such colour")
+        with open(path, "w") as file:
+            file.write(format)
+    def show(self, warn=True):
+        raise RuntimeError("no screen")
+""",
+    "_pylab_helpers": """
+import types
+class Gcf:
+    figures = []
+    @classmethod
+    def get_all_fig_managers(cls):
+        return [types.SimpleNamespace(canvas=types.SimpleNamespace(figure=figure)) for figure in cls.figures]
+""",
+    "pyplot": """
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.figure import Figure
+def figure():
+    Gcf.figures.append(Figure())
+    return Gcf.figures[-1]
+def close(which):
+    assert which == "all"
+    Gcf.figures.clear()
+def show(*args, **kwargs):
+    raise RuntimeError("no screen")
+""",
+}
+
+
+def shown(directory: Path, code: str) -> Dict[str, Any]:
+    """Run code with both libraries loaded and hooked; return what was written and what `show` says of it."""
+    package, run = directory / "lib" / "matplotlib", directory / "run"
+    package.mkdir(parents=True)
+    run.mkdir()
+    for name, source in MATPLOTLIB.items():
+        (package / (name + ".py")).write_text(source)
+    program = (
+        "import json, os, sys\n"
+        f"sys.path[:0] = [{ROOT!r}, {str(directory / 'lib')!r}]\n"
+        "import PIL.Image, matplotlib.pyplot as plt\n"
+        "from PIL import Image\n"
+        "from pyexec.child import show\n"
+        "show.install()\n"
+        f"show.begin({str(run)!r})\n"
+        f"{code}\n"
+        "print(json.dumps([show.names(), show.troubles()]))\n"
+    )
+    output = subprocess.check_output([sys.executable, "-c", program], cwd="/", timeout=30)
+    names, troubles = json.loads(output.splitlines()[-1])
+    return {"names": names, "troubles": troubles, "files": sorted(os.listdir(str(run)))}
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"])
+def test_a_picture_of_any_mode_is_written_as_png(tmp_path: Path, mode: str) -> None:
+    from PIL import Image
+
+    found = shown(tmp_path, f"Image.new({mode!r}, (3, 2)).show(title='x')")
+    assert found == {"names": ["figure-1.png"], "troubles": [], "files": ["figure-1.png"]}
+    with Image.open(tmp_path / "run" / "figure-1.png") as picture:
+        assert (picture.format, picture.size) == ("PNG", (3, 2))
+
+
+def test_every_open_figure_is_written_and_closed_as_a_window_would_be(tmp_path: Path) -> None:
+    code = "plt.figure(); plt.figure(); plt.show(); plt.show(block=True); plt.figure(); plt.show(block=False)"
+    assert shown(tmp_path, code)["names"] == ["figure-1.png", "figure-2.png", "figure-3.png"]
+
+
+def test_one_figure_can_be_shown_by_itself(tmp_path: Path) -> None:
+    found = shown(tmp_path, "plt.figure().show(); Image.new('L', (1, 1)).show()")
+    assert found["files"] == ["figure-1.png", "figure-2.png"]
+
+
+def test_no_file_of_the_scripts_is_written_over(tmp_path: Path) -> None:
+    code = f"os.chdir({str(tmp_path / 'run')!r}); os.mkdir('sub'); os.symlink('/x', 'figure-1.png'); os.chdir('sub')\n"
+    found = shown(tmp_path, code + "plt.figure().show()")
+    assert found == {"names": ["figure-2.png"], "troubles": [], "files": ["figure-1.png", "figure-2.png", "sub"]}
+
+
+def test_to_show_what_cannot_be_written_does_not_fail(tmp_path: Path) -> None:
+    found = shown(tmp_path, "plt.figure().fails = True; plt.show(); plt.figure().fails = True; plt.show()")
+    assert found["names"] == [] and found["troubles"] == ["a picture could not be written: ValueError: no such colour"]
+
+
+def test_pictures_beyond_what_an_answer_may_have_are_not_written(tmp_path: Path) -> None:
+    found = shown(tmp_path, "for _ in range(12): Image.new('L', (1, 1)).show()")
+    assert len(found["names"]) == len(found["files"]) == 10
+    assert found["troubles"] == ["only the first 10 pictures shown are written"]

@@ -1,0 +1,72 @@
+"""What an operator installs works: thirty libraries in public runs, their results looked at.
+
+In an environment of their own, whose versions `requirements/libraries.txt` pins; the ten that are used most also where
+runs have no file tree, and as an ordinary user.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+from figures import record
+from library_scripts import SCRIPTS, Script
+from processes import await_that
+from servers import RunningServer
+from support import ROOT
+from wrappers import EITHER_HOST
+
+ENVIRONMENT = Path(ROOT) / "build" / "libraries"
+MODULES = "+data +polars +pyarrow +duckdb +cv2 +wordcloud +pymupdf"
+# Loaded ahead whatever else is installed; others depend on what a dependency of theirs does at its import.
+AHEAD = "pandas matplotlib scipy sympy sklearn seaborn networkx openpyxl docx pptx pypdf lxml yaml plotly".split()
+USED_MOST = "pandas matplotlib scipy sympy sklearn openpyxl docx pypdf lxml yaml".split()
+
+
+@pytest.fixture(scope="session")
+def python() -> str:
+    """Return an interpreter with the libraries."""
+    found = ENVIRONMENT / "bin" / "python"
+    if not (ENVIRONMENT / "done").exists():
+        subprocess.check_call([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)])
+        lock = os.path.join(ROOT, "requirements", "libraries.txt")
+        subprocess.check_call([str(found), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock])
+        (ENVIRONMENT / "done").touch()
+    return str(found)
+
+
+CASES = [
+    pytest.param(host, script, id=f"{host}-{script.library}-{number}")
+    for host in sorted(EITHER_HOST)
+    for number, script in enumerate(SCRIPTS)
+    if host == "mounts" or script.library in USED_MOST
+]
+
+
+@pytest.fixture(scope="session")
+def served(request: pytest.FixtureRequest, python: str) -> Iterator[RunningServer]:
+    limits: Dict[str, Any] = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "modules": MODULES}
+    wrapper: List[str] = [*EITHER_HOST[request.param], "sh", "-c", 'shift; exec "$0" "$@"', python]
+    running = RunningServer(limits, wrapper, {"PYTHONWARNINGS": "default"})
+    await_that(lambda: "pandas" in running.client.health()["libraries"], 300)
+    yield running
+    assert running.stop() == 0, running.log
+
+
+@pytest.mark.parametrize("served", sorted(EITHER_HOST), indirect=True)
+def test_what_can_be_is_loaded_ahead(served: RunningServer) -> None:
+    assert set(AHEAD) <= set(served.client.health()["libraries"]), served.log
+
+
+@pytest.mark.parametrize("served, script", CASES, indirect=["served"])
+def test_a_script_that_uses_the_library(served: RunningServer, script: Script) -> None:
+    result = served.client.execute(script.code, return_files=script.files)
+    assert result.success, result
+    assert not result.file_errors, result
+    script.check(result.stdout, result.files)
+    assert "Traceback" not in result.stderr
+    record("scripts that use a library, each with the result that it should have")

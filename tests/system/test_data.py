@@ -1,0 +1,110 @@
+"""An operator's data directories: every script may read them, none may change them or get out of them through them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+import pytest
+from servers import RunningServer
+from support import ROOT
+from wrappers import EITHER_HOST
+
+SECRET = "the host's own"
+FIND = "import os\nbase = os.environ['PYEXEC_DATA_set']\n"
+TRY = """
+def attempt(name, function):
+    try:
+        print(name, function())
+    except OSError as error:
+        print(name, type(error).__name__)
+"""
+CHANGES = """
+attempt('create', lambda: open(base + '/new', 'w'))
+attempt('append', lambda: open(base + '/a.txt', 'a'))
+attempt('empty', lambda: os.truncate(base + '/a.txt', 0))
+attempt('remove', lambda: os.unlink(base + '/a.txt'))
+attempt('make a directory', lambda: os.mkdir(base + '/d'))
+attempt('rename', lambda: os.rename(base + '/a.txt', base + '/b.txt'))
+attempt('link', lambda: os.link(base + '/a.txt', base + '/c.txt'))
+attempt('link symbolically', lambda: os.symlink('a.txt', base + '/s'))
+"""
+
+
+@pytest.fixture(scope="module", params=sorted(EITHER_HOST))
+def served(request: pytest.FixtureRequest) -> Iterator[Dict[str, Any]]:
+    """A server with one data directory, below a directory that has something else in it."""
+    with tempfile.TemporaryDirectory(prefix="data-") as above:
+        base = Path(above) / "set"
+        (base / "sub").mkdir(parents=True)
+        (Path(above) / "secret").write_text(SECRET)
+        (base / "a.txt").write_text("first\n")
+        (base / "sub" / "b.txt").write_text("second\n")
+        (base / "absolute").symlink_to(Path(above) / "secret")
+        (base / "relative").symlink_to("../secret")
+        (base / "directory").symlink_to("..")
+        for path in [Path(above), base, *base.iterdir()]:
+            if not path.is_symlink():
+                path.chmod(0o755 if path.is_dir() else 0o666)  # writable, as far as modes go
+        limits = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "modules": "+os"}
+        running = RunningServer(dict(limits, data="set=%s" % base), EITHER_HOST[request.param])
+        yield {"running": running, "base": base, "tree": "mount_namespace" in running.client.health()["layers"]}
+        assert running.stop() == 0, running.log
+
+
+def test_every_script_reads_them_and_lists_them(served: Dict[str, Any]) -> None:
+    code = FIND + "print(open(base + '/a.txt').read() + open(base + '/sub/b.txt').read(), sorted(os.listdir(base)))"
+    for client in (served["running"].client, served["running"].admin):
+        result = client.execute(code)
+        assert result.stdout == "first\nsecond\n ['a.txt', 'absolute', 'directory', 'relative', 'sub']\n", result.stderr
+
+
+def test_where_they_are_is_told(served: Dict[str, Any]) -> None:
+    expected = "/data/set" if served["tree"] else str(served["base"])
+    with urllib.request.urlopen(served["running"].url + "/about") as answer:
+        assert json.load(answer)["data"] == {"set": expected}
+    assert served["running"].client.execute(FIND + "print(base)").stdout == expected + "\n"
+
+
+def test_no_script_changes_them(served: Dict[str, Any]) -> None:
+    before = sorted((path, path.lstat().st_mode) for path in served["base"].rglob("*"))
+    for client in (served["running"].client, served["running"].admin):
+        result = client.execute(FIND + TRY + CHANGES)
+        words = [line.rsplit(" ", 1)[1] for line in result.stdout.splitlines()]
+        assert len(words) == 8 and set(words) <= {"PermissionError", "OSError"}, result
+    assert sorted((path, path.lstat().st_mode) for path in served["base"].rglob("*")) == before
+    assert (served["base"] / "a.txt").read_text() == "first\n"
+
+
+def test_links_do_not_lead_out_of_them(served: Dict[str, Any]) -> None:
+    code = FIND + TRY
+    code += "for name in ('absolute', 'relative', 'directory/secret', '../secret', 'sub/../../secret'):\n"
+    code += "    attempt(name, lambda: open(base + '/' + name).read())\n"
+    code += "attempt('list', lambda: os.listdir(base + '/directory'))\n"
+    for client in (served["running"].client, served["running"].admin):
+        result = client.execute(code)
+        assert SECRET not in result.stdout and "secret']" not in result.stdout, result
+        assert len(result.stdout.splitlines()) == 6
+
+
+def test_what_the_operator_changes_is_seen(served: Dict[str, Any]) -> None:
+    path = served["base"] / "changing"
+    for text in ("one", "two"):
+        path.write_text(text)
+        path.chmod(0o644)
+        assert served["running"].client.execute(FIND + "print(open(base + '/changing').read())").stdout == text + "\n"
+    path.unlink()
+    assert served["running"].client.execute(FIND + "print(os.path.exists(base + '/changing'))").stdout == "False\n"
+
+
+def test_a_directory_that_runs_cannot_read_stops_the_start(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(0)
+    command = [sys.executable, "-m", "pyexec", "doctor", "--data", "x=%s" % closed]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
+    assert done.returncode == 1 and b"can't read this data directory" in done.stdout, done.stdout
