@@ -12,6 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
+from pyexec.api import hints
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
@@ -35,32 +36,32 @@ class Context:
 
 
 class Done(NamedTuple):
-    """A job and what came of it."""
+    """A job and what came of it; `hint` is advice for its caller, see `hints`."""
 
     job: Job
     outcome: Outcome
+    hint: str | None = None
 
 
 def respond(result: Done | PyexecError, context: Context, config: Config) -> Answer:
     """Return the answer to a request that was carried out, or that ended in an error."""
-    outcome = result.outcome if isinstance(result, Done) else None
     error = error_of(result.outcome, config) if isinstance(result, Done) else result
     document: dict[str, Any] = {
         "status": "success" if error is None else "error",
         "timestamp_utc": timestamp(context.moment),
     }
     if error is not None:
-        document["error_details"] = {"type": error.type, "message": error.message, **error.fields()}
+        document["error_details"] = _error_details(error)
     if context.caller is not None:
         document["user_info"] = user_info(context.caller, context.quota)
         document["server_status"] = server_status(context.active, config.max_runs)
     if error is None and isinstance(result, Done):
         document["request_context"] = _request_context(result.job)
     # A script that was refused for its imports has no say in its answer.
-    if outcome is None or outcome.verdict == FORBIDDEN:
-        parts: list[Part] = [dumps(document)]
+    if isinstance(result, Done) and result.outcome.verdict != FORBIDDEN:
+        parts = _with_run(document, result)
     else:
-        parts = _with_run(document, outcome)
+        parts = [dumps(document)]
     answer = Answer(200, parts) if error is None else _of_error(error, parts)
     if context.caller is not None:
         answer.caller = "admin" if context.caller.admin else context.caller.address
@@ -161,8 +162,14 @@ def _request_context(job: Job) -> dict[str, Any]:
     }
 
 
-def _execution_details(outcome: Outcome) -> dict[str, Any]:
-    return {
+def _error_details(error: PyexecError) -> dict[str, Any]:
+    details = {"type": error.type, "message": error.message, **error.fields()}
+    hint = details.get("hint") or hints.for_error(error)
+    return details if hint is None else {**details, "hint": hint}
+
+
+def _execution_details(outcome: Outcome, hint: str | None) -> dict[str, Any]:
+    details: dict[str, Any] = {
         "success": outcome.verdict == ENDED and outcome.exit_code == 0,
         "stdout": _text(outcome.stdout, outcome.stdout_truncated),
         "stderr": _text(outcome.stderr, outcome.stderr_truncated),
@@ -171,6 +178,9 @@ def _execution_details(outcome: Outcome) -> dict[str, Any]:
         "stdout_truncated": outcome.stdout_truncated,
         "stderr_truncated": outcome.stderr_truncated,
     }
+    further = {"hint": hint, "error": outcome.error, "value": outcome.value}
+    details.update((name, found) for name, found in further.items() if found is not None)
+    return details
 
 
 def _text(data: bytes, truncated: bool) -> str:
@@ -185,15 +195,15 @@ def _text(data: bytes, truncated: bool) -> str:
     return data.decode("utf-8", "replace")
 
 
-def _with_run(document: dict[str, Any], outcome: Outcome) -> list[Part]:
+def _with_run(document: dict[str, Any], done: Done) -> list[Part]:
     """Return a document with the run's details as its last part; files are spliced in.
 
     json.dumps would take 50 times as long over large contents.
     """
-    head = dumps({**document, "execution_details": _execution_details(outcome)})
+    head = dumps({**document, "execution_details": _execution_details(done.outcome, done.hint)})
     assert head.endswith(b"}}")
     parts: list[Part] = [head[:-2], b', "output_files": {']
-    for index, file in enumerate(outcome.files):
+    for index, file in enumerate(done.outcome.files):
         parts.append((b", " if index else b"") + dumps(file.name) + b": ")
         parts += _output_file(file)
     parts.append(b"}}}")
