@@ -121,6 +121,8 @@ def request(config: Config) -> Schema:
         "return_files": _optional(
             dict(returned, description=f"at most {units.size(config.budget.returned_file_bytes)} each are returned")
         ),
+        "value": _optional(dict(_BOOLEAN, default=False, description="return the value of the last statement")),
+        "locals": _optional(dict(_BOOLEAN, default=True, description="show variables where the script failed")),
     }
     return {"type": "object", "properties": fields, "required": ["code"], "additionalProperties": False}
 
