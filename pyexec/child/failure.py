@@ -15,7 +15,7 @@ import sys
 import types
 from typing import Any, Iterator
 
-from pyexec.child.guarded import Guard
+from pyexec.child.guarded import Failed, Guard, TooLong
 from pyexec.child.printer import Printer, clip
 from pyexec.findings import FRAMES, LOCALS_CHARS
 from pyexec.job import SCRIPT_NAME
@@ -50,8 +50,7 @@ def of_exception(error: BaseException, source: str, with_locals: bool) -> dict[s
     lines = _LINE_BREAK.split(source)
     with Guard() as guard:
         places, omitted = _places(_of_traceback(error.__traceback__), lines, keep_last=True)
-        message = clip(str.__str__(guard.call(str, error)), 1000)
-        found = _report(_type_name(type(error)), message, places, omitted)
+        found = _report(_type_name(type(error)), _message(error, guard), places, omitted)
         if issubclass(type(error), SyntaxError) and getattr(error, "filename", None) == SCRIPT_NAME:
             found["line"] = error.lineno if type(error.lineno) is int else None  # type: ignore[attr-defined]
             found["code"] = _line(lines, found["line"] or 0)
@@ -115,6 +114,14 @@ def _report(kind: str, message: str, places: list[Place], omitted: int) -> dict[
     if omitted:
         found["frames_omitted"] = omitted
     return found
+
+
+def _message(error: BaseException, guard: Guard) -> str:
+    try:
+        text = error.msg if type(error) is SyntaxError else guard.call(str, error)
+    except (Failed, TooLong):
+        return "<exception str() failed>"  # as in a traceback
+    return clip(str.__str__(text), 1000)
 
 
 def _type_name(kind: type) -> str:

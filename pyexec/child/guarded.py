@@ -33,6 +33,10 @@ class NoTime(TooLong):
     """A call was not made, since all the time is used up."""
 
 
+class Failed(Exception):
+    """A call raised something; the text is the name of its class."""
+
+
 class GivenUp(BaseException):
     """All the time was used up long ago; raised wherever we are, even outside of a call."""
 
@@ -76,13 +80,21 @@ class Guard:
         self._stack.close()
 
     def call(self, function: Callable[..., Any], *arguments: Any, most_s: float = CALL_S) -> Any:
-        """Call a function. Raises whatever it does, TooLong if it takes too long, NoTime if all calls together did."""
+        """Call a function of the script's.
+
+        Raises:
+            Failed: it raised something. TooLong: it took too long. NoTime: all calls together did.
+        """
         if _over(self._all, self._all_s):
             raise NoTime
         self._one, self._one_s = _now(), most_s
         try:
             self._within = True
             return function(*arguments)
+        except (TooLong, GivenUp):
+            raise
+        except BaseException as error:  # noqa: BLE001 - SystemExit as well
+            raise Failed(class_name(type(error))) from None
         finally:
             self._within = False
 
@@ -91,6 +103,11 @@ class Guard:
             raise TooLong
         if _over(self._all, 2 * self._all_s):
             raise GivenUp
+
+
+def class_name(kind: type) -> str:
+    """Return the name of a class, whatever its metaclass makes of the attribute."""
+    return str(type.__dict__["__name__"].__get__(kind))
 
 
 def _now() -> tuple[float, float]:

@@ -7,12 +7,13 @@ about it changes, tracebacks included. Made only when the request asks for it.
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import sys
 import types
 from typing import Any, Callable, Iterable, Sequence, cast
 
-from pyexec.child.guarded import Guard, TooLong
+from pyexec.child.guarded import Failed, Guard, TooLong
 from pyexec.child.printer import Printer, clip, columns_of, is_frame, is_series
 from pyexec.findings import VALUE_CHARS
 
@@ -43,9 +44,10 @@ def describe(value: Any, most: int = VALUE_CHARS) -> dict[str, Any]:
         text = None if is_frame(kind) or is_series(kind) else _text(value, guard, most)
         found: dict[str, Any] = {"repr": Printer(guard).show(value, most) if text is None else text}
         if _is_json(value):
-            as_json = json.dumps(value, allow_nan=False)
-            if len(as_json) <= most:
-                found["json"] = as_json
+            with contextlib.suppress(UnicodeEncodeError):  # half of a surrogate pair is no JSON
+                as_json = json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8").decode("utf-8")
+                if len(as_json) <= most:
+                    found["json"] = as_json
         rows, whole = _table(value, guard)
         if rows:
             found["markdown"] = clip("\n".join(rows), most)
@@ -63,7 +65,7 @@ def _text(value: Any, guard: Guard, most: int) -> str | None:
         return None
     try:
         text = str.__str__(guard.call(repr, value))
-    except (Exception, TooLong):  # noqa: BLE001 - whatever a value of the script's raises
+    except (Failed, TooLong):
         return None
     return text if len(text) <= most else None
 
@@ -118,7 +120,7 @@ def _table(value: Any, guard: Guard) -> tuple[list[str], bool]:
         return [], True
     try:
         rows, whole = guard.call(make, value, most_s=_TABLE_S)
-    except (Exception, TooLong):  # noqa: BLE001 - an object that only looks like a frame
+    except (Failed, TooLong):  # an object that only looks like a frame, or a large one
         return [], True
     return rows, whole
 

@@ -13,7 +13,7 @@ import sys
 import types
 from typing import Any, Iterable
 
-from pyexec.child.guarded import Guard, NoTime, TooLong
+from pyexec.child.guarded import Failed, Guard, NoTime, TooLong, class_name
 
 _ITEMS, _ELEMENTS, _COLUMNS, _ATTRIBUTES = 6, 6, 12, 8
 _DEEPEST = 3
@@ -118,8 +118,8 @@ class Printer:
             return _bare(value)
         except TooLong:
             return _bare(value)[:-1] + ", whose repr takes too long>"
-        except Exception as error:  # noqa: BLE001
-            return _bare(value)[:-1] + f", whose repr raises {type(error).__name__}>"
+        except Failed as error:
+            return _bare(value)[:-1] + f", whose repr raises {error}>"
         return str.__str__(text)  # a subclass may have another
 
     def _attributes(self, value: Any, most: int, depth: int, within: tuple[int, ...]) -> str:
@@ -160,9 +160,9 @@ def is_series(kind: type) -> bool:
 
 
 def _of_library(kind: type, names: Iterable[str]) -> bool:
-    for each in kind.__mro__[:-1]:
+    for each in type.__dict__["__mro__"].__get__(kind)[:-1]:
         library = str(each.__module__).partition(".")[0]
-        if library in ("pandas", "polars") and library in sys.modules and each.__name__ in names:
+        if library in ("pandas", "polars") and library in sys.modules and class_name(each) in names:
             return True
     return False
 
@@ -217,7 +217,7 @@ def _first(values: Any, count: int) -> list[Any]:
 
 
 def _name(value: Any) -> str:
-    return clip(str(type(value).__name__), 80)
+    return clip(class_name(type(value)), 80)
 
 
 def _bare(value: Any) -> str:
