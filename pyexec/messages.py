@@ -13,7 +13,8 @@ partial frame can block a reader.
     zygote → server     T zygote is ready, or why not
     zygote → server     F forked (the child's pidfd) · D dead: exit status        on the child's status socket
     child → server      H hello (its directory's descriptor) · L layers applied · E layer failed
-    server → child      J job
+    server → child      J job, and what its caller wants to know (`encode_job`)
+    child → server      R report: how the script failed, or its last value (`findings`)
     child → server      X exit: code, moments · I forbidden import: names
 
 A script can forge messages from its child. From a public run, only X and I are accepted, see `Run._own_word`.
@@ -32,6 +33,7 @@ PLAN, SPAWN, READY = "P", "S", "T"
 FORKED, DEAD = "F", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
+REPORT = "R"
 EXIT, FORBIDDEN = "X", "I"
 
 LONGEST = 65536
@@ -65,6 +67,16 @@ def encode(kind: str, payload: Any) -> bytes:
     if len(packet) > LONGEST:
         raise ValueError(f"a message of {len(packet)} bytes is longer than {LONGEST}")
     return packet
+
+
+def encode_job(value: bool, with_locals: bool) -> bytes:
+    """Return the bytes of a JOB: whether to tell the value of the last statement, and those of variables."""
+    return (JOB + "v" * value + "l" * with_locals).encode("ascii")
+
+
+def decode_job(packet: bytes) -> tuple[bool, bool]:
+    """Return what the bytes of a JOB ask for."""
+    return b"v" in packet, b"l" in packet
 
 
 def decode(packet: bytes, descriptors: Sequence[int] = ()) -> Message:

@@ -25,10 +25,11 @@ import select
 import signal
 import sys
 import time
-from typing import Callable, NoReturn, Sequence
+from typing import Any, Callable, NoReturn, Sequence
 
 from pyexec import messages
 from pyexec.child import import_policy, script, warmup
+from pyexec.child.witness import Witness
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits
@@ -63,8 +64,8 @@ def main(
         messages.send_locked(SOCKET_FD, messages.LAYERS, {})
         if check is not None:
             _warm_up_while_idle(snippets, plan.workdir, check)
-        _await_job()
-        _run(plan, check)
+        value, with_locals = _await_job()
+        _run(plan, check, value, with_locals)
     except LayerError as error:
         messages.send_locked(SOCKET_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
@@ -166,18 +167,22 @@ def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check) 
             patience_s = 0
 
 
-def _await_job() -> None:
-    try:
-        messages.receive_locked(SOCKET_FD)
-    except messages.WireError:  # the server closed the socket: this child isn't needed
+def _await_job() -> tuple[bool, bool]:
+    packet = os.read(SOCKET_FD, messages.LONGEST)
+    if not packet:  # the server closed the socket: this child isn't needed
         os._exit(0)
+    return messages.decode_job(packet)
 
 
-def _run(plan: Plan, check: _Check | None) -> NoReturn:
+def _tell(found: dict[str, Any]) -> None:
+    messages.send_locked(SOCKET_FD, messages.REPORT, found)
+
+
+def _run(plan: Plan, check: _Check | None, value: bool, with_locals: bool) -> NoReturn:
     moments = [time.monotonic()]
     source = _read(SCRIPT_NAME).decode("utf-8")
     if not plan.admin:
-        code = script.run(source, plan.workdir, check, moments)
+        code = script.run(source, plan.workdir, check, moments, Witness(source, value, with_locals, _tell))
     else:
         sys.path.insert(0, plan.workdir)
         code, limit = _supervise(source, plan)

@@ -20,6 +20,7 @@ from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, Ou
 from pyexec.runs import results, workdir
 from pyexec.runs.guard import Guard
 from pyexec.runs.handles import Child
+from pyexec.runs.hearsay import Hearsay
 from pyexec.runs.results import End
 from pyexec.runs.watch import Watch
 from pyexec.timing import Stopwatch
@@ -44,6 +45,7 @@ class Run:
         """Take a child that waits for its job. `report` is the zygotes' of this host, `guard` that of a shared disk."""
         self._child, self._job, self._config = child, job, config
         self._report, self._guard = report, guard
+        self._hearsay, self._reported = Hearsay(), False
 
     def carry_out(self, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
         """Run the job; return what came of it, once nothing of it executes. The child is still to be given back.
@@ -60,7 +62,7 @@ class Run:
             stopwatch.mark("hand_over")
             started = time.monotonic()
             child.end.setblocking(False)
-            messages.send(child.end, messages.JOB, {})
+            child.end.sendmsg([messages.encode_job(job.value, job.locals)])
         except (BrokenPipeError, ConnectionResetError) as error:
             raise Unbegun("a child ended before it had its job: %s" % error) from error
         except OSError as error:
@@ -78,7 +80,8 @@ class Run:
         installed = self._report["installed_code"]
         outcome = results.outcome(child, job, end, duration_s, self._config.budget, installed, count)
         stopwatch.mark("collect")
-        return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
+        said = self._hearsay.about(end.verdict, end.exit_code)
+        return dataclasses.replace(outcome, stages=tuple(stopwatch.stages), **said)
 
     def _let_nothing_run(self, end: End) -> None:
         """Return when nothing of the run executes any more, so that what it left can be read.
@@ -131,6 +134,9 @@ class Run:
             end = None
             if self._child.end.fileno() in ready:
                 end = self._own_word()
+                if end is None and self._reported:
+                    self._reported = False
+                    continue
                 if end is None:
                     poll.unregister(self._child.end)  # closed, or nonsense: only its death counts from here on
             elif self._child.status.fileno() in ready:
@@ -164,6 +170,9 @@ class Run:
         for fd in message.descriptors:
             os.close(fd)
         payload = message.payload if isinstance(message.payload, dict) else {}
+        if message.kind == messages.REPORT:
+            self._reported = self._hearsay.take(payload)
+            return None
         if message.kind == messages.EXIT:
             code, limit = payload.get("code"), payload.get("cpu_limit_s")
             if self._job.admin and type(limit) is int:
