@@ -111,7 +111,7 @@ class Execute:
 
     def _hint(self, job: Job, outcome: Outcome) -> str | None:
         """Return the advice for a run's caller, which names the libraries that are installed."""
-        return hints.for_run(job, outcome, self._config, self._sandbox.report.get("libraries", {}))
+        return hints.for_run(job, outcome, self._config, self._sandbox.report.libraries)
 
     def _book(self, outcome: Outcome, watch: Stopwatch) -> None:
         """Enter the run's time into the request's account and the metrics."""

@@ -205,17 +205,14 @@ def _descriptors(scene: Scene) -> str | None:
 def _threads(scene: Scene) -> str | None:
     if scene.kind != "RuntimeError" or not scene.message.startswith("can't start new thread"):
         return None
-    return f"No further thread could be started. {_thread_limit(scene)}"
+    threads = units.count(getattr(scene.config.budget, "threads", 32), "thread")
+    return f"A run may have {threads} beside its first: start fewer at once, for example by max_workers."
 
 
 def _processes(scene: Scene) -> str | None:
     if scene.kind != "BlockingIOError" or scene.errno != 11 or not scene.job.admin:
         return None
     return f"A run may have {units.count(scene.config.budget.processes, 'process', 'processes')} beside its first."
-
-
-def _thread_limit(scene: Scene) -> str:
-    return f"A run may have {units.count(scene.config.budget.processes, 'thread')} beside its first."
 
 
 # -- ends without a traceback ------------------------------------------------------------------------------------------

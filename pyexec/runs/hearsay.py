@@ -33,7 +33,8 @@ class Hearsay:
                     self._found["value"] = findings.value(payload["value"])
         return self._count < _MOST
 
-    def about(self, verdict: str, exit_code: int) -> dict[str, Mapping[str, Any]]:
-        """Return the fields of an `Outcome` that go with its end: of a success the value, else how it failed."""
-        name = "value" if verdict == ENDED and not exit_code else "error"
-        return {name: self._found[name]} if name in self._found else {}
+    def about(self, verdict: str, exit_code: int) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+        """Return `error` and `value` of an outcome: a success has no failure, and a failure no value."""
+        if verdict == ENDED and not exit_code:
+            return None, self._found.get("value")
+        return self._found.get("error"), None

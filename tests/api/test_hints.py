@@ -68,7 +68,7 @@ MISTAKES = {
     "raise OSError(28, 'No space left on device')": "at most 64 MiB, and 1000 files",
     "raise OSError(27, 'File too large', 'big.bin')": "A file may have at most 64 MiB",
     "raise OSError(24, 'Too many open files', 'a')": "256 files open",
-    'raise RuntimeError("can\'t start new thread")': "threads",
+    'raise RuntimeError("can\'t start new thread")': "32 threads",
     "raise OSError(30, 'Read-only file system', '/usr/x')": "write to the current directory",
     "raise PermissionError(13, 'Permission denied', '/etc/x')": "write to the current directory",
     "import urllib.error\nraise urllib.error.URLError('x')": "no network",

@@ -48,7 +48,8 @@ FAULTS = {
         "self.balance",
         "'5'",
     ),
-    "a comprehension": ("names = ['a', None]\nprint([n.upper() for n in names])", "n", "None"),
+    # From Python 3.12 on its variable is gone when it has failed.
+    "a comprehension": ("names = ['a', None]\nprint([n.upper() for n in names])", "names", "['a', None]"),
     "a generator": (
         "def numbers():\n    for part in ('1', 'x'):\n        yield float(part)\nlist(numbers())",
         "part",
@@ -62,7 +63,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", sorted(FAULTS))
 def test_the_value_at_fault_is_shown(fault: str) -> None:
     source, name, text = FAULTS[fault]
-    assert failed(source)["frames"][0]["locals"][name] == text
+    assert text in [frame["locals"].get(name) for frame in failed(source)["frames"]]
 
 
 def test_the_shape_of_a_report() -> None:

@@ -40,7 +40,7 @@ def value_of(source: str) -> Optional[Dict[str, Any]]:
         ("(1, 2)", {"repr": "(1, 2)"}),
         ("float('nan')", {"repr": "nan"}),
         ("[float('inf')]", {"repr": "[inf]"}),
-        ("'\\ud800'", {"repr": "'\\ud800'"}),
+        ("1\n'\\ud800'", {"repr": "'\\ud800'"}),
         ("b'x'", {"repr": "b'x'"}),
         ("1; 2; 3", {"repr": "3", "json": 3}),
         ("(\n  1 +\n  2\n)", {"repr": "3", "json": 3}),
