@@ -122,9 +122,7 @@ def start(source: str, names: _Names, check: _Check, timestamps: list[float], wi
     if isinstance(program, Exit):
         return program
     timestamps.append(time.monotonic())
-    end = execute(program, names)
-    witness.succeeded(names)
-    return end
+    return execute(program, names, witness)
 
 
 def compile_(
@@ -154,7 +152,7 @@ def compile_(
     return Exit(0) if program is None else program
 
 
-def execute(program: types.CodeType, names: _Names) -> Exit:
+def execute(program: types.CodeType, names: _Names, witness: Witness = NOBODY) -> Exit:
     """Run code in a namespace, at the depth that `compile_` discounted: both are called by the same function."""
     try:
         # Pages that nothing touches. Not from malloc, which may have to clear them.
@@ -169,6 +167,7 @@ def execute(program: types.CodeType, names: _Names) -> Exit:
             sys.setrecursionlimit(max(sys.getrecursionlimit(), 200))
     except BaseException as error:  # noqa: BLE001
         return Exit(1, error)
+    witness.succeeded(names)
     return Exit(0)
 
 
