@@ -12,6 +12,7 @@ from pyexec.errors import ValidationError
 SCRIPT_NAME = rules.SCRIPT_NAME
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
+DESCRIPTORS = 256  # that a process of a run may have open
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Job:
     """One script to run.
 
     `return_files` are relative paths inside the run's directory. `admin` lifts the import rules and allows processes.
+    `value` asks for the value of the last statement, `locals` for those of the variables where the script failed.
 
     Raises:
         ValidationError: a field breaks a rule of the HTTP contract or is of another type; the error names the field.
@@ -61,6 +63,8 @@ class Job:
     attachments: tuple[Attachment, ...] = ()
     return_files: tuple[str, ...] = ()
     admin: bool = False
+    value: bool = False
+    locals: bool = True
 
     def __post_init__(self) -> None:
         rules.kind(self.code, str, "code")
@@ -81,7 +85,8 @@ class Job:
         for index, name in enumerate(self.return_files):
             rules.kind(name, str, f"return_files[{index}]")
             rules.path(name, f"return_files[{index}]")
-        rules.kind(self.admin, bool, "admin")
+        for name in ("admin", "value", "locals"):
+            rules.kind(getattr(self, name), bool, name)
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,8 @@ class Outcome:
 
     `exit_code` is −9 when the service ended the run; a script that ended by itself in a full directory keeps its own.
     `stdout` and `stderr` each hold at most `output_bytes` of the budget. `resource` and `limit` are set for RESOURCE,
-    `modules` for FORBIDDEN.
+    `modules` for FORBIDDEN. `error` and `value` are what the run itself says of how it failed and of the value of its
+    last statement, in the shapes of `findings`; they are worth what the script is worth.
     """
 
     verdict: str
@@ -131,6 +137,8 @@ class Outcome:
     modules: tuple[str, ...] = ()
     resource: str = ""
     limit: int = 0
+    error: Mapping[str, Any] | None = None
+    value: Mapping[str, Any] | None = None
     stages: tuple[tuple[str, float], ...] = ()  # where the time went: name, seconds
 
 

@@ -20,11 +20,12 @@ costs no parser in a process where each line of Python that runs for the first t
     H     -       child → server     hello (its pidfd; its directory, if a tmpfs of its own)
     L     -       child → server     every layer is on
     E     JSON    child → server     a layer failed
-    J     -       server → child     the job lies in your directory
+    J     wishes  server → child     the job lies in your directory; what its caller wants to know
+    R     JSON    child → server     report: how the script failed, or its last value, see `findings`
     X     JSON    child → server     ended: code, timestamps
     I     JSON    child → server     forbidden import: names
 
-A script can forge what comes on its channel: of a run that has its job only X and I are heeded, see `handles`.
+A script can forge what comes on its channel: of a run that has its job only X, I and R are heeded, see `handles`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ PLAN, ZYGOTE, READY, LOADING = "P", "Z", "T", "N"
 ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
-EXIT, FORBIDDEN = "X", "I"
+EXIT, FORBIDDEN, REPORT = "X", "I", "R"
 
 LONGEST = 65536
 _DESCRIPTORS = 8
@@ -110,6 +111,16 @@ def decode_order(packet: bytes) -> Order:
         raise WireError(f"{packet[:1]!r} where an order was due")
     _, slot, admin = _ORDER.unpack_from(packet)
     return Order(slot, admin, os.fsdecode(packet[_ORDER.size :]))
+
+
+def encode_job(value: bool, with_locals: bool) -> bytes:
+    """Return the bytes of a JOB: whether to tell the value of the last statement, and those of variables."""
+    return (JOB + "v" * value + "l" * with_locals).encode("ascii")
+
+
+def decode_job(packet: bytes) -> tuple[bool, bool]:
+    """Return what the bytes of a JOB ask for."""
+    return b"v" in packet, b"l" in packet
 
 
 class Death(NamedTuple):

@@ -52,7 +52,7 @@ def test_server_loads_the_standard_library_only() -> None:
 def test_template_loads_nothing_of_the_server() -> None:
     loaded = _loaded("import pyexec.zygote.start", "-I")
     own = {name[len("pyexec.") :] for name in loaded if name.startswith("pyexec.")}
-    shared = {"messages", "job", "rules", "errors", "units"}
+    shared = {"messages", "job", "findings", "rules", "errors", "units"}
     assert {name for name in own if name.split(".")[0] not in ("zygote", "child", "kernel")} == shared
     # Python 3.13's own sysconfig loads threading.
     brought = set(loaded) - set(_loaded("import sysconfig", "-I"))

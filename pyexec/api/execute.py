@@ -16,7 +16,7 @@ from typing import Callable, ContextManager
 
 from pyexec import callers, log
 from pyexec.accounts import Now
-from pyexec.api import request
+from pyexec.api import hints, request
 from pyexec.api.keys import Keys
 from pyexec.api.metrics import Metrics
 from pyexec.api.request import Request
@@ -75,7 +75,7 @@ class Execute:
             with ticket:
                 outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count))
             self._book(outcome, watch)
-            answer = render(Done(job, outcome), context, self._config)
+            answer = render(Done(job, outcome, self._hint(job, outcome)), context, self._config)
         except Exception as cause:  # noqa: BLE001
             kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
             answer = self._refused(cause, caller, ticket, now, render)
@@ -140,6 +140,10 @@ class Execute:
                 self._limits.charge(caller, now)
             raise parsed
         return dataclasses.replace(parsed.job, admin=True) if caller.admin else parsed.job
+
+    def _hint(self, job: Job, outcome: Outcome) -> str | None:
+        """Return the advice for a run's caller, which names the libraries that are installed."""
+        return hints.for_run(job, outcome, self._config, self._sandbox.report.libraries)
 
     def _book(self, outcome: Outcome, watch: Stopwatch) -> None:
         """Enter the run's time into the request's account and the metrics."""

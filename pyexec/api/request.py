@@ -18,7 +18,7 @@ from pyexec.config import Config
 from pyexec.errors import ValidationError
 from pyexec.job import Attachment, Job
 
-FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files")
+FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files", "value", "locals")
 _ATTACHMENT_FIELDS = ("filename",) + CONTENT_FIELDS
 _WHITE = b"\t\n\f\r "
 # What a browser's FileReader and the like put before the content.
@@ -63,6 +63,8 @@ def parse(body: bytes, config: Config) -> Request:
         stdin=_stdin(found.get("stdin_data"), config),
         attachments=_attachments(found.get("attachments"), config),
         return_files=_return_files(found.get("return_files"), config),
+        value=_boolean(found.get("value"), "value", False),
+        locals=_boolean(found.get("locals"), "locals", True),
     )
     return Request(job, api_key)
 
@@ -71,6 +73,14 @@ def _string(value: Any, field: str) -> str:
     if not isinstance(value, str):
         _fail(field, f"'{field}' must be a string, not {request_json.type_name(value)}.")
     rules.characters(value, field)
+    return value
+
+
+def _boolean(value: Any, field: str, default: bool) -> bool:
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        _fail(field, f"'{field}' must be true or false, not {request_json.type_name(value)}.")
     return value
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from pyexec.api import import_advice
+from pyexec.api import hints, import_advice
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
@@ -36,10 +36,11 @@ class Context:
 
 
 class Done(NamedTuple):
-    """A job and what came of it."""
+    """A job and what came of it; `hint` is advice for its caller, see `hints`."""
 
     job: Job
     outcome: Outcome
+    hint: str | None = None
 
 
 def respond(result: Done | PyexecError, context: Context, config: Config) -> Answer:
@@ -50,7 +51,7 @@ def respond(result: Done | PyexecError, context: Context, config: Config) -> Ans
         "timestamp_utc": timestamp(context.moment),
     }
     if error is not None:
-        document["error_details"] = {"type": error.type, "message": error.message, **error.fields()}
+        document["error_details"] = _error_details(error)
     if context.caller is not None:
         document["user_info"] = user_info(context.caller, context.quota)
         document["server_status"] = server_status(context.active, config.max_runs)
@@ -166,10 +167,16 @@ def _request_context(job: Job) -> dict[str, Any]:
     }
 
 
+def _error_details(error: PyexecError) -> dict[str, Any]:
+    details = {"type": error.type, "message": error.message, **error.fields()}
+    hint = details.get("hint") or hints.for_error(error)
+    return details if hint is None else {**details, "hint": hint}
+
+
 def execution_details(done: Done) -> dict[str, Any]:
     """Return the `execution_details` of a run, but for its files."""
     outcome = done.outcome
-    return {
+    details: dict[str, Any] = {
         "success": outcome.verdict == ENDED and outcome.exit_code == 0,
         "stdout": _text(outcome.stdout, outcome.stdout_truncated),
         "stderr": _text(outcome.stderr, outcome.stderr_truncated),
@@ -178,6 +185,9 @@ def execution_details(done: Done) -> dict[str, Any]:
         "stdout_truncated": outcome.stdout_truncated,
         "stderr_truncated": outcome.stderr_truncated,
     }
+    further = {"hint": done.hint, "error": outcome.error, "value": outcome.value}
+    details.update((name, found) for name, found in further.items() if found is not None)
+    return details
 
 
 def _text(data: bytes, truncated: bool) -> str:

@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 from typing import Any, Dict
 
-from pyexec import errors, units
+from pyexec import errors, findings, units
 from pyexec.api.request_json import CONTENT_FIELDS
 from pyexec.config import SETTINGS, Config
 from pyexec.errors import PyexecError
@@ -124,6 +124,8 @@ def request(config: Config) -> Schema:
         "return_files": _optional(
             dict(returned, description=f"at most {units.size(config.budget.returned_file_bytes)} each are returned")
         ),
+        "value": _optional(dict(_BOOLEAN, default=False, description="return the value of the last statement")),
+        "locals": _optional(dict(_BOOLEAN, default=True, description="show variables where the script failed")),
     }
     return {"type": "object", "properties": fields, "required": ["code"], "additionalProperties": False}
 
@@ -150,6 +152,9 @@ def _parts(config: Config) -> dict[str, Schema]:
         "stdout_truncated": _BOOLEAN,
         "stderr_truncated": _BOOLEAN,
         "output_files": {"type": "object", "additionalProperties": {"oneOf": [returned, lost]}},
+        "hint": dict(STRING, description="what to do next, where that is known"),
+        "error": dict(of_shape(findings.ERROR), description="how the script failed, as told from inside the run"),
+        "value": _value(),
     }
     status = {
         "load": {"enum": ["normal", "high"]},
@@ -166,8 +171,30 @@ def _parts(config: Config) -> dict[str, Schema]:
         "UserInfo": {"oneOf": [_object(caller), admin]},
         "ServerStatus": _object(status),
         "RequestContext": _object(context),
-        "ExecutionDetails": _object(details),
+        "ExecutionDetails": _object(details, optional="hint error value"),
     }
+
+
+def of_shape(shape: findings.Shape) -> Schema:
+    """Return the schema of what a run says of itself."""
+    if isinstance(shape, findings.Text):
+        return dict(STRING, maxLength=shape.most)
+    if isinstance(shape, findings.Whole):
+        return _optional(_INTEGER) if shape.optional else _INTEGER
+    if isinstance(shape, findings.Flag):
+        return _BOOLEAN
+    if isinstance(shape, findings.Array):
+        return dict(_array(of_shape(shape.item)), maxItems=shape.most)
+    if isinstance(shape, findings.Named):
+        return {"type": "object", "additionalProperties": of_shape(shape.item), "maxProperties": shape.most}
+    fields = {**shape.required, **shape.optional}
+    return _object({name: of_shape(each) for name, each in fields.items()}, optional=" ".join(shape.optional))
+
+
+def _value() -> Schema:
+    value = of_shape(findings.VALUE)
+    value["properties"]["json"] = {"description": "the value itself, where it is JSON"}
+    return dict(value, description="of the last statement, if it is an expression and 'value' was true")
 
 
 def _answer(status: str, fields: Schema, optional: str = "") -> Schema:
@@ -177,11 +204,16 @@ def _answer(status: str, fields: Schema, optional: str = "") -> Schema:
 
 def _error(kind: type[PyexecError]) -> Schema:
     fields = dict({"type": {"const": kind.type}, "message": STRING}, **_EXTRA_FIELDS.get(kind.type, {}))
+    fields["hint"] = dict(STRING, description="what to do next")
     run: Schema = {"execution_details": ref("ExecutionDetails")} if kind.type in _RUN_SO_FAR else {}
     answer = _answer(
         "error",
         dict(
-            {"error_details": _object(fields), "user_info": ref("UserInfo"), "server_status": ref("ServerStatus")},
+            {
+                "error_details": _object(fields, "hint"),
+                "user_info": ref("UserInfo"),
+                "server_status": ref("ServerStatus"),
+            },
             **run,
         ),
         optional="user_info server_status",

@@ -14,11 +14,12 @@ import os
 import select
 import sys
 import time
-from typing import Callable, NamedTuple, NoReturn, Sequence
+from typing import Any, Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
 from pyexec.child import confine, import_policy, libraries, script, show, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
+from pyexec.child.witness import Witness
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME
 from pyexec.kernel import libc
@@ -87,8 +88,8 @@ def main(
             os.write(CHANNEL_FD, _LAYERS)
             _warm_up_while_idle(kit.snippets, workdir, kit.policy.check_source)
         sys.path.insert(0, workdir)
-        _await_job()
-        _run(workdir, None if order.admin else kit.policy.check_source, kit.handlers)
+        wanted = _await_job()
+        _run(workdir, None if order.admin else kit.policy.check_source, kit.handlers, *wanted)
     except LayerError as error:
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
@@ -128,17 +129,27 @@ def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check |
             patience_ms = 0
 
 
-def _await_job() -> None:
-    if not os.read(CHANNEL_FD, messages.LONGEST):  # the server closed: this child is not needed
+def _await_job() -> tuple[bool, bool]:
+    """Return what the caller wants to know: the value of the last statement, and those of variables."""
+    packet = os.read(CHANNEL_FD, messages.LONGEST)
+    if not packet:  # the server closed: this child is not needed
         os._exit(0)
+    return messages.decode_job(packet)
 
 
-def _run(workdir: str, check: _Check | None, handlers: Sequence[libraries.ExitHandler]) -> NoReturn:
+def _run(
+    workdir: str, check: _Check | None, handlers: Sequence[libraries.ExitHandler], value: bool, with_locals: bool
+) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
+
+    def tell(found: dict[str, Any]) -> None:
+        if os.getpid() == own_pid:
+            messages.send_locked(CHANNEL_FD, messages.REPORT, found)
+
     source = _read(SCRIPT_NAME).decode("utf-8")
     show.begin(workdir)
     libraries.register_exit_handlers(handlers, source)
-    code = script.run(source, workdir, check, timestamps)
+    code = script.run(source, workdir, check, timestamps, Witness(source, value, with_locals, tell))
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)
     timestamps.append(time.monotonic())

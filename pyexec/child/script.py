@@ -39,15 +39,18 @@ import types
 import warnings
 import weakref
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, Dict, NamedTuple, Optional
 
 from pyexec.child import bottom, frames
+from pyexec.child.witness import NOBODY, Witness
 from pyexec.job import SCRIPT_NAME
 
 _FILE_INPUT = 257  # Py_file_input, Include/compile.h
 _RESERVE = 4 * 1024 * 1024  # lets a script that has used up its memory be told so; arenas of objects have 1 MiB
 _WRITERS = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 _excepthook = sys.__excepthook__  # which the script may take away
+_Check = Optional[Callable[[str], None]]
+_Names = Dict[str, Any]
 
 
 class Exit(NamedTuple):
@@ -67,9 +70,8 @@ def open_streams() -> None:
         raw.name = f"<{name}>"
         buffer: Any = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
         # Line by line, unlike for plain files (stderr is too before 3.9): what was printed must outlive SIGKILL.
-        by_line = fd > 0
         # Line ends are translated on Windows only, those of stdin too.
-        stream: Any = io.TextIOWrapper(buffer, "utf-8", errors[fd], newline="\n", line_buffering=by_line)
+        stream: Any = io.TextIOWrapper(buffer, "utf-8", errors[fd], newline="\n", line_buffering=fd > 0)
         stream.mode = mode
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
@@ -91,20 +93,20 @@ def new_main(directory: str) -> types.ModuleType:
 
 
 def run(
-    source: str, directory: str, check: Callable[[str], None] | None = None, timestamps: list[float] | None = None
+    source: str, directory: str, check: _Check = None, timestamps: list[float] | None = None, witness: Witness = NOBODY
 ) -> int:
     """Run a script and return its exit code, 0 to 255; or end as by Ctrl-C, or return −2 where that is refused.
 
     Args:
         source: the text, which also stands in the file SCRIPT_NAME. directory: the working directory.
         check: called with the source once it has compiled; may end the process.
-        timestamps: gets the times at which it was compiled, and had run.
+        timestamps: gets the times at which it was compiled, and had run. witness: is told how it ended.
     """
     timestamps = [] if timestamps is None else timestamps
-    end = start(source, new_main(directory).__dict__, check, timestamps)
+    end = start(source, new_main(directory).__dict__, check, timestamps, witness)
     timestamps.append(time.monotonic())
     flush()
-    end = show_exception(end)
+    end = show_exception(end, witness)
     end = finish(end)
     end = let_go(end)
     if not end.interrupted:
@@ -114,23 +116,25 @@ def run(
     return -2
 
 
-def start(source: str, names: dict[str, Any], check: Callable[[str], None] | None, timestamps: list[float]) -> Exit:
+def start(source: str, names: _Names, check: _Check, timestamps: list[float], witness: Witness = NOBODY) -> Exit:
     """Take the first two steps, in a frame of their own: it holds the namespace, and is gone when they are done."""
-    program = compile_(source, names, check)
+    program = compile_(source, names, check, witness.compile)
     if isinstance(program, Exit):
         return program
     timestamps.append(time.monotonic())
-    return execute(program, names)
+    return execute(program, names, witness)
 
 
-def compile_(source: str, names: dict[str, Any], check: Callable[[str], None] | None) -> types.CodeType | Exit:
+def compile_(
+    source: str, names: _Names, check: _Check, compiler: Callable[..., Any] = compile
+) -> types.CodeType | Exit:
     """Return the script's code, or how it ends if it has none."""
     frames.discount()
     program = None
     try:
         with contextlib.suppress(SyntaxError, ValueError):
             # From bytes, so that a byte order mark or an encoding cookie has its effect.
-            program = compile(source.encode("utf-8"), SCRIPT_NAME, "exec", 0, True)
+            program = compiler(source.encode("utf-8"), SCRIPT_NAME, "exec", 0, True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they have been shown
             if program is None:
@@ -148,7 +152,7 @@ def compile_(source: str, names: dict[str, Any], check: Callable[[str], None] | 
     return Exit(0) if program is None else program
 
 
-def execute(program: types.CodeType, names: dict[str, Any]) -> Exit:
+def execute(program: types.CodeType, names: _Names, witness: Witness = NOBODY) -> Exit:
     """Run code in a namespace, at the depth that `compile_` discounted: both are called by the same function."""
     try:
         # Pages that nothing touches. Not from malloc, which may have to clear them.
@@ -161,14 +165,16 @@ def execute(program: types.CodeType, names: dict[str, Any]) -> Exit:
             sys.setrecursionlimit(max(sys.getrecursionlimit(), 200))
     except BaseException as error:  # noqa: BLE001
         return Exit(1, error)
+    witness.succeeded(names)
     return Exit(0)
 
 
-def show_exception(end: Exit) -> Exit:
+def show_exception(end: Exit, witness: Witness = NOBODY) -> Exit:
     """Show what the script raised, as the interpreter does, and find out the exit code that it stands for."""
     code = 1
     with contextlib.suppress(BaseException):  # raised by what the script has put in the way
         code = _shown(end.error)
+    witness.failed(end.error)
     return Exit(code, interrupted=type(end.error) is KeyboardInterrupt and code == 1)
 
 

@@ -152,7 +152,10 @@ PUBLIC: tuple[Group, ...] = (
     ),
     Group("clocks and sleeping", _plain("clock_gettime clock_getres gettimeofday clock_nanosleep nanosleep")),
     Group("waiting for input; sleeping, before Python 3.11", _plain("select pselect6 poll ppoll")),
-    Group("the process's own signal handlers", _plain("rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack")),
+    Group(
+        "the process's own signal handlers, and the timer by which a report of a failure interrupts a slow repr",
+        _plain("rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack") + (("setitimer", (_one_of(0, 0),)),),
+    ),
     Group(
         "the interpreter's locks",
         (("futex", (_FUTEX,)),) + _plain("sched_yield restart_syscall"),

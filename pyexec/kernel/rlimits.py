@@ -15,10 +15,9 @@ import os
 import resource
 import signal
 
-from pyexec.job import Plan
+from pyexec.job import DESCRIPTORS, Plan
 from pyexec.kernel import libc
 
-DESCRIPTORS = 256
 STACK_BYTES = 8 * 1024 * 1024
 NICE = 5
 _PROCESSORS = os.cpu_count() or 1  # asked once, in the zygote: it reads files, and each run would

@@ -19,6 +19,7 @@ from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import WireError
+from pyexec.runs.hearsay import Hearsay
 from pyexec.runs.slots import Slot
 from pyexec.runs.workdirs_on_disk import RunDirectory
 from pyexec.runs.zygotes import ZygoteHandle
@@ -70,6 +71,7 @@ class Late:
 
 
 Event = Union[Ended, Forbidden, Died, Unbegun, Lost, Late]
+_REPORTED = Late()  # the run has said something of itself, and goes on
 
 
 class ChildHandle:
@@ -82,6 +84,7 @@ class ChildHandle:
         self.streams: list[int] = []
         self.directory_fd = directory.work_fd if directory is not None else -1
         self.pidfd = -1
+        self.hearsay = Hearsay()
         self.ready = self._greeted = False
         self._dead: messages.Death | None = None
         self._lost = False
@@ -161,9 +164,9 @@ class ChildHandle:
         else:
             raise WireError(f"{message.kind!r} where word of the layers was due")
 
-    def send_job(self) -> None:
-        """Tell the child that its job is there. Raises OSError: it has ended."""
-        messages.send_packet(self.channel, messages.encode(messages.JOB), (), socket.MSG_DONTWAIT)
+    def send_job(self, packet: bytes = messages.encode(messages.JOB)) -> None:
+        """Tell the child that its job is there, by a JOB. Raises OSError: it has ended."""
+        messages.send_packet(self.channel, packet, (), socket.MSG_DONTWAIT)
 
     def next_event(self, deadline: float) -> Event:
         """Return what happens to the run next; what has happened by now comes before `Late`, however late we are."""
@@ -173,6 +176,8 @@ class ChildHandle:
                 return Late()
             if self.channel.fileno() in ready:
                 event = self._own_word()
+                if event is _REPORTED:
+                    continue
                 if event is not None:
                     return event
                 self._poll.unregister(self.channel)  # closed, or nonsense: only its death counts from here on
@@ -181,8 +186,11 @@ class ChildHandle:
                     return Died(*self._dead)
                 # It ends with its zygote, or in a moment. It may have had a last word, or no job yet.
                 self.kill()
-                event = self._own_word() if self._waits(self.channel, _LAST_WORD_MS) else None
-                return event or Lost()
+                while self._waits(self.channel, _LAST_WORD_MS):
+                    event = self._own_word()
+                    if event is not _REPORTED:
+                        return event or Lost()
+                return Lost()
 
     def _own_word(self) -> Event | None:
         """Return what the run says, None if it is nothing that a run may say; written by hostile code perhaps."""
@@ -200,6 +208,8 @@ class ChildHandle:
             return None
         if not isinstance(payload, dict):
             return None
+        if message.kind == messages.REPORT:
+            return _REPORTED if self.hearsay.take(payload) else None
         if message.kind == messages.EXIT:
             code, limit = payload.get("code"), payload.get("cpu_limit_s")
             if type(code) is not int or not -64 <= code <= 255:

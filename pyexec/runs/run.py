@@ -14,6 +14,7 @@ import os
 import time
 from typing import Callable
 
+from pyexec import messages
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, Outcome
@@ -82,7 +83,7 @@ class Run:
             hand_over(child, job, self._keeper.owner(child.slot))
             stopwatch.mark("hand_over")
             started = time.monotonic()
-            child.send_job()
+            child.send_job(messages.encode_job(job.value, job.locals))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise UnbegunError(f"a child ended before it had its job: {error}") from error
         except OSError as error:
@@ -99,7 +100,8 @@ class Run:
             end = results.met_a_wall(child, end, budget)
         outcome = results.outcome(child, job, end, duration_s, budget, report.installed_code, count)
         stopwatch.mark("collect")
-        return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
+        failure, value = child.hearsay.about(end.verdict, end.exit_code)
+        return dataclasses.replace(outcome, stages=tuple(stopwatch.stages), error=failure, value=value)
 
     def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> tuple[RunEnd, Event]:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""

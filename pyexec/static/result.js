@@ -34,7 +34,7 @@ export function forgetFiles() {
 export function describe(answer, context) {
   const details = answer.execution_details;
   if (answer.status === 'success' && details) {
-    return { ...verdict(details), parts: [hint(details, context.limits), ...outputs(answer, context)] };
+    return { ...verdict(details), parts: [hint(details), ...outputs(answer, context)] };
   }
   const { title, advice } = problem(answer, context);
   return { ok: false, title, parts: [el('div', { className: 'advice' }, ...advice), ...(details ? outputs(answer, context) : [])] };
@@ -46,14 +46,12 @@ function verdict({ exit_code: code }) {
   return { ok: false, title: `Ended with exit code ${code}` };
 }
 
-// Advice on the mistakes that newcomers make first.
-function hint({ success, stderr }, { memory_bytes: memory }) {
-  if (success) return null;
-  if (/^EOFError: EOF when reading a line/m.test(stderr)) return advice('The script tried to read more input than there was. Fill in “Standard input”.');
-  if (memory && /^MemoryError\b/m.test(stderr)) return advice(`A script may use ${bytes(memory)} of memory, on top of the libraries.`);
-  const missing = /^FileNotFoundError: .*: '([^']+)'/m.exec(stderr);
-  if (missing) return advice(`There is no file “${missing[1]}” in the script’s directory. Attach it, or correct the name.`);
-  return null;
+const FIELDS = { stdin_data: 'Standard input', attachments: 'Attachments', return_files: 'Files to return' };
+
+// The server's advice, in the words of this page; that nothing was printed is said below.
+function hint({ success, stdout, hint: text }) {
+  if (!text || (success && !stdout)) return null;
+  return advice(text.replace(/'(\w+)'/g, (quoted, name) => (FIELDS[name] ? `“${FIELDS[name]}”` : quoted)));
 }
 
 function advice(text) {

@@ -10,7 +10,7 @@ import re
 import urllib.error
 import urllib.request
 from datetime import datetime, timezone
-from typing import Any, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
 from hypothesis import given, settings
@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from servers import ADMIN_KEY
 from support import FUZZ, ROOT, STATUS_OF, ask, connect, execute, request
 
-from pyexec import config, errors
+from pyexec import config, errors, findings
 from pyexec.api import openapi, pages, response, schemas
 from pyexec.api import request as contract
 from pyexec.api.response import Context, Done
@@ -196,6 +196,23 @@ def test_every_error_is_as_described() -> None:
         _named(document, schemas.ref("Error"), body)
         del body["error_details"]["type"]
         assert not _validator(document, schemas.ref(error.type)).is_valid(body)
+
+
+def test_what_a_run_says_of_itself_is_as_described() -> None:
+    document = openapi.document(config.Config.of())
+    frame = {"line": 1, "function": "f", "code": "x", "locals": {"a": "1"}, "locals_omitted": 2}
+    failure: Dict[str, Any] = {"type": "E", "message": "", "line": None, "code": "", "frames": [frame]}
+    failure.update(frames_omitted=1, largest=[{"name": "a", "size_bytes": 5, "value": "x"}])
+    value = {"repr": "", "json": [{}], "markdown": "", "truncated": True}
+    ended = Outcome("ended", 1, 0.1, error=findings.error(failure), value=value)
+    answer = response.respond(Done(Job("1"), ended, "x"), Context(datetime.now(timezone.utc)), config.Config.of())
+    body = json.loads(b"".join(made_as_written(answer.parts)))
+    details = body["execution_details"]
+    schema = schemas.ref("ExecutionDetails")
+    _validator(document, schema).validate(details)
+    _named(document, schema, details)
+    for change in ({"hint": 1}, {"error": {}}, {"error": dict(failure, frames=[{}])}, {"value": {"repr": 1}}):
+        assert not _validator(document, schema).is_valid(dict(details, **change))
 
 
 _TEXTS = ["", "a", "é" * 3, "x" * 2000, "x" * 2001, "😀" * 2000, "a\0", "\0", "a\nb"]

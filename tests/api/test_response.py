@@ -15,7 +15,7 @@ from counters import ANN, at, limits_of, use
 from support import MIB
 
 from pyexec import errors
-from pyexec.api import response
+from pyexec.api import hints, response
 from pyexec.api.response import Context, Done
 from pyexec.callers import Caller
 from pyexec.config import Config
@@ -242,10 +242,22 @@ ERRORS = [
 ]
 
 
+def test_what_a_run_says_of_itself_is_passed_on() -> None:
+    error = {"type": "E", "message": "", "line": None, "code": "", "frames": []}
+    outcome = outcome_of(exit_code=1, error=error, value={"repr": "1", "json": None})
+    details = document_of(Done(Job("1"), outcome, "Do this."), Context(UTC))["execution_details"]
+    assert (details["error"], details["value"], details["hint"]) == (error, {"repr": "1", "json": None}, "Do this.")
+    assert not {"error", "value", "hint"} & set(
+        document_of(Done(Job("1"), outcome_of()), Context(UTC))["execution_details"]
+    )
+
+
 @pytest.mark.parametrize("error, status, kind, more", ERRORS, ids=lambda value: value if isinstance(value, str) else "")
 def test_each_error_has_one_shape(error: errors.PyexecError, status: int, kind: str, more: Dict[str, Any]) -> None:
     bare = document_of(error, Context(UTC))
     details = dict({"type": kind, "message": error.message}, **more)
+    hint = hints.for_error(error)
+    details.update({} if hint is None else {"hint": hint})
     assert bare == {"status": "error", "timestamp_utc": EXAMPLE["timestamp_utc"], "error_details": details}
     known = Context(UTC, PUBLIC, QUOTA, 0)
     full = document_of(error, known)

@@ -37,9 +37,10 @@ def _start(browser: Any) -> None:
         ("def f(:\n    pass", "Ended with exit code 1", ["SyntaxError", "Go to line 1"]),
         ("import ctypes", "Import not allowed: ctypes", ["Go to line 1", "See the modules they may import"]),
         ("x = 1\nimport os, subprocess", "Import not allowed: os, subprocess", ["Go to line 2", "admin key"]),
-        ("name = input('Who? ')", "Ended with exit code 1", ["Fill in “Standard input”"]),
-        ("open('photo.jpg')", "Ended with exit code 1", ["There is no file “photo.jpg”", "Attach it"]),
-        ("x = bytearray(2 << 30)", "Ended with exit code 1", ["A script may use 512 MB of memory"]),
+        ("name = input('Who? ')", "Ended with exit code 1", ["no standard input", "“Standard input”"]),
+        ("open('photo.jpg')", "Ended with exit code 1", ["Nothing was attached", "“Attachments”"]),
+        ("x = bytearray(2 << 30)", "Ended with exit code 1", ["A run may use 512 MiB of memory"]),
+        ("!pip install pandas", "Ended with exit code 1", ["This is a plain Python script"]),
         ("pass", "Finished", ["Nothing was printed."]),
         (
             "print('x' * (1 << 20), 'lost')",

@@ -12,6 +12,7 @@ import pytest
 
 from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
+from pyexec.job import ENDED, TIMEOUT
 from pyexec.kernel import libc
 from pyexec.messages import Death, Order
 from pyexec.runs.handles import ChildHandle, Died, Ended, Forbidden, Late, Lost, Unbegun
@@ -107,6 +108,46 @@ def test_nonsense_before_the_job_is_no_child(pair, word) -> None:
     zygote.channel.send(word)
     with pytest.raises(SandboxError):
         child.await_ready(time.monotonic())
+
+
+GOOD = {"type": "E", "message": "", "line": None, "code": "", "frames": []}
+
+
+def test_what_it_says_of_itself_is_kept_and_its_end_is_what_comes_next(pair) -> None:
+    child, zygote = pair
+    _greet(zygote)
+    child.await_ready(time.monotonic())
+    zygote.say(messages.REPORT, {"error": GOOD})
+    assert isinstance(_next(child), Late)
+    zygote.say(messages.REPORT, {"error": {"type": "malformed"}})
+    zygote.say(messages.REPORT, {"value": {"repr": "1"}})
+    zygote.say(messages.EXIT, {"code": 1})
+    assert _next(child) == Ended(1)  # however late we are
+    assert child.hearsay.about(ENDED, 1) == (GOOD, None)
+    assert child.hearsay.about(ENDED, 0) == (None, {"repr": "1"})
+    assert child.hearsay.about(TIMEOUT, -9) == (GOOD, None)
+
+
+def test_more_reports_than_a_child_sends_are_its_last_word(pair) -> None:
+    child, zygote = pair
+    _greet(zygote)
+    child.await_ready(time.monotonic())
+    for _ in range(10):
+        zygote.say(messages.REPORT, {"error": GOOD})
+    zygote.say(messages.EXIT, {"code": 0})
+    assert isinstance(_next(child), Late)
+    zygote.tell(0)
+    assert _next(child) == Died(0)
+
+
+def test_a_report_before_the_zygote_was_lost_is_kept(pair) -> None:
+    child, zygote = pair
+    _greet(zygote)
+    child.await_ready(time.monotonic())
+    zygote.say(messages.REPORT, {"error": GOOD})
+    zygote.say(messages.EXIT, {"code": 3})
+    zygote.status.close()
+    assert _next(child) == Ended(3) and child.hearsay.about(ENDED, 3) == (GOOD, None)
 
 
 def test_one_that_died_while_it_waited_is_not_ready(pair) -> None:

@@ -212,7 +212,7 @@ def check_error(document: Any) -> None:
         "ServerBusy": {"retry_after_sec"},
         "InternalServerError": {"id"},
     }
-    assert set(details) == {"type", "message"} | extra.get(details["type"], set())
+    assert set(details) - {"hint"} == {"type", "message"} | extra.get(details["type"], set())
     assert details["type"] in STATUS_OF
     assert isinstance(details["message"], str) and details["message"].endswith(".")
 

@@ -1,0 +1,86 @@
+"""What the rules of `hint_rules` may look at: a job, what came of it, and what its stderr ends with.
+
+Linear in the script and in the last 4 KiB of its stderr, and no more of stderr is looked at. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from pyexec.config import Config
+from pyexec.job import Job, Outcome
+
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
+TAIL = 4096  # bytes of stderr that are looked at
+_LOCATION = 'File "script.py", line '
+_ERRORS = ("Error", "Exception", "Interrupt", "Exit", "Iteration", "error")
+
+
+@dataclass(frozen=True)
+class Names:
+    """What the caller's interface calls the things that a hint may name."""
+
+    stdin: str = "'stdin_data'"
+    attachments: str = "'attachments'"
+    return_files: str = "'return_files'"
+
+
+HTTP = Names()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a rule may look at: a job, what came of it, and the last exception that stderr shows."""
+
+    job: Job
+    outcome: Outcome
+    config: Config
+    libraries: tuple[str, ...]
+    names: Names
+    kind: str  # of the exception, without its module; "" if there is none
+    message: str
+    line: str  # of the script, where the last traceback ends; "" if that isn't known
+
+    @property
+    def errno(self) -> int:
+        """The number in "[Errno 28] No space left on device", else 0."""
+        digits = self.message.partition("[Errno ")[2].partition("]")[0] if self.message.startswith("[Errno ") else ""
+        return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0
+
+    @property
+    def path(self) -> str:
+        """The first quoted text in the message of an OSError."""
+        return self.message.partition(": '")[2].partition("'")[0]
+
+    def may_import(self, name: str) -> bool:
+        """Whether the script may import a module of the standard library."""
+        return self.job.admin or name in self.config.modules
+
+
+def look(job: Job, outcome: Outcome, config: Config, libraries: tuple[str, ...], names: Names) -> Scene:
+    """Return the scene of a run that ended by itself; of one that succeeded, stderr isn't looked at."""
+    if not outcome.exit_code:
+        return Scene(job, outcome, config, libraries, names, "", "", "")
+    tail = outcome.stderr[-TAIL:].decode("utf-8", "replace")
+    return Scene(job, outcome, config, libraries, names, *_last_exception(tail), _line_of(job.code, tail))
+
+
+def _last_exception(tail: str) -> tuple[str, str]:
+    """Return the name and message of the last exception that a traceback in this text ends with."""
+    for line in reversed(tail.splitlines()):
+        head, _, message = line.partition(":")
+        name = head.rpartition(".")[2]
+        if name.endswith(_ERRORS) and head.replace(".", "").isidentifier():
+            return name, message.strip()
+    return "", ""
+
+
+def _line_of(code: str, tail: str) -> str:
+    """Return the line of the script that the last traceback names last."""
+    found = tail.rfind(_LOCATION)
+    digits = tail[found + len(_LOCATION) :][:8].partition("\n")[0].partition(",")[0] if found >= 0 else ""
+    if not (digits.isascii() and digits.isdigit()):
+        return ""
+    lines, number = LINE_BREAK.split(code), int(digits)
+    return lines[number - 1].strip() if 0 < number <= len(lines) else ""

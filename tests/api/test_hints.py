@@ -1,0 +1,245 @@
+"""The hints: one test for each rule, from what Python itself writes to stderr, and that none is slow or misleads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyexec import errors
+from pyexec.api import hint_rules, hints
+from pyexec.api.hint_scene import TAIL, Names
+from pyexec.config import Config
+from pyexec.job import ENDED, TIMEOUT, Attachment, Job, Outcome, OutputFile
+
+CONFIG = Config.of()
+LIBRARIES = ("numpy", "PIL")
+
+
+def of(code: str, stderr: bytes = b"", exit_code: int = 1, **more: Any) -> Optional[str]:
+    """Return the hint for a script that ended so."""
+    job = Job(code, **{name: more.pop(name) for name in ("stdin", "attachments", "admin") if name in more})
+    config = more.pop("config", CONFIG)
+    return hints.for_run(job, Outcome(ENDED, exit_code, 0.1, stderr=stderr, **more), config, LIBRARIES)
+
+
+def of_python(tmp_path: Any, code: str, **more: Any) -> Optional[str]:
+    """Return the hint for what plain Python makes of a script."""
+    (tmp_path / "script.py").write_text(code, encoding="utf-8")
+    ended = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, input=more.get("stdin") or b"", stderr=subprocess.PIPE
+    )
+    assert ended.returncode, code
+    # A run's traceback names the script alone.
+    return of(code, ended.stderr.replace(str(tmp_path).encode() + b"/", b""), ended.returncode, **more)
+
+
+MISTAKES = {
+    "!pip install pandas\nprint(1)": "plain Python script",
+    "print(1)\n%matplotlib inline\n": "plain Python script",
+    "%%time\nprint(1)": "plain Python script",
+    "pip install pandas": "Installed beside the standard library: numpy, PIL.",
+    "x = 1\\nprint(x)": "escaped twice",
+    'print(\\"hello\\")': "escaped twice",
+    "if 1 &lt; 2:\n    print(1)": "'&lt;'",
+    "a = 3\nb = 2\na &gt; b\n": "'&gt;'",
+    "print(&quot;a&quot;)": "'&quot;'",
+    ">>> print(1)\n1": "prompts",
+    "```python\nprint(1)\n```": "code fences",
+    "print(1)\n```": "code fences",
+    "~~~\nprint(1)\n~~~": "code fences",
+    "In [1]: print(1)": "'In [1]:'",
+    "import asyncio\nasync def f():\n    return 1\nprint(await f())": "'async def'",
+    "display(1)": "display()",
+    "get_ipython().run_line_magic('time', '')": "get_ipython()",
+    "print({'a': true})": "True",
+    "x = null": "None",
+    "name = input()": "no standard input: send the lines that it reads in 'stdin_data'",
+    "import no_such_module": "Installed beside the standard library: numpy, PIL.",
+    "open('input.csv')": "Nothing was attached",
+    "open('/no/such/place/x.txt', 'w')": "write to the current directory",
+    "raise MemoryError": "512 MiB of memory",
+    "class _ArrayMemoryError(MemoryError): pass\nraise _ArrayMemoryError('Unable to allocate 7 GiB')": "512 MiB",
+    "raise OSError(28, 'No space left on device')": "at most 64 MiB, and 1000 files",
+    "raise OSError(27, 'File too large', 'big.bin')": "A file may have at most 64 MiB",
+    "raise OSError(24, 'Too many open files', 'a')": "256 files open",
+    'raise RuntimeError("can\'t start new thread")': "32 threads",
+    "raise OSError(30, 'Read-only file system', '/usr/x')": "write to the current directory",
+    "raise PermissionError(13, 'Permission denied', '/etc/x')": "write to the current directory",
+    "import urllib.error\nraise urllib.error.URLError('x')": "no network",
+    "import socket\nraise socket.gaierror(-3, 'Temporary failure in name resolution')": "no network",
+    "import argparse\np = argparse.ArgumentParser()\np.add_argument('file')\np.parse_args()": "sys.argv",
+}
+
+
+@pytest.mark.parametrize("code", sorted(MISTAKES))
+def test_a_mistake_gets_its_advice(tmp_path: Any, code: str) -> None:
+    hint = of_python(tmp_path, code)
+    assert hint is not None and MISTAKES[code] in hint
+    assert hint.endswith(".") and "\n" not in hint and len(hint) < 300
+
+
+NO_MISTAKES = [
+    "1 / 0",
+    "x = 'a\nb'",
+    "print('!pip install x'",
+    "s = '&lt;' +",
+    "a = 1 \\ + 2",
+    "raise SystemExit(2)",
+    "import sys\nprint('MemoryError is what I fear', file=sys.stderr)\nsys.exit(1)",
+    "raise OSError(28)",
+    "raise ValueError('[Errno 28] No space left on device')",
+    "raise PermissionError(13, 'Permission denied', 'own.txt')",
+    "raise EOFError('Compressed file ended before the end-of-stream marker was reached')",
+    "raise RuntimeError('thread')",
+    "raise NameError(\"name 'display_all' is not defined\")",
+    "def f(:\n    '''>>> f()'''",
+    "raise BlockingIOError(11, 'x')",
+]
+
+
+@pytest.mark.parametrize("code", NO_MISTAKES)
+def test_other_failures_get_none(tmp_path: Any, code: str) -> None:
+    assert of_python(tmp_path, code) is None
+
+
+def test_await_names_asyncio_only_where_it_may_be_imported(tmp_path: Any) -> None:
+    code, config = "async def f(): pass\nawait f()", Config.of(modules=("math",))
+    for hint, named in (
+        (of_python(tmp_path, code, config=config), False),
+        (of_python(tmp_path, code, config=config, admin=True), True),
+        (of_python(tmp_path, code, config=Config.of(modules=("asyncio",))), True),
+    ):
+        assert hint is not None and ("asyncio.run" in hint) == named
+
+
+def test_input_beyond_the_end_of_what_was_sent(tmp_path: Any) -> None:
+    hint = of_python(tmp_path, "input()\ninput()", stdin=b"one\n")
+    assert hint == "input() asked for more lines than 'stdin_data' has."
+
+
+def test_a_file_that_is_not_there_beside_those_that_are(tmp_path: Any) -> None:
+    hint = of_python(tmp_path, "open('b.csv')", attachments=(Attachment("a.csv", b""),))
+    assert hint is not None and "(a.csv)" in hint
+
+
+def test_the_names_are_those_of_the_callers_interface(tmp_path: Any) -> None:
+    outcome = Outcome(ENDED, 1, 0.1, stderr=b"EOFError: EOF when reading a line\n")
+    names = Names(stdin="stdin", attachments="files", return_files="return_files")
+    assert "in stdin." in str(hints.for_run(Job("input()"), outcome, CONFIG, names=names))
+
+
+@pytest.mark.parametrize("number", [4, 6, 7, 8, 11, 31])
+def test_a_crash_is_said_in_words(number: int) -> None:
+    assert "signal %d: " % number in str(of("1", exit_code=-number))
+
+
+def test_a_crash_after_the_recursion_limit_was_raised() -> None:
+    assert "recursion" in str(of("import sys\nsys.setrecursionlimit(10**7)", exit_code=-11))
+    assert of("1", exit_code=-2) is None  # by Ctrl-C, of which there is a traceback
+    assert of("1", exit_code=-9) is None
+
+
+@pytest.mark.parametrize(
+    "code", ["import random\n", "from random import choice", "x = 1\nimport random, math", "import random as r"]
+)
+def test_an_attached_module_that_is_not_imported(code: str) -> None:
+    attachments = (Attachment("random.py", b""),)
+    for exit_code in (0, 1):
+        assert "attached random.py was not imported" in str(of(code, exit_code=exit_code, attachments=attachments))
+    assert "not imported" not in str(of(code, exit_code=0, attachments=(Attachment("solution.py", b""),)))
+    assert "not imported" not in str(of("print('random')", exit_code=0, attachments=attachments))
+
+
+def test_a_script_without_output_is_told_so() -> None:
+    assert "printed nothing" in str(of("1 + 1", exit_code=0))
+    assert of("1", exit_code=0, stdout=b"1\n") is None
+    assert of("1", exit_code=0, value={"repr": "2"}) is None
+    assert of("1", exit_code=0, files=(OutputFile("a", b"1"),)) is None
+    assert of("1", b"a warning", exit_code=0) is None
+
+
+def test_runs_that_the_service_ended_are_for_the_error_to_advise_on() -> None:
+    assert hints.for_run(Job("1"), Outcome(TIMEOUT, -9, 10.0, stderr=b"MemoryError\n"), CONFIG) is None
+
+
+def test_hints_of_errors() -> None:
+    assert hints.for_error(errors.RateLimitExceeded("No.", 12)) == "Try again in 12 seconds."
+    assert hints.for_error(errors.RateLimitExceeded("No.", 1)) == "Try again in 1 second."
+    day = hints.for_error(errors.RateLimitExceeded("No.", 20000, "day"))
+    assert day == "The count restarts at midnight UTC, in 5 hours 34 minutes."
+    assert "in 30 minutes" in str(hints.for_error(errors.RateLimitExceeded("No.", 1800, "day")))
+    assert "Try again in 1 second" in str(hints.for_error(errors.ServerBusy("No.")))
+    assert "loop" in str(hints.for_error(errors.RunTimeoutError(10)))
+    for resource in ("memory", "cpu", "disk", "files", "output", "processes", "threads"):
+        assert hints.for_error(errors.ResourceLimitError(resource, 5))
+    assert hints.for_error(errors.NotFound("No.")) is None
+
+
+def test_every_rule_has_a_name_of_its_own() -> None:
+    names = [rule.name for rule in hint_rules.RULES]
+    assert len(names) == len(set(names))
+
+
+# -- hostile text ------------------------------------------------------------------------------------------------------
+
+_PIECES = [
+    "\\",
+    "'",
+    '"',
+    "!",
+    "%",
+    "`",
+    ">>> ",
+    "&lt;",
+    "Error",
+    ": ",
+    "\n",
+    "\r",
+    "a.",
+    "[Errno ",
+    "]",
+    "import ",
+    "\0",
+]
+_PIECES += ['File "script.py", line ', "9" * 7, "SyntaxError", "\x85", "\ud800", "random", "1", " ", "é", "await"]
+_TEXT = st.lists(st.sampled_from(_PIECES), max_size=60).map("".join)
+
+
+@given(_TEXT, _TEXT, st.integers(-64, 255), st.booleans())
+def test_no_text_breaks_a_rule(code: str, stderr: str, exit_code: int, given_input: bool) -> None:
+    code = code.replace("\0", "").replace("\ud800", "") or "1"
+    more: Dict[str, Any] = {"stdin": b"x"} if given_input else {}
+    found = of(
+        code, stderr.encode("utf-8", "surrogatepass"), exit_code, attachments=(Attachment("random.py", b""),), **more
+    )
+    assert found is None or (found.endswith(".") and len(found) < 400)
+
+
+def test_no_text_makes_a_rule_slow() -> None:
+    """By the ratio of times, which a busy machine doesn't change much: eight times as much text, not 64 times the time."""
+    lines = ['  File "script.py", line 1', "SyntaxError: unexpected character after line continuation character"]
+    stderr = "\n".join(lines).encode()
+    for piece in _PIECES + ["a" * 9, "import random\n"]:
+        piece = piece.replace("\0", "x").replace("\ud800", "y")
+        taken: List[float] = []
+        for size in (1 << 14, 1 << 17):
+            code = piece * (size // len(piece))
+            best = 9.0
+            for _ in range(3):
+                start = time.process_time()
+                of(code, stderr, attachments=(Attachment("random.py", b""),))
+                best = min(best, time.process_time() - start)
+            taken.append(best)
+        assert taken[1] < 24 * taken[0] + 0.02, piece
+
+
+def test_only_the_end_of_stderr_is_looked_at() -> None:
+    stderr = b"EOFError: EOF when reading a line\n" + b"x" * TAIL
+    assert of("input()", stderr) is None
+    assert of("input()", b"x" * TAIL + b"\nEOFError: EOF when reading a line\n") is not None
