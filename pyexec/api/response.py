@@ -170,6 +170,8 @@ def _execution_details(outcome: Outcome) -> dict[str, Any]:
         "execution_duration_sec": round(outcome.duration_s, 6),
         "stdout_truncated": outcome.stdout_truncated,
         "stderr_truncated": outcome.stderr_truncated,
+        "files_written": [{"path": file.path, "size_bytes": file.size_bytes} for file in outcome.written],
+        "files_written_truncated": outcome.written_truncated,
     }
 
 

@@ -36,7 +36,7 @@ _BASE64_OF_REQUESTS = (  # noqa: UP031 - the braces are the pattern's own
     "(?:(?:%(c)s%(w)s){4})*(?:(?:%(c)s%(w)s){2}=%(w)s=%(w)s|(?:%(c)s%(w)s){3}=%(w)s)?$"
 ) % {"w": "[\\t\\n\\f\\r ]*", "c": "[A-Za-z0-9+/]"}
 _PLAIN_NAME = "^[^/\\\\\\u0000-\\u001f\\u007f-\\u009f]+$"
-_RELATIVE_PATH = "^(?!/)(?!(?:[\\s\\S]*/)?\\.\\.(?:/|$))[^\\u0000]+$"
+_RELATIVE_PATH = "^(?!/)(?!(?:[\\s\\S]*/)?\\.\\.(?:/|$))(?!(?:[^*]*\\*){9})[^\\u0000]+$"
 
 _RUN_SO_FAR = ("TimeoutError", "ResourceLimitError")
 _EXTRA_FIELDS: dict[str, Schema] = {
@@ -107,7 +107,8 @@ def request(config: Config) -> Schema:
         "minLength": 1,
         "maxLength": 4095,
         "pattern": _RELATIVE_PATH,
-        "description": "relative to the script's directory; at most 4095 bytes in UTF-8",
+        "description": "relative to the script's directory; at most 4095 bytes in UTF-8. Or a pattern of such paths:"
+        " * within one component, ** for any number of directories, at most 8 stars",
     }
     code = {"type": "string", "minLength": 1, "maxLength": config.code_chars, "pattern": _NO_NUL}
     stdin = {"type": "string", "maxLength": config.stdin_bytes, "pattern": _NO_NUL}
@@ -146,6 +147,12 @@ def _parts(config: Config) -> dict[str, Schema]:
         "execution_duration_sec": _NUMBER,
         "stdout_truncated": _BOOLEAN,
         "stderr_truncated": _BOOLEAN,
+        "files_written": dict(
+            _array(_object({"path": STRING, "size_bytes": _INTEGER})),
+            maxItems=100,
+            description="the regular files that the script created or changed, asked for or not",
+        ),
+        "files_written_truncated": dict(_BOOLEAN, description="there may be more of them"),
         "output_files": {"type": "object", "additionalProperties": {"oneOf": [returned, lost]}},
     }
     status = {

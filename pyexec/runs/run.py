@@ -22,6 +22,7 @@ from pyexec.runs.guard import Guard
 from pyexec.runs.handles import Child
 from pyexec.runs.results import End
 from pyexec.runs.watch import Watch
+from pyexec.runs.written import Placed
 from pyexec.timing import Stopwatch
 
 DYING_S = 20.0
@@ -44,6 +45,7 @@ class Run:
         """Take a child that waits for its job. `report` is the zygotes' of this host, `guard` that of a shared disk."""
         self._child, self._job, self._config = child, job, config
         self._report, self._guard = report, guard
+        self._placed: dict[str, Placed] = {}
 
     def carry_out(self, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
         """Run the job; return what came of it, once nothing of it executes. The child is still to be given back.
@@ -76,7 +78,17 @@ class Run:
         if self._has("mount"):
             end = results.met_a_wall(child, end, self._config.budget)
         installed = self._report["installed_code"]
-        outcome = results.outcome(child, job, end, duration_s, self._config.budget, installed, count)
+        outcome = results.outcome(
+            child,
+            job,
+            self._placed,
+            end,
+            duration_s,
+            self._config.budget,
+            self._config.return_files,
+            installed,
+            count,
+        )
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
@@ -111,7 +123,8 @@ class Run:
             owner = (uid, uid)
         workdir.put(self._child.directory_fd, SCRIPT_NAME, self._job.code.encode("utf-8"), owner)
         for attachment in self._job.attachments:
-            workdir.put(self._child.directory_fd, attachment.filename, attachment.content, owner)
+            status = workdir.put(self._child.directory_fd, attachment.filename, attachment.content, owner)
+            self._placed[attachment.filename] = Placed(status, attachment.content)
         if self._job.stdin:
             view = memoryview(self._job.stdin)
             place = 0
