@@ -14,6 +14,7 @@ from pyexec import rules
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError, ServerBusy, ValidationError
 from pyexec.job import LIBRARIES, Job, LayerStatus, Outcome
+from pyexec.presence import Presence
 from pyexec.runs.handles import Child
 from pyexec.runs.pool import Pool
 from pyexec.runs.run import Run, Unbegun
@@ -93,7 +94,9 @@ class Sandbox:
         return outcome
 
     @contextlib.contextmanager
-    def execution(self, job: Job, count: Callable[[int], None] = _count_nothing) -> Iterator[Outcome]:
+    def execution(
+        self, job: Job, count: Callable[[int], None] = _count_nothing, presence: Optional[Presence] = None
+    ) -> Iterator[Outcome]:
         """Run a job; leaving the context cleans up behind it, so that an answer can go out first.
 
         Args:

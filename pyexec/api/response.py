@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
-from pyexec.http1.answer import JSON, Answer, Encoded, Part
+from pyexec.http1.answer import CLOSED_BY_CLIENT, JSON, Answer, Encoded, Part
 from pyexec.http1.message import Head
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Job, Outcome, OutputFile
 from pyexec.limits import Quota
@@ -67,6 +67,11 @@ def respond(result: Done | PyexecError, context: Context, config: Config) -> Ans
     if context.quota is not None:
         answer.fields += rate_limit_fields(context.quota)
     return answer
+
+
+def nobody(caller: Caller) -> Answer:
+    """Return what stands for the answer to a caller that has gone; it is logged and never sent."""
+    return Answer(CLOSED_BY_CLIENT, [], kind="CallerGone", caller="admin" if caller.admin else caller.address)
 
 
 def _of_error(error: PyexecError, parts: list[Part]) -> Answer:
