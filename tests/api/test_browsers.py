@@ -90,11 +90,11 @@ def test_what_a_page_sends_without_asking_first_runs_nothing(server: RunningServ
         assert ask(server.port, raw).error_type == "UnsupportedMediaType"
 
 
-def test_the_description_is_the_same_with_and_without_cors(server: RunningServer, open_to_one: RunningServer) -> None:
+def test_the_description_leaves_cors_to_a_sentence(server: RunningServer, open_to_one: RunningServer) -> None:
     closed = ask(server.port, request("GET", "/openapi.json")).body.decode()
     assert "Access-Control" not in closed
     described = json.loads(of_origin(open_to_one.port, request("GET", "/openapi.json"), ORIGIN).body.decode())
-    assert described == json.loads(closed) and "CORS" in described["info"]["description"]
+    assert "Access-Control" not in json.dumps(described) and "CORS" in described["info"]["description"]
 
 
 # -- Host -------------------------------------------------------------------------------------------------------------
