@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from pyexec import __version__, config, log
+from pyexec import __version__, config, config_sources, log
 from pyexec.cli import batch, doctor, run, serve
 from pyexec.errors import ConfigError, SandboxError, ValidationError
 from pyexec.kernel import libc
@@ -41,7 +41,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", metavar="PATH", help="for run: a directory for files; for batch: the results")
     for module in (run, batch):
         module.add_flags(parser)
-    config.add_flags(parser)
+    config_sources.add_flags(parser)
     return parser
 
 
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None, program: str = "pyexec") -> int:
     # Another process of our uid must not read the admin key out of our memory or environment.
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
     try:
-        status: int = command.main(config.from_sources(given), given)
+        status: int = command.main(config_sources.from_sources(given), given)
         return status
     except ConfigError as error:
         log.say(str(error))

@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
 from pyexec import messages
-from pyexec.config import Config, template_environment
+from pyexec.config import Config, zygote_environment
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 
@@ -163,7 +163,7 @@ class Template:
             [sys.executable, "-I", "-X", "utf8", "-c", _BOOT % root],
             stdin=far_controls[False].fileno(),
             stdout=subprocess.DEVNULL,
-            env=template_environment(),
+            env=zygote_environment(),
             cwd="/",
             start_new_session=True,  # no controlling terminal, and Ctrl-C is the server's to handle
         )

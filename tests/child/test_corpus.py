@@ -21,7 +21,7 @@ import pytest
 from corpus import SCRIPTS, Script
 
 from pyexec import Config, Job, Sandbox
-from pyexec.config import template_environment
+from pyexec.config import zygote_environment
 from pyexec.job import ENDED, SCRIPT_NAME
 from pyexec.kernel.tree import WORKDIR
 from pyexec.zygote.preload import installed_code
@@ -61,7 +61,7 @@ def run_plainly(script: Script) -> Ending:
             process = subprocess.Popen(
                 [sys.executable, SCRIPT_NAME],
                 cwd=directory,
-                env=dict(template_environment(), PYTHONUTF8="1", HOME=directory, TMPDIR=directory),
+                env=dict(zygote_environment(), PYTHONUTF8="1", HOME=directory, TMPDIR=directory),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

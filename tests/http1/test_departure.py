@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import select
 import socket
 import struct
@@ -173,7 +172,7 @@ def test_a_client_that_waits_is_served(running: RunningServer) -> None:
 
 def test_nothing_of_such_a_run_stays(running: RunningServer) -> None:
     """Its processes are killed and its directory is removed, as after any run."""
-    for n in range(5):
+    for _ in range(5):
         connection = http.client.HTTPConnection("127.0.0.1", running.port)
         body = json.dumps({"code": "open('a', 'w').write('x' * 1000)\nwhile True: pass"})
         connection.request("POST", "/execute", body, {"Content-Type": "application/json"})

@@ -14,7 +14,7 @@ import time
 from typing import Any, Dict, NamedTuple, Optional
 
 from pyexec.client import Client, ServiceError
-from pyexec.config import template_environment
+from pyexec.config import zygote_environment
 from tests.prove_slow.outcomes import SuiteError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -93,7 +93,7 @@ class Outside:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _AS_ORDINARY_USER, str(uid)],
                 cwd=directory,
-                env=dict(template_environment(), HOME=directory, TMPDIR=directory),
+                env=dict(zygote_environment(), HOME=directory, TMPDIR=directory),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
