@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import Protocol
 
 
@@ -19,6 +20,13 @@ class Presence(Protocol):
 
     def is_gone(self, found: int) -> bool:
         """Return whether the caller has gone, given what the poll has found on the descriptor."""
+
+
+def is_gone_now(presence: Presence) -> bool:
+    """Return whether a caller has gone by now."""
+    poll = select.poll()
+    poll.register(presence.fileno(), presence.events)
+    return any(presence.is_gone(found) for _, found in poll.poll(0))
 
 
 class CallerGone(Exception):

@@ -101,7 +101,7 @@ class Walk:
             os.close(inner)
 
     def _unseen(self, error: OSError) -> None:
-        if error.errno in workdir.SHORTAGES:
+        if error.errno in workdir.OURS:
             raise error
         self.complete = False
 
@@ -122,7 +122,7 @@ class Walk:
         try:
             fd = os.open(name, workdir.FILE, dir_fd=directory_fd)
         except OSError as error:
-            if error.errno in workdir.SHORTAGES:
+            if error.errno in workdir.OURS:
                 raise
             return False
         try:
