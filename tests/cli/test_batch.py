@@ -18,7 +18,7 @@ from processes import await_that, descendants
 from servers import ADMIN_KEY
 from support import ROOT
 
-from pyexec.cli.batch import Batch
+from pyexec.cli.batch_course import Batch
 from pyexec.cli.batch_files import Jobs, Results
 from pyexec.cli.batch_runners import CannotGoOn, RunnerDied
 from pyexec.errors import ValidationError
