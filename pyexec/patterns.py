@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Sequence
 
 STAR = "*"
-MOST_STARS = 8
 _ANY_DEPTH = "**"
 
 

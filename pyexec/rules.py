@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any, Iterable, NoReturn
 
-from pyexec import patterns
 from pyexec.errors import ValidationError
 
 SCRIPT_NAME = "script.py"
+MOST_STARS = 8  # of a pattern
 _LONGEST_NAME = 255  # NAME_MAX of Linux file systems
 _LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
 _KINDS = {str: "a string", bytes: "bytes", tuple: "a tuple", bool: "True or False"}
@@ -72,8 +72,8 @@ def path(name: str, field: str) -> None:
         _fail(field, f"'{field}' must be a relative path.")
     if ".." in name.split("/"):
         _fail(field, f"'{field}' must not contain '..'.")
-    if name.count(patterns.STAR) > patterns.MOST_STARS:
-        _fail(field, f"'{field}' may have at most {patterns.MOST_STARS} stars; it has {name.count(patterns.STAR)}.")
+    if name.count("*") > MOST_STARS:
+        _fail(field, f"'{field}' may have at most {MOST_STARS} stars; it has {name.count('*')}.")
 
 
 def at_most(count: int, most: int, what: str, field: str) -> None:

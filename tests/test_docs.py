@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Tuple
 import pytest
 from support import ROOT, STATUS_OF
 
-from pyexec import config, errors, patterns
+from pyexec import config, errors, rules
 from pyexec.api import openapi, request
 from pyexec.cli.main import COMMANDS
 from pyexec.kernel import policy, seccomp
@@ -132,7 +132,7 @@ def test_limits_in_prose_are_the_defaults() -> None:
             "at most %d MB once decoded" % (defaults.attachment_bytes >> 20),
             "at most %d relative paths or patterns" % defaults.return_files,
             "At most %d files come back" % defaults.return_files,
-            "at most %d stars" % patterns.MOST_STARS,
+            "at most %d stars" % rules.MOST_STARS,
             "ran longer than %g s" % budget.wall_s,
             "Output beyond %d MiB is cut" % (budget.output_bytes >> 20),
             "beyond %d MiB it ends" % (4 * budget.output_bytes >> 20),

@@ -12,7 +12,8 @@ from support import FUZZ
 
 from pyexec.errors import ValidationError
 from pyexec.job import Job
-from pyexec.patterns import MOST_STARS, Pattern
+from pyexec.patterns import Pattern
+from pyexec.rules import MOST_STARS
 
 MATCHES = {
     "*": "a a.txt .hidden **",
