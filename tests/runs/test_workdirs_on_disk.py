@@ -91,6 +91,7 @@ def test_directories_of_children_that_waited_are_removed_when_their_zygote_is_ki
         await_that(lambda: "starting another" in running.log and works(running))
         # The mark stays, and those of the other zygote's children: one that waits, and one for an admin.
         await_that(lambda: len(first & set(os.listdir(base))) == 3 and len(os.listdir(base)) == len(first))
+        assert running.stop() == 0 and os.listdir(work_dir) == []
 
 
 def test_an_answer_is_whole_though_the_directory_can_not_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
