@@ -20,7 +20,7 @@ from pyexec.api import hints, request
 from pyexec.api.keys import Keys
 from pyexec.api.metrics import Metrics
 from pyexec.api.request import Request
-from pyexec.api.response import Context, Done, respond
+from pyexec.api.response import Context, Done, nobody, respond
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import InternalServerError, PyexecError, ValidationError
@@ -29,6 +29,7 @@ from pyexec.http1.memory import AnswerBudget
 from pyexec.http1.message import Head
 from pyexec.job import Job, Outcome
 from pyexec.limits import Limits, Ticket
+from pyexec.presence import CallerGone
 from pyexec.sandbox import Sandbox
 from pyexec.timing import Stopwatch
 
@@ -73,9 +74,14 @@ class Execute:
             # The slot is free as soon as the run is over, before the answer is out: whoever has it may ask again.
             # What is left to clean up is the sandbox's business, which makes the next run wait for it if need be.
             with ticket:
-                outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count))
+                outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count, asked.presence))
             self._book(outcome, watch)
             answer = render(Done(job, outcome, self._hint(job, outcome)), context, self._config)
+        except CallerGone as gone:
+            kept.release()
+            if ticket is not None and not gone.begun:
+                ticket.refund()
+            return nobody(caller)
         except Exception as cause:  # noqa: BLE001
             kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
             answer = self._refused(cause, caller, ticket, now, render)

@@ -16,7 +16,7 @@ from pyexec.api import hints, import_advice
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
-from pyexec.http1.answer import JSON, Answer, Encoded, Part
+from pyexec.http1.answer import CLOSED_BY_CLIENT, JSON, Answer, Encoded, Part
 from pyexec.http1.message import Head
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Job, Outcome, OutputFile
 from pyexec.limits import Quota
@@ -72,6 +72,11 @@ def addressed(answer: Answer, context: Context) -> Answer:
     if context.quota is not None:
         answer.fields += rate_limit_fields(context.quota)
     return answer
+
+
+def nobody(caller: Caller) -> Answer:
+    """Return what stands for the answer to a caller that has gone; it is logged and never sent."""
+    return Answer(CLOSED_BY_CLIENT, [], kind="CallerGone", caller="admin" if caller.admin else caller.address)
 
 
 def _of_error(error: PyexecError, parts: list[Part]) -> Answer:
@@ -184,6 +189,8 @@ def execution_details(done: Done) -> dict[str, Any]:
         "execution_duration_sec": round(outcome.duration_s, 6),
         "stdout_truncated": outcome.stdout_truncated,
         "stderr_truncated": outcome.stderr_truncated,
+        "files_written": [{"path": file.path, "size_bytes": file.size_bytes} for file in outcome.written],
+        "files_written_truncated": outcome.written_truncated,
     }
     further = {"hint": done.hint, "error": outcome.error, "value": outcome.value}
     details.update((name, found) for name, found in further.items() if found is not None)

@@ -9,8 +9,10 @@ from typing import Iterable, Iterator, Union
 
 from pyexec.http1.memory import Kept
 from pyexec.http1.message import Head
+from pyexec.presence import Presence
 from pyexec.timing import Stage
 
+CLOSED_BY_CLIENT = 499  # the status in the log of a request whose client has gone; never sent
 JSON = "application/json; charset=utf-8"
 _BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up the text of the whole
 
@@ -20,13 +22,15 @@ class Asked:
     """A request as it was read.
 
     Attributes:
-        peer: the address at the connection's other end. after: unwound once the answer is written.
+        peer: the address at the connection's other end. after: unwound once the answer is written. presence: tells when
+            the client has gone; None if that can't be known.
     """
 
     head: Head
     body: bytes
     peer: str
     after: contextlib.ExitStack
+    presence: Presence | None = None
 
 
 class Encoded:

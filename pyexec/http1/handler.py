@@ -13,8 +13,9 @@ from pyexec import __version__, units
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
-from pyexec.http1.answer import Answer, Asked, Part, made_as_written
+from pyexec.http1.answer import CLOSED_BY_CLIENT, Answer, Asked, Part, made_as_written
 from pyexec.http1.connection import IDLE, LINGERING, RUNNING, Connection, Disconnected
+from pyexec.http1.departure import Departure
 from pyexec.http1.memory import AnswerBudget, BodyBudget
 from pyexec.http1.message import Head, parse_head, render_head
 from pyexec.http1.reader import Reader
@@ -22,7 +23,6 @@ from pyexec.http1.table import Table
 from pyexec.http1.writer import Buffer, Writer
 from pyexec.timing import Stopwatch, server_timing
 
-_CLOSED_BY_CLIENT = 499
 _DATE = "%a, %d %b %Y %H:%M:%S GMT"  # in English, since nothing here calls setlocale
 
 
@@ -111,7 +111,9 @@ class Handler:
                 head = parse_head(self._reader.read_head(config.header_timeout_s))
                 chunked = head.chunked  # framing first: where it is wrong, nothing else can be relied on
                 respond = server.application.route(head)
-                asked = Asked(head, self._body(head, chunked, after), self._peer, after)
+                body = self._body(head, chunked, after)
+                asked = Asked(head, body, self._peer, after, Departure(self._connection.sock, self._reader.has_more))
+                del body
                 unread, received = False, len(asked.body)
                 watch.mark("read")
                 if not server.table.mark(self._connection, RUNNING):
@@ -171,6 +173,8 @@ class Handler:
         application = self._server.application
         status = answer.status
         try:
+            if status == CLOSED_BY_CLIENT:
+                raise Disconnected("the client closed while its request was answered")
             parts = head_and_body(application, answer, close, head_only)
             ready = list(itertools.takewhile(lambda part: isinstance(part, bytes), parts))
             rest = self._writer.write_at_once(ready, answer.length)  # type: ignore[arg-type]
@@ -183,7 +187,7 @@ class Handler:
                 waiting: Iterator[Buffer] = itertools.chain(rest, made_as_written(later))
                 self._writer.write(waiting, self._server.config.write_timeout_s)
         except Disconnected:
-            status = _CLOSED_BY_CLIENT
+            status = CLOSED_BY_CLIENT
             raise
         finally:
             if answer.kept is not None:

@@ -41,6 +41,11 @@ class Reader:
         self._socket.settimeout(left)
         return self._socket.recv(most)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes of another request have been read already."""
+        return bool(self._buffer)
+
     def await_request(self, idle_s: float) -> bool:
         """Return whether the first byte of another request came in time; False as well if the client closed."""
         if not self._buffer:
