@@ -18,10 +18,10 @@ from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
 from pyexec.runs import results, workdir
-from pyexec.runs.handles import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.child_handle import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.keeper import Keeper
 from pyexec.runs.results import RunEnd
-from pyexec.runs.watch import Watch, members
+from pyexec.runs.usage_watch import Watch, members
 from pyexec.timing import Stopwatch
 
 _TAKE_S, _GONE_S = 20.0, 20.0

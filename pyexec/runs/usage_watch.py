@@ -14,8 +14,8 @@ from typing import Iterator
 from pyexec.errors import SandboxError
 from pyexec.job import Budget
 from pyexec.runs import group_kill, processes, workdir
-from pyexec.runs.guard import Guard
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
+from pyexec.runs.disk_guard import Guard
 from pyexec.runs.processes import Process
 from pyexec.runs.workdirs_on_disk import RunDirectory
 
