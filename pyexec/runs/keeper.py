@@ -77,7 +77,7 @@ class Keeper:
             raise self._failure
         deadline = time.monotonic() + _READY_S
         for pool in self._pools.values():
-            for child in pool.waiting():
+            for child in pool.waiting()[:1]:
                 child.await_ready(deadline)
                 if not usage_watch.can_see(child):
                     reason = "/proc hides processes: mount it without hidepid."
