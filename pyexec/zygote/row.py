@@ -66,7 +66,9 @@ def main(kind: str, without: Sequence[str], control: socket.socket, nest: Nest) 
         # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
         gc.freeze()
         snippets = preload.rehearse(nest.settings["modules"])
-        loop = _settle(control, nest, snippets, loaded.handlers)
+        # A script that names a library imports it, and then its source is looked at as well.
+        first = "import math\n" if row.libraries else "pass\n"
+        loop = _settle(control, nest, first, snippets, loaded.handlers)
     versions.update(preload.versions_of(loaded.names))
     messages.send(control, messages.READY, {"libraries": versions, "missing": missing, "not_loaded": loaded.failed})
     try:
@@ -116,7 +118,9 @@ def _cache_directory(work_dir: str) -> Iterator[None]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _settle(control: socket.socket, nest: Nest, snippets: list[str], handlers: Sequence[ExitHandler]) -> Loop:
+def _settle(
+    control: socket.socket, nest: Nest, first: str, snippets: list[str], handlers: Sequence[ExitHandler]
+) -> Loop:
     """Do what must come after loading. Raises OSError, RuntimeError."""
     host, proc_fd = nest.host, nest.proc_fd
     with open(os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)) as file:
@@ -161,7 +165,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str], handlers: S
     os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
     if workdir:
         os.environ.update(HOME=workdir, TMPDIR=workdir)
-    kit = child.make_kit(nest.settings["modules"], reads, snippets, workdir, handlers)
+    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, handlers)
     uid_base = nest.settings["uid_base"]
 
     def prepare(order: messages.Order) -> Prepared:

@@ -12,12 +12,14 @@ from typing import Any, Iterator, List
 import pytest
 from processes import await_that, state
 
+from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, HostReport
 from pyexec.kernel import libc
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Died, Ended, Forbidden, Late, Lost, Unbegun
-from pyexec.runs.handles import ChildHandle
-from pyexec.runs.run import Run, UnbegunError, kind_for, settle
+from pyexec.runs.rows import Rows
+from pyexec.runs.run import Run, UnbegunError, settle
 from pyexec.runs.slots import Slot
 
 
@@ -62,7 +64,22 @@ def test_what_is_no_fault_of_the_script(event, error) -> None:
     ],
 )
 def test_a_script_gets_the_lightest_zygote_that_has_what_it_names(code, kind) -> None:
-    assert kind_for(code) == kind
+    assert Rows(Config.of(), print).kind_for(code) == kind
+
+
+def test_what_an_operator_added_is_in_the_last_zygote_once_that_has_loaded_it() -> None:
+    rows = Rows(Config.of(modules="+pandas +polars"), print)
+    rows.added = ("pandas", "polars")
+    assert [rows.kind_for(code) for code in ("import pandas", "import polars", "print(1)")] == ["default"] * 2 + [
+        "plain"
+    ]
+    rows.rows[-1].zygote = object()  # type: ignore[assignment]
+    rows.report = HostReport((), (), (), False, {}, "", (), {"pandas": "1"}, ())
+    assert [rows.kind_for(code) for code in ("import pandas", "import polars", "print(1)")] == [
+        "added",
+        "default",
+        "plain",
+    ]
 
 
 PROGRAMS = {

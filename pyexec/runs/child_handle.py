@@ -18,8 +18,10 @@ from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import WireError
 from pyexec.presence import Presence
+from pyexec.runs import processes
 from pyexec.runs.events import REPORTED, Abandoned, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.hearsay import Hearsay
+from pyexec.runs.processes import Process
 from pyexec.runs.slots import Slot
 from pyexec.runs.workdirs_on_disk import RunDirectory
 from pyexec.runs.zygotes import ZygoteHandle
@@ -37,8 +39,8 @@ class ChildHandle:
         self.zygote: ZygoteHandle | None = None  # which was to make it
         self.streams: list[int] = []
         self.directory_fd = directory.work_fd if directory is not None else -1
-        self.pidfd = -1
         self.hearsay = Hearsay()
+        self.pidfd = self._stat_fd = -1
         self.ready = self._greeted = False
         self._dead: messages.Death | None = None
         self._lost = False
@@ -109,6 +111,7 @@ class ChildHandle:
             return
         if message.kind == messages.HELLO:
             self.pidfd, *others = message.descriptors
+            self._stat_fd = processes.open_stat(self.pidfd)
             self._greeted = True
             if others:
                 (self.directory_fd,) = others
@@ -127,6 +130,12 @@ class ChildHandle:
         """From now on tell, as an event, when whoever asked for the run has gone."""
         self._presence = presence
         self._poll.register(presence.fileno(), presence.events)
+
+    def first_process(self) -> Process | None:
+        """Return the run's first process; None if it has been reaped, or `/proc` hides it."""
+        if self._stat_fd < 0 <= self.pidfd:  # there was no descriptor left for it
+            self._stat_fd = processes.open_stat(self.pidfd)
+        return processes.read_stat(self._stat_fd) if self._stat_fd >= 0 else None
 
     def next_event(self, deadline: float) -> Event:
         """Return what happens to the run next; what has happened by now comes before `Late`, however late we are."""
@@ -251,10 +260,10 @@ class ChildHandle:
         for end in (self.channel, self._far_channel, self._far_status):
             end.close()
         own = [] if self.directory is not None else [self.directory_fd]
-        for fd in self.streams + own + [self.pidfd]:
+        for fd in self.streams + own + [self.pidfd, self._stat_fd]:
             if fd >= 0:
                 os.close(fd)
-        self.streams, self.directory_fd, self.pidfd = [], -1, -1
+        self.streams, self.directory_fd, self.pidfd, self._stat_fd = [], -1, -1, -1
         if self.directory is not None:
             self.directory.close()
 
