@@ -159,7 +159,6 @@ class HostReport:
     own_uids: bool
     calls: Mapping[str, int]  # system calls allowed, by kind of run: "public", "admin"
     python: str
-    installed_code: tuple[str, ...]  # directories, the longest first
     libraries: Mapping[str, str]  # those that are installed, with their versions
     missing: tuple[str, ...]
 
@@ -173,7 +172,6 @@ class HostReport:
             own_uids=bool(said["own_uids"]),
             calls=dict(said["calls"]),
             python=str(said["python"]),
-            installed_code=tuple(said["installed_code"]),
             libraries=dict(said.get("libraries", {})),
             missing=tuple(said.get("missing", ())),
         )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Callable, Sequence
+from typing import Any, Callable
 
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
 from pyexec.runs import workdir
@@ -34,13 +33,11 @@ def outcome(
     end: RunEnd,
     duration_s: float,
     budget: Budget,
-    installed: Sequence[str],
     count: Callable[[int], None],
 ) -> Outcome:
     """Read a run's output and the files asked for.
 
     Args:
-        installed: directories of libraries; where they lie is not to be seen in stderr.
         count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
 
     Raises:
@@ -59,16 +56,9 @@ def outcome(
         exit_code=end.exit_code,
         duration_s=duration_s,
         stdout=stdout[:cap],
-        stderr=_without_paths(stderr[:cap], installed),
+        stderr=stderr[:cap],
         stdout_truncated=len(stdout) > cap,
         stderr_truncated=len(stderr) > cap,
         files=tuple(files),
         **end.details,
     )
-
-
-def _without_paths(stderr: bytes, installed: Sequence[str]) -> bytes:
-    """Return stderr with the files of libraries named from their package on."""
-    for directory in installed:
-        stderr = stderr.replace(os.fsencode(directory) + b"/", b"")
-    return stderr

@@ -97,7 +97,7 @@ class Run:
         settle(child, event, report.own_pids)
         if report.own_tree:
             end = results.met_a_wall(child, end, budget)
-        outcome = results.outcome(child, job, end, duration_s, budget, report.installed_code, count)
+        outcome = results.outcome(child, job, end, duration_s, budget, count)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 

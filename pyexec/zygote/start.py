@@ -71,8 +71,7 @@ def main() -> NoReturn:
     gc.disable()
     preload.standard_library(settings["modules"])
     gc.freeze()
-    facts = {"python": sys.version.split()[0], "installed_code": sorted(known, key=len, reverse=True)}
-    messages.send(control, messages.READY, dict(report(host), **facts))
+    messages.send(control, messages.READY, dict(report(host), python=sys.version.split()[0]))
     Nursery(control, Nest(settings, host, shared, proc_fd)).run()
 
 
