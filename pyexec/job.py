@@ -185,7 +185,6 @@ class HostReport:
     own_uids: bool
     calls: Mapping[str, int]  # system calls allowed, by kind of run: "public", "admin"
     python: str
-    installed_code: tuple[str, ...]  # directories, the longest first
     libraries: Mapping[str, str]  # those that are loaded ahead, with their versions
     missing: tuple[str, ...]
     added: tuple[str, ...] = ()  # modules of the setting that are neither the standard library's nor LIBRARIES
@@ -202,7 +201,6 @@ class HostReport:
             own_uids=bool(said["own_uids"]),
             calls=dict(said["calls"]),
             python=str(said["python"]),
-            installed_code=tuple(said["installed_code"]),
             libraries=dict(said.get("libraries", {})),
             missing=tuple(said.get("missing", ())),
             added=tuple(said.get("added", ())),

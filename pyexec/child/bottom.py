@@ -2,10 +2,9 @@
 
 `traceback.print_stack`, `inspect.stack`, `sys._getframe(1)`, the level of a warning and faulthandler follow the frames
 down to the lowest one, in C or where no filter reaches. CPython keeps the current frame of a thread in a field of its
-thread state, and a frame that is made for a call from C gets what is there as the one below it. So the field is set to
-NULL just before such a call. Nothing else changes: the caller goes on with its own frame, which the interpreter's loop
-holds in a variable, and when it returns, the field is set again. That is why each function below returns right after
-the call that it makes.
+thread state, and a frame that is made for a call from C gets what is there as the one below it. So the field is NULL
+during such a call. Nothing else changes: the caller's own frame is held by the interpreter's loop in a variable. The
+field is written by an assignment, not by a call, since a profile function that a script leaves would be called for it.
 
 Where the field lies depends on the version. It is looked for once, by what it must hold; where it isn't found (another
 version, a debug build, one without the GIL), frames of ours stay below, and `frames` hides them from `traceback`.
@@ -24,8 +23,8 @@ _KNOWN = (3, 8), (3, 14)
 _INTERPRETER_FRAME = 3  # word of a frame object, from Python 3.11 on: where the interpreter keeps its part
 _CFRAME = 7  # word of the thread state, 3.11 and 3.12: where its current "C frame" lies
 _WORDS = 32  # of the thread state, which is far larger
-_memset, _set_trace, _set_profile = ctypes.memset, sys.settrace, sys.setprofile
-_pointer: Any = ctypes.c_size_t.from_address
+_set_trace, _set_profile = sys.settrace, sys.setprofile
+_at: Any = ctypes.c_size_t.from_address
 
 
 def _find() -> tuple[int, bool, int]:
@@ -44,14 +43,15 @@ def _find() -> tuple[int, bool, int]:
     words = (ctypes.c_size_t * _WORDS).from_address(state)[:]
     frame = id(sys._getframe())
     if version >= (3, 11):
-        frame = _pointer(frame + _INTERPRETER_FRAME * _WORD).value
+        frame = _at(frame + _INTERPRETER_FRAME * _WORD).value
     if version in ((3, 11), (3, 12)):
         inner = _WORD if version == (3, 11) else 0
-        return (state + _CFRAME * _WORD, True, inner) if _pointer(words[_CFRAME] + inner).value == frame else nowhere
+        return (state + _CFRAME * _WORD, True, inner) if _at(words[_CFRAME] + inner).value == frame else nowhere
     return (state + words.index(frame) * _WORD, False, 0) if words.count(frame) == 1 else nowhere
 
 
 _address, _indirect, _inner = _find()
+_field = _at(_address) if _address else ctypes.c_size_t()
 
 
 def execute(program: Any, names: dict[str, Any]) -> None:
@@ -59,12 +59,13 @@ def execute(program: Any, names: dict[str, Any]) -> None:
 
     In the thread that has loaded this module, as for all functions here.
     """
-    if _address:
-        _memset(_pointer(_address).value + _inner if _indirect else _address, 0, _WORD)
+    field = _at(_field.value + _inner) if _indirect else _field
+    kept = field.value
     try:
+        field.value = 0
         exec(program, names)
     finally:
-        # The script may have left a hook on each line; these are calls in C.
+        field.value = kept
         _set_trace(None)
         _set_profile(None)
 
@@ -74,6 +75,10 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     if not callable(function):
         return function(*arguments)  # for the error's sake
     from_c = functools.partial(function, *arguments)
-    if _address:
-        _memset(_pointer(_address).value + _inner if _indirect else _address, 0, _WORD)
-    return from_c()
+    field = _at(_field.value + _inner) if _indirect else _field
+    kept = field.value
+    try:
+        field.value = 0
+        return from_c()
+    finally:
+        field.value = kept

@@ -40,8 +40,8 @@ def discount() -> None:
     sys.setrecursionlimit = lambda n, /: put(n + depth if isinstance(n, int) and n > 0 else n)
 
 
-def cut(error: BaseException) -> types.TracebackType | None:
-    """Take this package's frames out of an exception, its causes, contexts and members; return its traceback."""
+def related(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its causes, contexts and members, each once."""
     seen: set[int] = set()  # contexts can be circular
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -49,6 +49,15 @@ def cut(error: BaseException) -> types.TracebackType | None:
         if current is None or id(current) in seen:
             continue
         seen.add(id(current))
+        yield current
+        waiting += [current.__cause__, current.__context__]
+        if isinstance(current, getattr(builtins, "BaseExceptionGroup", ())):
+            waiting += current.exceptions  # type: ignore[attr-defined]
+
+
+def cut(error: BaseException) -> types.TracebackType | None:
+    """Take this package's frames out of an exception and all that is related to it; return its traceback."""
+    for current in related(error):
         kept, entry = [], current.__traceback__
         while entry is not None:
             if not entry.tb_frame.f_code.co_filename.startswith(_OURS):
@@ -57,9 +66,6 @@ def cut(error: BaseException) -> types.TracebackType | None:
         for this, following in zip(kept, kept[1:] + [None]):
             this.tb_next = following
         current.__traceback__ = kept[0] if kept else None
-        waiting += [current.__cause__, current.__context__]
-        if isinstance(current, getattr(builtins, "BaseExceptionGroup", ())):
-            waiting += current.exceptions  # type: ignore[attr-defined]
     return error.__traceback__
 
 

@@ -41,7 +41,7 @@ import weakref
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
-from pyexec.child import bottom, frames
+from pyexec.child import bottom, frames, tracebacks
 from pyexec.child.witness import NOBODY, Witness
 from pyexec.job import SCRIPT_NAME
 
@@ -229,14 +229,15 @@ def _shown(error: BaseException | None) -> int:
     if not hasattr(sys, "excepthook"):
         _say("sys.excepthook is missing\n")
         sys.excepthook = _excepthook
-    second = _attempt(sys.excepthook, type(error), error, trace)
+    hook = tracebacks.show if sys.excepthook is _excepthook else sys.excepthook
+    second = _attempt(hook, type(error), error, trace)
     if isinstance(second, SystemExit):
         return _exit_code(second)
     if second is not None:
         _say("Error in sys.excepthook:\n")
-        _excepthook(type(second), second, frames.cut(second))
+        tracebacks.show(type(second), second, frames.cut(second))
         _say("\nOriginal exception was:\n")
-        _excepthook(type(error), error, trace)
+        tracebacks.show(type(error), error, trace)
     return 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, Callable, Mapping, Sequence
 
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile, WrittenFile
@@ -37,14 +36,12 @@ def outcome(
     duration_s: float,
     budget: Budget,
     most_files: int,
-    installed: Sequence[str],
     count: Callable[[int], None],
 ) -> Outcome:
     """Read a run's output and the files asked for.
 
     Args:
         placed: what was put into the directory before the script began. most_files: how many files are returned.
-        installed: directories of libraries; where they lie is not to be seen in stderr.
         count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
 
     Raises:
@@ -67,7 +64,7 @@ def outcome(
         exit_code=end.exit_code,
         duration_s=duration_s,
         stdout=stdout[:cap],
-        stderr=_without_paths(stderr[:cap], installed),
+        stderr=stderr[:cap],
         stdout_truncated=len(stdout) > cap,
         stderr_truncated=len(stderr) > cap,
         files=tuple(files),
@@ -75,10 +72,3 @@ def outcome(
         written_truncated=more,
         **end.details,
     )
-
-
-def _without_paths(stderr: bytes, installed: Sequence[str]) -> bytes:
-    """Return stderr with the files of libraries named from their package on."""
-    for directory in installed:
-        stderr = stderr.replace(os.fsencode(directory) + b"/", b"")
-    return stderr

@@ -110,7 +110,7 @@ class Run:
         if report.own_tree:
             end = results.met_a_wall(child, end, budget)
         most = self._config.return_files
-        outcome = results.outcome(child, job, placed, end, duration_s, budget, most, report.installed_code, count)
+        outcome = results.outcome(child, job, placed, end, duration_s, budget, most, count)
         stopwatch.mark("collect")
         failure, value = child.hearsay.about(end.verdict, end.exit_code)
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages), error=failure, value=value)

@@ -78,7 +78,7 @@ class NurseryHandle:
         said = _ready_word(self.control, self.due, "nursery")
         if said is not None:
             # One that leaves a danger uncovered says no more than that, and ends.
-            self.report = HostReport.of_message(dict({"python": "", "installed_code": ()}, **said))
+            self.report = HostReport.of_message(dict({"python": ""}, **said))
 
     def ended(self) -> bool:
         """Return whether it has ended, and with it every zygote and all that their runs left."""

@@ -16,7 +16,7 @@ import socket
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, script, show
+from pyexec.child import compat, confine, frames, script, show, tracebacks
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
@@ -160,6 +160,7 @@ def _settle(
     frames.conceal(script.run)
     compat.install()
     script.open_streams()
+    tracebacks.learn_directories()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
     os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})

@@ -72,8 +72,8 @@ def main() -> NoReturn:
     standard, added, unknown = preload.sort_out(settings["modules"])
     preload.standard_library(standard)
     gc.freeze()
-    facts = {"python": sys.version.split()[0], "installed_code": sorted(known, key=len, reverse=True)}
-    messages.send(control, messages.READY, dict(report(host), added=added, unknown=unknown, **facts))
+    facts = {"python": sys.version.split()[0], "added": added, "unknown": unknown}
+    messages.send(control, messages.READY, dict(report(host), **facts))
     Nursery(control, Nest(settings, host, shared, proc_fd, tuple(added))).run()
 
 

@@ -99,7 +99,7 @@ def run_confined(sandbox: Sandbox, script: Script, admin: bool) -> Ending:
 def _normal(errors: bytes, directory: str) -> str:
     # A path that only contains such a name, as /check/work/main does, is another one.
     text = re.sub(r"(?<![\w./-])(?:%s)/" % directory, "", errors.decode("utf-8", "backslashreplace"))
-    # The answer names a library's files from the package on, since a path of the server is nobody's business.
+    # The traceback of the exception that ends a script names a library's files from the package on.
     for library in sorted(installed_code(), key=len, reverse=True):
         text = text.replace(library + "/", "")
     # The count of references stands beside an address, where an exception can't be shown because stderr is closed.

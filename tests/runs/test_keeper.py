@@ -25,7 +25,6 @@ REPORT = HostReport(
     own_uids=True,
     calls={"public": 1, "admin": 2},
     python="3",
-    installed_code=(),
     libraries={},
     missing=(),
 )

@@ -1,0 +1,11 @@
+# admin
+import faulthandler
+import os
+
+
+def crash():
+    os.abort()
+
+
+faulthandler.enable()
+crash()
