@@ -113,7 +113,7 @@ def test_a_run_ends_when_its_caller_has_gone(running: RunningServer, how: str, a
         GOING[how](sock)
         await_that(lambda: _active(running) == 0)
         took_s = time.monotonic() - gone_s
-    assert took_s < 2  # 0.2 s unless the machine is busy; see tests/prove/test_budget.py
+    assert took_s < 2  # 0.2 s unless the machine is busy; see tests/prove/test_departures.py
     await_that(lambda: len(_lines(running)) > before)
     (line,) = _lines(running)[before:]
     assert (line["status"], line["type"]) == (499, "CallerGone") and line["ms"] < 3500

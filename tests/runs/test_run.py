@@ -16,8 +16,9 @@ from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, HostReport
 from pyexec.kernel import libc
+from pyexec.presence import CallerGone
 from pyexec.runs.child_handle import ChildHandle
-from pyexec.runs.events import Died, Ended, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.events import Abandoned, Died, Ended, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.rows import Rows
 from pyexec.runs.run import Run, UnbegunError, settle
 from pyexec.runs.slots import Slot
@@ -48,6 +49,12 @@ def test_what_is_no_fault_of_the_script(event, error) -> None:
     with pytest.raises(SandboxError) as caught:
         Run._end_of(event)
     assert type(caught.value) is error
+
+
+def test_a_run_that_nobody_waits_for_has_no_outcome() -> None:
+    with pytest.raises(CallerGone) as caught:
+        Run._end_of(Abandoned())
+    assert caught.value.begun
 
 
 @pytest.mark.parametrize(
