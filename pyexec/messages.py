@@ -20,7 +20,7 @@ costs no parser in a process where each line of Python that runs for the first t
     L     -       child → server     every layer is on
     E     JSON    child → server     a layer failed
     J     wishes  server → child     the job lies in your directory; what its caller wants to know
-    R     JSON    child → server     report: how the script failed, or its last value, see `findings`
+    R     JSON    child → server     report: how the script failed, its last value, or where it is, see `findings`
     X     JSON    child → server     ended: code, timestamps
     I     JSON    child → server     forbidden import: names
 
@@ -32,6 +32,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import signal
 import socket
 import struct
 from typing import Any, NamedTuple, Sequence
@@ -41,6 +42,9 @@ ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
 EXIT, FORBIDDEN, REPORT = "X", "I", "R"
+
+# To a run whose time is nearly up, see `child.last_moment`. Programs that know neither signal ignore it.
+LATE_SIGNAL, STUCK_SIGNAL = signal.SIGURG, signal.SIGWINCH
 
 LONGEST = 65536
 _DESCRIPTORS = 8

@@ -18,7 +18,7 @@ import time
 from typing import Any, Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, script, supervisor, warmup
+from pyexec.child import confine, import_policy, last_moment, script, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.child.witness import Witness
 from pyexec.errors import LayerError
@@ -147,7 +147,9 @@ def _run(workdir: str, check: _Check | None, value: bool, with_locals: bool) -> 
             messages.send_locked(CHANNEL_FD, messages.REPORT, found)
 
     source = _read(SCRIPT_NAME).decode("utf-8")
-    code = script.run(source, workdir, check, timestamps, Witness(source, value, with_locals, tell))
+    witness = Witness(source, value, with_locals, tell)
+    last_moment.arm(witness)
+    code = script.run(source, workdir, check, timestamps, witness)
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)
     _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps + [time.monotonic()]).encode()))

@@ -1,12 +1,14 @@
 """What a child tells the server of its script beside the output: how it failed, and the value of its last statement.
 
-`script` calls a witness at two moments. Nothing here runs for a script that succeeds and whose caller asks for no
-value, and nothing that goes wrong here changes how the script ends: then there is less to tell.
+`script` calls a witness when it has ended, and `last_moment` just before its time is up. Nothing here runs for a script
+that succeeds and whose caller asks for no value, and nothing that goes wrong here changes how the script ends: then
+there is less to tell.
 """
 
 from __future__ import annotations
 
 import contextlib
+import types
 from typing import Any, Callable
 
 from pyexec.child import failure, last_value
@@ -46,6 +48,15 @@ class Witness:
         for with_locals in (True, False) if self._locals else (False,):
             with contextlib.suppress(BaseException):
                 self._tell({"error": failure.of_exception(error, self._source, with_locals)})
+                return
+
+    def late(self, frame: types.FrameType | None) -> None:
+        """Tell where the script is, whose time is nearly up: called from a signal handler, in that frame."""
+        if self._tell is None:
+            return
+        for with_locals in (True, False) if self._locals else (False,):
+            with contextlib.suppress(BaseException):
+                self._tell({"late": failure.of_frame(frame, self._source, with_locals)})
                 return
 
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, Sequence
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
 from pyexec.runs import workdir
 from pyexec.runs.handles import ChildHandle
+from pyexec.runs.last_moment import LastMoment
 
 
 class RunEnd:
@@ -36,6 +37,7 @@ def outcome(
     budget: Budget,
     installed: Sequence[str],
     count: Callable[[int], None],
+    last_moment: LastMoment,
 ) -> Outcome:
     """Read a run's output and the files asked for.
 
@@ -48,6 +50,7 @@ def outcome(
     """
     cap = budget.output_bytes
     stdout, stderr = (workdir.read_capped(fd, cap + 1) for fd in child.streams[1:])
+    stderr = last_moment.without_stack(stderr, job.code)
     count(len(stdout) + len(stderr))
     files: list[OutputFile] = []
     if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever

@@ -21,6 +21,7 @@ from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES
 from pyexec.runs import processes, results, workdir
 from pyexec.runs.handles import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.keeper import Keeper
+from pyexec.runs.last_moment import LastMoment
 from pyexec.runs.results import RunEnd
 from pyexec.runs.watch import Watch, members
 from pyexec.timing import Stopwatch
@@ -89,8 +90,10 @@ class Run:
         except OSError as error:
             raise SandboxError(f"a child was lost before its job began: {error}") from error
         watch = Watch(child, budget, report.own_pids, self._keeper.guard)
+        deadline = started + budget.wall_s
+        last_moment = LastMoment(child, started, deadline)
         try:
-            end, event = self._await_end(child, started + budget.wall_s, watch)
+            end, event = self._await_end(child, deadline, watch, last_moment)
         finally:
             watch.over()
         duration_s = time.monotonic() - started
@@ -98,16 +101,19 @@ class Run:
         settle(child, event, report.own_pids)
         if report.own_tree:
             end = results.met_a_wall(child, end, budget)
-        outcome = results.outcome(child, job, end, duration_s, budget, report.installed_code, count)
+        outcome = results.outcome(child, job, end, duration_s, budget, report.installed_code, count, last_moment)
         stopwatch.mark("collect")
         failure, value = child.hearsay.about(end.verdict, end.exit_code)
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages), error=failure, value=value)
 
-    def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> tuple[RunEnd, Event]:
+    def _await_end(
+        self, child: ChildHandle, deadline: float, watch: Watch, last_moment: LastMoment
+    ) -> tuple[RunEnd, Event]:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
         while True:
+            last_moment.ask()
             now = time.monotonic()
-            event = child.next_event(min(deadline, now + _WATCH_S))
+            event = child.next_event(min(deadline, now + _WATCH_S, last_moment.next_at()))
             if isinstance(event, (Unbegun, Lost)):
                 return self._end_of(event), event
             if isinstance(event, (Ended, Died)) and event.cpu_limit_s and time.monotonic() < deadline:

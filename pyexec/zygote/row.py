@@ -16,7 +16,7 @@ import socket
 from typing import Any, Iterator, NamedTuple, NoReturn
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, script
+from pyexec.child import compat, confine, frames, last_moment, script
 from pyexec.child import main as child
 from pyexec.job import ZYGOTES, Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits, tree
@@ -102,6 +102,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     _take_low_numbers()
     frames.conceal(script.run)
     compat.install()
+    last_moment.install(script.flush)
     script.open_streams()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
