@@ -12,65 +12,21 @@ import select
 import signal
 import socket
 import time
-from dataclasses import dataclass
-from typing import Union
 
 from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import WireError
+from pyexec.runs import processes
+from pyexec.runs.events import Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.hearsay import Hearsay
+from pyexec.runs.processes import Process
 from pyexec.runs.slots import Slot
 from pyexec.runs.workdirs_on_disk import RunDirectory
 from pyexec.runs.zygotes import ZygoteHandle
 
 _LAST_WORD_MS = 1000
 _PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The run says that it has ended, with this exit code; when it reached its stages, as far as it says that.
-
-    Of an admin's process that met its limit of processor time the supervisor says so.
-    """
-
-    code: int
-    timestamps: object = None
-    cpu_limit_s: int = 0
-
-
-@dataclass(frozen=True)
-class Forbidden:
-    """The run says that its script names modules that it may not have."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Died:
-    """The zygote says that the run's first process has died, without a word of its own."""
-
-    code: int
-    cpu_limit_s: int = 0
-
-
-@dataclass(frozen=True)
-class Unbegun:
-    """It ended with its job unread: no script had anything to do with that."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Its zygote has ended, so that nobody tells of it any more."""
-
-
-@dataclass(frozen=True)
-class Late:
-    """Nothing happened in time."""
-
-
-Event = Union[Ended, Forbidden, Died, Unbegun, Lost, Late]
 _REPORTED = Late()  # the run has said something of itself, and goes on
 
 
@@ -83,7 +39,7 @@ class ChildHandle:
         self.zygote: ZygoteHandle | None = None  # which was to make it
         self.streams: list[int] = []
         self.directory_fd = directory.work_fd if directory is not None else -1
-        self.pidfd = -1
+        self.pidfd = self._stat_fd = -1
         self.hearsay = Hearsay()
         self.ready = self._greeted = False
         self._dead: messages.Death | None = None
@@ -154,6 +110,7 @@ class ChildHandle:
             return
         if message.kind == messages.HELLO:
             self.pidfd, *others = message.descriptors
+            self._stat_fd = processes.open_stat(self.pidfd)
             self._greeted = True
             if others:
                 (self.directory_fd,) = others
@@ -163,6 +120,12 @@ class ChildHandle:
             raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
         else:
             raise WireError(f"{message.kind!r} where word of the layers was due")
+
+    def first_process(self) -> Process | None:
+        """Return the run's first process; None if it has been reaped, or `/proc` hides it."""
+        if self._stat_fd < 0 <= self.pidfd:  # there was no descriptor left for it
+            self._stat_fd = processes.open_stat(self.pidfd)
+        return processes.read_stat(self._stat_fd) if self._stat_fd >= 0 else None
 
     def send_job(self, packet: bytes = messages.encode(messages.JOB)) -> None:
         """Tell the child that its job is there, by a JOB. Raises OSError: it has ended."""
@@ -287,10 +250,10 @@ class ChildHandle:
         for end in (self.channel, self._far_channel, self._far_status):
             end.close()
         own = [] if self.directory is not None else [self.directory_fd]
-        for fd in self.streams + own + [self.pidfd]:
+        for fd in self.streams + own + [self.pidfd, self._stat_fd]:
             if fd >= 0:
                 os.close(fd)
-        self.streams, self.directory_fd, self.pidfd = [], -1, -1
+        self.streams, self.directory_fd, self.pidfd, self._stat_fd = [], -1, -1, -1
         if self.directory is not None:
             self.directory.close()
 

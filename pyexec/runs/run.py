@@ -18,8 +18,9 @@ from pyexec import messages
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
-from pyexec.runs import processes, results, workdir
-from pyexec.runs.handles import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
+from pyexec.runs import results, workdir
+from pyexec.runs.events import Died, Ended, Event, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.handles import ChildHandle
 from pyexec.runs.keeper import Keeper
 from pyexec.runs.last_moment import LastMoment
 from pyexec.runs.results import RunEnd
@@ -186,7 +187,7 @@ def _is_stopped(child: ChildHandle, own_pids: bool) -> bool:
     try:
         child.stop()
         # Only now, when none of them can make another: what is seen is all there is.
-        first = processes.process(processes.pid_of(child.pidfd))
+        first = child.first_process()
         if first is None:
             return False
         if not child.admin:

@@ -68,7 +68,7 @@ class Watch:
 
     def _processes(self) -> tuple[str, int] | None:
         budget = self._budget
-        first = processes.process(processes.pid_of(self._child.pidfd))
+        first = self._child.first_process()
         if first is None:
             if processes.pid_of(self._child.pidfd):
                 raise SandboxError("the watch can't see the processes of a run: /proc hides them")
@@ -106,7 +106,7 @@ class Watch:
 
 def can_see(child: ChildHandle) -> bool:
     """Return whether /proc shows us a child, which hidepid or a foreign pid namespace would prevent."""
-    return processes.process(processes.pid_of(child.pidfd)) is not None
+    return child.first_process() is not None
 
 
 def members(first: Process, own_pids: bool) -> Iterator[Process]:

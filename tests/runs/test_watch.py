@@ -12,8 +12,8 @@ from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
-from pyexec.runs import processes
 from pyexec.runs import watch as usage
+from pyexec.runs.handles import ChildHandle
 from pyexec.sandbox import Sandbox
 
 
@@ -86,7 +86,7 @@ def test_a_run_that_the_watch_cannot_see_gets_no_answer(monkeypatch: pytest.Monk
     """As where /proc is mounted with hidepid: nothing would bound its memory. Nor does a server start there."""
     config = Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
-        monkeypatch.setattr(processes, "process", lambda pid: None)
+        monkeypatch.setattr(ChildHandle, "first_process", lambda child: None)
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks; it is killed at its end
         with pytest.raises(SandboxError, match="/proc hides them"):
             sandbox.run(Job("import time; time.sleep(3)"))
