@@ -41,6 +41,7 @@ PLAN, ZYGOTE, READY = "P", "Z", "T"
 ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
+VALUE, LOCALS = b"v", b"l"  # in the bytes of a JOB
 EXIT, FORBIDDEN, REPORT = "X", "I", "R"
 
 # To a run whose time is nearly up, see `child.last_moment`. Programs that know neither signal ignore it.
@@ -118,12 +119,7 @@ def decode_order(packet: bytes) -> Order:
 
 def encode_job(value: bool, with_locals: bool) -> bytes:
     """Return the bytes of a JOB: whether to tell the value of the last statement, and those of variables."""
-    return (JOB + "v" * value + "l" * with_locals).encode("ascii")
-
-
-def decode_job(packet: bytes) -> tuple[bool, bool]:
-    """Return what the bytes of a JOB ask for."""
-    return b"v" in packet, b"l" in packet
+    return JOB.encode() + VALUE * value + LOCALS * with_locals
 
 
 class Death(NamedTuple):

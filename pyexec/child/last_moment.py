@@ -15,27 +15,21 @@ import types
 from typing import Callable
 
 from pyexec import messages
-from pyexec.child.witness import NOBODY, Witness
+from pyexec.child.witness import Witness
 
 _STDERR = 2
-_witness = NOBODY
-_flush: Callable[[], object] = list
 
 
-def install(flush: Callable[[], object]) -> None:
-    """Answer the two signals in this process and in those that it forks. `flush` empties the script's streams."""
-    global _flush
-    _flush = flush
-    signal.signal(messages.LATE_SIGNAL, _on_late)
+def install(flush: Callable[[], object], witness: Witness) -> None:
+    """Answer the two signals in this process and in those that it forks.
+
+    Args:
+        flush: empties the script's streams. witness: tells where the script is.
+    """
+
+    def on_late(number: int, frame: types.FrameType | None) -> None:
+        flush()
+        witness.late(frame)
+
+    signal.signal(messages.LATE_SIGNAL, on_late)
     faulthandler.register(messages.STUCK_SIGNAL, file=_STDERR, all_threads=False)
-
-
-def arm(witness: Witness) -> None:
-    """Have this witness tell where the script is."""
-    global _witness
-    _witness = witness
-
-
-def _on_late(number: int, frame: types.FrameType | None) -> None:
-    _flush()
-    _witness.late(frame)

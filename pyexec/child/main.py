@@ -18,7 +18,7 @@ import time
 from typing import Any, Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, last_moment, script, supervisor, warmup
+from pyexec.child import confine, import_policy, script, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.child.witness import Witness
 from pyexec.errors import LayerError
@@ -30,6 +30,7 @@ _FAULT_STATUS = 70
 _IDLE_S = 0.02
 
 _LAYERS = messages.encode(messages.LAYERS)
+_USUAL_JOB = messages.encode_job(value=False, with_locals=True)
 _Check = Callable[[str], None]
 
 
@@ -41,6 +42,7 @@ class Kit(NamedTuple):
     first: str  # what each child compiles at once, and
     snippets: tuple[str, ...]  # what it runs when it is idle; see `warmup`
     workdir: str  # "" where each child has another one
+    witness: Witness
 
 
 def make_kit(allowed: Sequence[str], trusted: Sequence[str], first: str, snippets: Sequence[str], workdir: str) -> Kit:
@@ -61,7 +63,8 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], first: str, snippet
             if found:
                 refuse(found)
 
-    return Kit(import_policy.Policy(names, trusted, refuse), check, first, tuple(snippets), workdir)
+    policy = import_policy.Policy(names, trusted, refuse)
+    return Kit(policy, check, first, tuple(snippets), workdir, Witness(_tell))
 
 
 def main(
@@ -92,7 +95,7 @@ def main(
             kit.policy.install()
             os.write(CHANNEL_FD, _LAYERS)
             _warm_up(kit, workdir, kit.check)
-        _run(workdir, None if order.admin else kit.check, *_await_job())
+        _run(workdir, None if order.admin else kit.check, kit.witness, _await_job())
     except LayerError as error:
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
@@ -136,24 +139,23 @@ def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:
             patience_ms = 0
 
 
-def _await_job() -> tuple[bool, bool]:
-    """Return what the caller wants to know: the value of the last statement, and those of variables."""
+def _tell(found: dict[str, Any]) -> None:
+    messages.send_locked(CHANNEL_FD, messages.REPORT, found)
+
+
+def _await_job() -> bytes:
     packet = os.read(CHANNEL_FD, messages.LONGEST)
     if not packet:  # the server closed: this child is not needed
         os._exit(0)
-    return messages.decode_job(packet)
+    return packet
 
 
-def _run(workdir: str, check: _Check | None, value: bool, with_locals: bool) -> NoReturn:
+def _run(workdir: str, check: _Check | None, witness: Witness, job: bytes) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
-
-    def tell(found: dict[str, Any]) -> None:
-        if os.getpid() == own_pid:
-            messages.send_locked(CHANNEL_FD, messages.REPORT, found)
-
     source = _read(SCRIPT_NAME).decode("utf-8")
-    witness = Witness(source, value, with_locals, tell)
-    last_moment.arm(witness)
+    witness.source, witness.pid = source, own_pid
+    if job != _USUAL_JOB:
+        witness.want(messages.VALUE in job, messages.LOCALS in job)
     code = script.run(source, workdir, check, timestamps, witness)
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)

@@ -103,13 +103,13 @@ def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str])
     _take_low_numbers()
     frames.conceal(script.run)
     compat.install()
-    last_moment.install(script.flush)
     script.open_streams()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
     if workdir:
         os.environ.update(HOME=workdir, TMPDIR=workdir)
     kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir)
+    last_moment.install(script.flush, kit.witness)
     uid_base = nest.settings["uid_base"]
 
     def prepare(order: messages.Order) -> Prepared:
