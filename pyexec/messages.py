@@ -21,7 +21,7 @@ costs no parser in a process where each line of Python that runs for the first t
     L     -       child → server     every layer is on
     E     JSON    child → server     a layer failed
     J     wishes  server → child     the job lies in your directory; what its caller wants to know
-    R     JSON    child → server     report: how the script failed, or its last value, see `findings`
+    R     JSON    child → server     report: how the script failed, its last value, or where it is, see `findings`
     X     JSON    child → server     ended: code, timestamps
     I     JSON    child → server     forbidden import: names
 
@@ -33,6 +33,7 @@ from __future__ import annotations
 import array
 import json
 import os
+import signal
 import socket
 import struct
 from typing import Any, NamedTuple, Sequence
@@ -41,7 +42,11 @@ PLAN, ZYGOTE, READY, LOADING = "P", "Z", "T", "N"
 ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
+VALUE, LOCALS = b"v", b"l"  # in the bytes of a JOB
 EXIT, FORBIDDEN, REPORT = "X", "I", "R"
+
+# To a run whose time is nearly up, see `child.last_moment`. Programs that know neither signal ignore it.
+LATE_SIGNAL, STUCK_SIGNAL = signal.SIGURG, signal.SIGWINCH
 
 LONGEST = 65536
 _DESCRIPTORS = 8
@@ -115,12 +120,7 @@ def decode_order(packet: bytes) -> Order:
 
 def encode_job(value: bool, with_locals: bool) -> bytes:
     """Return the bytes of a JOB: whether to tell the value of the last statement, and those of variables."""
-    return (JOB + "v" * value + "l" * with_locals).encode("ascii")
-
-
-def decode_job(packet: bytes) -> tuple[bool, bool]:
-    """Return what the bytes of a JOB ask for."""
-    return b"v" in packet, b"l" in packet
+    return JOB.encode() + VALUE * value + LOCALS * with_locals
 
 
 class Death(NamedTuple):

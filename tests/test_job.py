@@ -66,6 +66,8 @@ TYPES: Dict[str, Tuple[Callable[[], Any], str]] = {
         "'content' must be bytes, not bytearray.",
     ),
     "admin as text": (lambda: Job("1", admin="no"), "'admin' must be True or False, not str."),  # type: ignore[arg-type]
+    "value as a number": (lambda: Job("1", value=1), "'value' must be True or False, not int."),  # type: ignore[arg-type]
+    "locals as nothing": (lambda: Job("1", locals=None), "'locals' must be True or False, not NoneType."),  # type: ignore[arg-type]
 }
 
 

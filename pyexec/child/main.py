@@ -29,6 +29,7 @@ _FAULT_STATUS = 70
 _IDLE_S = 0.02
 
 _LAYERS = messages.encode(messages.LAYERS)
+_USUAL_JOB = messages.encode_job(value=False, with_locals=True)
 _Check = Callable[[str], None]
 
 
@@ -40,6 +41,7 @@ class Kit(NamedTuple):
     snippets: tuple[str, ...]  # what it runs when it is idle; see `warmup`
     workdir: str  # "" where each child has another one
     handlers: tuple[libraries.ExitHandler, ...]
+    witness: Witness
 
 
 def make_kit(
@@ -59,9 +61,8 @@ def make_kit(
     def refuse(found: tuple[str, ...]) -> None:
         _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
 
-    return Kit(
-        import_policy.Policy(frozenset(allowed), trusted, refuse), first, tuple(snippets), workdir, tuple(handlers)
-    )
+    policy = import_policy.Policy(frozenset(allowed), trusted, refuse)
+    return Kit(policy, first, tuple(snippets), workdir, tuple(handlers), Witness(_tell))
 
 
 def main(
@@ -92,8 +93,7 @@ def main(
             os.write(CHANNEL_FD, _LAYERS)
             _warm_up(kit, workdir, kit.policy.check_source)
         sys.path.insert(0, workdir)
-        wanted = _await_job()
-        _run(workdir, None if order.admin else kit.policy.check_source, kit.handlers, *wanted)
+        _run(workdir, None if order.admin else kit.policy.check_source, kit, _await_job())
     except LayerError as error:
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
@@ -137,27 +137,27 @@ def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:
             patience_ms = 0
 
 
-def _await_job() -> tuple[bool, bool]:
-    """Return what the caller wants to know: the value of the last statement, and those of variables."""
+def _tell(found: dict[str, Any]) -> None:
+    messages.send_locked(CHANNEL_FD, messages.REPORT, found)
+
+
+def _await_job() -> bytes:
     packet = os.read(CHANNEL_FD, messages.LONGEST)
     if not packet:  # the server closed: this child is not needed
         os._exit(0)
-    return messages.decode_job(packet)
+    return packet
 
 
-def _run(
-    workdir: str, check: _Check | None, handlers: Sequence[libraries.ExitHandler], value: bool, with_locals: bool
-) -> NoReturn:
+def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
-
-    def tell(found: dict[str, Any]) -> None:
-        if os.getpid() == own_pid:
-            messages.send_locked(CHANNEL_FD, messages.REPORT, found)
-
     source = _read(SCRIPT_NAME).decode("utf-8")
     show.begin(workdir)
-    libraries.register_exit_handlers(handlers, source)
-    code = script.run(source, workdir, check, timestamps, Witness(source, value, with_locals, tell))
+    libraries.register_exit_handlers(kit.handlers, source)
+    witness = kit.witness
+    witness.source, witness.pid = source, own_pid
+    if job != _USUAL_JOB:
+        witness.want(messages.VALUE in job, messages.LOCALS in job)
+    code = script.run(source, workdir, check, timestamps, witness)
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)
     timestamps.append(time.monotonic())

@@ -118,23 +118,21 @@ def run(
 
 def start(source: str, names: _Names, check: _Check, timestamps: list[float], witness: Witness = NOBODY) -> Exit:
     """Take the first two steps, in a frame of their own: it holds the namespace, and is gone when they are done."""
-    program = compile_(source, names, check, witness.compile)
+    program = compile_(source, names, check, witness)
     if isinstance(program, Exit):
         return program
     timestamps.append(time.monotonic())
     return execute(program, names, witness)
 
 
-def compile_(
-    source: str, names: _Names, check: _Check, compiler: Callable[..., Any] = compile
-) -> types.CodeType | Exit:
+def compile_(source: str, names: _Names, check: _Check, witness: Witness = NOBODY) -> types.CodeType | Exit:
     """Return the script's code, or how it ends if it has none."""
     frames.discount()
     program = None
     try:
         with contextlib.suppress(SyntaxError, ValueError):
             # From bytes, so that a byte order mark or an encoding cookie has its effect.
-            program = compiler(source.encode("utf-8"), SCRIPT_NAME, "exec", 0, True)
+            program = witness.compile(source.encode("utf-8"), SCRIPT_NAME, "exec", 0, True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they have been shown
             if program is None:
@@ -165,7 +163,8 @@ def execute(program: types.CodeType, names: _Names, witness: Witness = NOBODY) -
             sys.setrecursionlimit(max(sys.getrecursionlimit(), 200))
     except BaseException as error:  # noqa: BLE001
         return Exit(1, error)
-    witness.succeeded(names)
+    if witness.value:
+        witness.succeeded(names)
     return Exit(0)
 
 
@@ -174,7 +173,8 @@ def show_exception(end: Exit, witness: Witness = NOBODY) -> Exit:
     code = 1
     with contextlib.suppress(BaseException):  # raised by what the script has put in the way
         code = _shown(end.error)
-    witness.failed(end.error)
+    if end.error is not None:
+        witness.failed(end.error)
     return Exit(code, interrupted=type(end.error) is KeyboardInterrupt and code == 1)
 
 

@@ -169,15 +169,12 @@ class ChildHandle:
         """Return what the run says, None if it is nothing that a run may say; written by hostile code perhaps."""
         try:
             message = messages.receive(self.channel, socket.MSG_DONTWAIT)
+            for fd in message.descriptors:
+                os.close(fd)
+            payload = message.payload
         except ConnectionResetError:
             return Unbegun()  # its job lies there unread
         except (WireError, OSError):
-            return None
-        for fd in message.descriptors:
-            os.close(fd)
-        try:
-            payload = message.payload
-        except WireError:
             return None
         if not isinstance(payload, dict):
             return None
@@ -214,9 +211,12 @@ class ChildHandle:
         """Let no process of the run execute anything more; all still stand, until they are killed.
 
         For runs of processes with one thread each: of several threads the others stop when they are next scheduled.
-        Raises OSError: not all of an admin run can be stopped.
         """
-        self._signal(signal.SIGSTOP, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
+        self.signal_all(signal.SIGSTOP)
+
+    def signal_all(self, number: int) -> None:
+        """Send a signal to every process of the run. Raises OSError: not all of an admin run can be reached."""
+        self._signal(number, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
 
     def _signal(self, number: int, flags: int) -> None:
         if self.pidfd >= 0:

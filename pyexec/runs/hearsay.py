@@ -6,12 +6,17 @@ In the server. A script can write to the channel as well, so this may be anythin
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Mapping
 
 from pyexec import findings
-from pyexec.job import ENDED
+from pyexec.job import ENDED, TIMEOUT
 
-_MOST = 4  # messages of one run; a child sends two at most
+_MOST = 4  # messages of one run; a child sends three at most
+_LONGEST_STACK = 1 << 16
+_IN_C = "The script was here, in one call of C code, when its time was up."
+_LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_FRAME = re.compile(rb'^  File "script\.py", line (\d{1,9}) in ([^\n]{1,500})$', re.MULTILINE)
 
 
 class Hearsay:
@@ -27,8 +32,9 @@ class Hearsay:
         self._count += 1
         if isinstance(payload, dict):
             with contextlib.suppress(ValueError):
-                if "error" in payload:
-                    self._found["error"] = findings.error(payload["error"])
+                for name in ("error", "late"):
+                    if name in payload:
+                        self._found[name] = findings.error(payload[name])
                 if "value" in payload:
                     self._found["value"] = findings.value(payload["value"])
         return self._count < _MOST
@@ -37,4 +43,23 @@ class Hearsay:
         """Return `error` and `value` of an outcome: a success has no failure, and a failure no value."""
         if verdict == ENDED and not exit_code:
             return None, self._found.get("value")
-        return self._found.get("error"), None
+        error = self._found.get("error")
+        return (self._found.get("late", error) if verdict == TIMEOUT else error), None
+
+    @property
+    def knows_where(self) -> bool:
+        """Whether the run has told where it is, since its time is nearly up."""
+        return "late" in self._found
+
+    def take_stack(self, stack: bytes, source: str) -> None:
+        """Keep what `faulthandler` wrote of a run that was in C code and so couldn't report."""
+        lines = _LINE_BREAK.split(source)
+        frames = []
+        for number, function in _FRAME.findall(stack[:_LONGEST_STACK])[: findings.FRAMES]:
+            line = int(number)
+            code = lines[line - 1].strip()[:300] if 0 < line <= len(lines) else ""
+            frames.append({"line": line, "function": function.decode("utf-8", "replace")[:200], "code": code})
+        if frames:
+            where = {"line": frames[0]["line"], "code": frames[0]["code"], "frames": frames}
+            with contextlib.suppress(ValueError):
+                self._found["late"] = findings.error({"type": "TimeoutError", "message": _IN_C, **where})

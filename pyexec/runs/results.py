@@ -7,6 +7,7 @@ from typing import Any, Callable, Mapping, Sequence
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile, WrittenFile
 from pyexec.runs import workdir, written
 from pyexec.runs.child_handle import ChildHandle
+from pyexec.runs.last_moment import LastMoment
 from pyexec.runs.written import Placed, Walk
 
 
@@ -37,6 +38,7 @@ def outcome(
     budget: Budget,
     most_files: int,
     count: Callable[[int], None],
+    last_moment: LastMoment,
 ) -> Outcome:
     """Read a run's output and the files asked for.
 
@@ -49,6 +51,7 @@ def outcome(
     """
     cap = budget.output_bytes
     stdout, stderr = (workdir.read_capped(fd, cap + 1) for fd in child.streams[1:])
+    stderr = last_moment.without_stack(stderr, job.code)
     count(len(stdout) + len(stderr))
     files: list[OutputFile] = []
     wrote: Sequence[WrittenFile] = ()

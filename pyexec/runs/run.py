@@ -23,6 +23,7 @@ from pyexec.runs import results, workdir
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Abandoned, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.keeper import Keeper
+from pyexec.runs.last_moment import LastMoment
 from pyexec.runs.results import RunEnd
 from pyexec.runs.usage_watch import Watch, members
 from pyexec.runs.written import Placed
@@ -100,8 +101,10 @@ class Run:
         except OSError as error:
             raise SandboxError(f"a child was lost before its job began: {error}") from error
         watch = Watch(child, budget, report.own_pids, self._keeper.guard)
+        deadline = started + budget.wall_s
+        last_moment = LastMoment(child, started, deadline)
         try:
-            end, event = self._await_end(child, started + budget.wall_s, watch)
+            end, event = self._await_end(child, deadline, watch, last_moment)
         finally:
             watch.over()
         duration_s = time.monotonic() - started
@@ -110,16 +113,19 @@ class Run:
         if report.own_tree:
             end = results.met_a_wall(child, end, budget)
         most = self._config.return_files
-        outcome = results.outcome(child, job, placed, end, duration_s, budget, most, count)
+        outcome = results.outcome(child, job, placed, end, duration_s, budget, most, count, last_moment)
         stopwatch.mark("collect")
         failure, value = child.hearsay.about(end.verdict, end.exit_code)
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages), error=failure, value=value)
 
-    def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> tuple[RunEnd, Event]:
+    def _await_end(
+        self, child: ChildHandle, deadline: float, watch: Watch, last_moment: LastMoment
+    ) -> tuple[RunEnd, Event]:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
         while True:
+            last_moment.ask()
             now = time.monotonic()
-            event = child.next_event(min(deadline, now + _WATCH_S))
+            event = child.next_event(min(deadline, now + _WATCH_S, last_moment.next_at()))
             if isinstance(event, (Unbegun, Lost, Abandoned)):
                 return self._end_of(event), event
             if isinstance(event, (Ended, Died)) and event.cpu_limit_s and time.monotonic() < deadline:

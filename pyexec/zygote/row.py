@@ -16,7 +16,7 @@ import socket
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, script, show, tracebacks
+from pyexec.child import compat, confine, frames, last_moment, script, show, tracebacks
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
@@ -167,6 +167,7 @@ def _settle(
     if workdir:
         os.environ.update(HOME=workdir, TMPDIR=workdir)
     kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, handlers)
+    last_moment.install(script.flush, kit.witness)
     uid_base = nest.settings["uid_base"]
 
     def prepare(order: messages.Order) -> Prepared:

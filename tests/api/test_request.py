@@ -72,6 +72,8 @@ def test_every_field_arrives_as_it_was_sent() -> None:
                 {"content_base_64": "", "filename": "empty"},
             ],
             "return_files": ["b", "dir/ä.txt", "b", "./b"],
+            "value": True,
+            "locals": False,
         }
     )
     assert found.api_key == " ключ "
@@ -81,12 +83,15 @@ def test_every_field_arrives_as_it_was_sent() -> None:
         attachments=(Attachment("ä.bin", b"\x00\xff"), Attachment("empty", b"")),
         return_files=("b", "dir/ä.txt", "./b"),
         admin=False,
+        value=True,
+        locals=False,
     )
 
 
 def test_null_for_an_optional_field_means_absent() -> None:
-    nulls = {"code": "1", "api_key": None, "stdin_data": None, "attachments": None, "return_files": None}
-    assert parse(nulls) == parse({"code": "1"})
+    nulls = dict.fromkeys(contract.FIELDS, None)
+    assert parse(dict(nulls, code="1")) == parse({"code": "1"})
+    assert parse({"code": "1"}).job == Job("1", value=False, locals=True)
 
 
 def test_empty_optional_fields_are_there() -> None:
@@ -346,16 +351,21 @@ OTHER_TYPES = {
 }
 
 
-@pytest.mark.parametrize("field", ["code", "api_key", "stdin_data", "attachments", "return_files"])
+RIGHT_TYPES = {"attachments": "an array", "return_files": "an array", "value": "a boolean", "locals": "a boolean"}
+
+
+@pytest.mark.parametrize("field", contract.FIELDS)
 @pytest.mark.parametrize("words", sorted(OTHER_TYPES))
 def test_a_field_of_another_type(field: str, words: str) -> None:
-    right = "an array" if field in ("attachments", "return_files") else "a string"
+    right = RIGHT_TYPES.get(field, "a string")
     if words == right:
-        assert parse(dict({"code": "1"}, **{field: [] if right == "an array" else "x"})).job.code in ("1", "x")
+        harmless: Any = {"an array": [], "a boolean": False}.get(right, "x")
+        assert parse(dict({"code": "1"}, **{field: harmless})).job.code in ("1", "x")
         return
     for value in OTHER_TYPES[words]:
         error = refusal(dict({"code": "1"}, **{field: value}))
-        assert (error.field, error.message) == (field, "'%s' must be %s, not %s." % (field, right, words))
+        shown = {"a boolean": "true or false"}.get(right, right)
+        assert (error.field, error.message) == (field, "'%s' must be %s, not %s." % (field, shown, words))
 
 
 @pytest.mark.parametrize("value, words", [(True, "a boolean"), (1, "a number"), ([], "an array"), ({}, "an object")])

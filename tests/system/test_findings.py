@@ -149,6 +149,53 @@ def test_where_memory_went(either_host: Any) -> None:
     assert "512 MiB of memory" in details["hint"]
 
 
+# -- time limits -------------------------------------------------------------------------------------------------------
+
+
+def where_it_was(running: Any, code: str, **fields: Any) -> Dict[str, Any]:
+    """Return the answer's details for a script that runs into its time limit; a busy machine may leave no time to ask."""
+    for _ in range(10):
+        reply = ask(running.port, execute(dict(fields, code=code)))
+        assert reply.error_type == "TimeoutError"
+        details: Dict[str, Any] = reply.document["execution_details"]
+        if "error" in details:
+            return details
+    raise AssertionError("it never told where it was")
+
+
+@pytest.mark.parametrize("admin", [False, True], ids=["public", "admin"])
+def test_at_a_time_limit_it_is_told_where_the_script_was(hasty: Any, admin: bool) -> None:
+    code = "def search(numbers):\n    for number in numbers:\n        while number == 7:\n            wait = 1\nsearch([5, 7])"
+    details = where_it_was(hasty, code, **({"api_key": ADMIN_KEY} if admin else {}))
+    error = details["error"]
+    assert error["type"] == "TimeoutError" and error["line"] in (3, 4)
+    assert error["frames"][0]["locals"]["number"] == "7" and error["frames"][0]["function"] == "search"
+    assert error["frames"][1]["code"] == "search([5, 7])"
+    (frame, _) = where_it_was(hasty, code, locals=False)["error"]["frames"]
+    assert "locals" not in frame
+
+
+def test_in_a_call_of_c_code_it_is_told_which_line_made_it(hasty: Any) -> None:
+    code = "import sys\nprint('begun', file=sys.stderr)\ndef total(n):\n    return sum(range(n))\ntotal(10**14)"
+    details = where_it_was(hasty, code)
+    error = details["error"]
+    assert "C code" in error["message"] and (error["line"], error["code"]) == (4, "return sum(range(n))")
+    assert [frame["function"] for frame in error["frames"]] == ["total", "<module>"]
+    assert details["stderr"] == "begun\n"
+
+
+def test_what_was_printed_without_a_line_end_is_there_at_a_time_limit(hasty: Any) -> None:
+    details = where_it_was(hasty, "import time\nwhile True:\n    print('.', end='')\n    time.sleep(0.1)")
+    assert set(details["stdout"]) == {"."}
+
+
+def test_a_script_that_ends_in_its_last_moment_ends_as_it_does(hasty: Any) -> None:
+    code = "import time\ntime.sleep(1.93)\nraise SystemExit(3)"
+    reply = ask(hasty.port, execute({"code": code}))
+    details = reply.document["execution_details"]
+    assert reply.error_type == "TimeoutError" or (details["exit_code"] == 3 and "error" not in details)
+
+
 # -- hints -------------------------------------------------------------------------------------------------------------
 
 
