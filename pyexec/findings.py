@@ -11,6 +11,9 @@ import json
 import math
 from typing import Any, Mapping, NamedTuple, Union
 
+from pyexec import rules
+from pyexec.errors import ValidationError
+
 FRAMES = 8  # of a traceback, counted from the innermost
 LOCALS_CHARS = 2048  # of all values of variables together
 VALUE_CHARS = 8000  # of a repr, of a table and of JSON
@@ -74,6 +77,20 @@ ERROR = Record(
 )
 # Beside these a value has `json`, which travels as text.
 VALUE = Record({"repr": Text(VALUE_CHARS)}, {"markdown": Text(VALUE_CHARS), "truncated": Flag()})
+
+# Pictures that were shown: the files that they were written to, and why others could not be.
+SHOWN = Record({"names": Array(Text(255), 10), "troubles": Array(Text(200), 10)}, {})
+
+
+def shown(said: Any) -> dict[str, Any]:
+    """Return a checked copy of what a run shows; its names are such as a caller may ask for. Raises ValueError."""
+    found: dict[str, Any] = _checked(SHOWN, said)
+    for name in found["names"]:
+        try:
+            rules.path(name, "shown")
+        except ValidationError as refused:
+            raise ValueError(refused.message) from None
+    return found
 
 
 def error(said: Any) -> dict[str, Any]:

@@ -154,6 +154,7 @@ class Outcome:
     limit: int = 0
     error: Mapping[str, Any] | None = None
     value: Mapping[str, Any] | None = None
+    picture_troubles: tuple[str, ...] = ()  # why pictures that the script showed were not written, as it says
     stages: tuple[tuple[str, float], ...] = ()  # where the time went: name, seconds
 
 

@@ -253,6 +253,12 @@ def _silence(scene: Scene) -> str | None:
     return f"The script printed nothing: print() what you want to see. Files come back if {names} names them."
 
 
+def _pictures(scene: Scene) -> str | None:
+    if not scene.outcome.picture_troubles:
+        return None
+    return f"Not every picture could be shown: {scene.outcome.picture_troubles[0]}."
+
+
 def _installed(scene: Scene) -> str:
     names = ", ".join(scene.libraries)
     return f"Installed beside the standard library: {names}." if names else "Only the standard library is installed."
@@ -282,4 +288,8 @@ RULES = (
     Rule("processes", _processes),
     Rule("crash", _crash),
 )
-OF_SUCCESS = (Rule("attached module not imported", _shadowed), Rule("no output", _silence))
+OF_SUCCESS = (
+    Rule("attached module not imported", _shadowed),
+    Rule("pictures", _pictures),
+    Rule("no output", _silence),
+)

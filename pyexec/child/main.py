@@ -162,8 +162,7 @@ def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
         os._exit(code & 0xFF)
     timestamps.append(time.monotonic())
     if show.names() or show.troubles():
-        shown = {"shown": show.names(), "troubles": show.troubles()}
-        _end(messages.encode(messages.EXIT, dict(shown, code=code, moments=timestamps)))
+        _tell({"shown": {"names": show.names(), "troubles": show.troubles()}})
     _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps).encode()))
 
 

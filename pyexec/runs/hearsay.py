@@ -12,7 +12,7 @@ from typing import Any, Mapping
 from pyexec import findings
 from pyexec.job import ENDED, TIMEOUT
 
-_MOST = 4  # messages of one run; a child sends three at most
+_MOST = 5  # messages of one run; a child sends four at most
 _LONGEST_STACK = 1 << 16
 _IN_C = "The script was here, in one call of C code, when its time was up."
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -37,6 +37,8 @@ class Hearsay:
                         self._found[name] = findings.error(payload[name])
                 if "value" in payload:
                     self._found["value"] = findings.value(payload["value"])
+                if "shown" in payload:
+                    self._found["shown"] = findings.shown(payload["shown"])
         return self._count < _MOST
 
     def about(self, verdict: str, exit_code: int) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
@@ -45,6 +47,16 @@ class Hearsay:
             return None, self._found.get("value")
         error = self._found.get("error")
         return (self._found.get("late", error) if verdict == TIMEOUT else error), None
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """The files of pictures that the script showed, as it says."""
+        return tuple(self._found.get("shown", {}).get("names", ()))
+
+    @property
+    def picture_troubles(self) -> tuple[str, ...]:
+        """Why pictures that the script showed could not be written, as it says."""
+        return tuple(self._found.get("shown", {}).get("troubles", ()))
 
     @property
     def knows_where(self) -> bool:

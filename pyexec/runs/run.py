@@ -113,10 +113,17 @@ class Run:
         if report.own_tree:
             end = results.met_a_wall(child, end, budget)
         most = self._config.return_files
+        job = with_pictures(job, child, most)
         outcome = results.outcome(child, job, placed, end, duration_s, budget, most, count, last_moment)
         stopwatch.mark("collect")
         failure, value = child.hearsay.about(end.verdict, end.exit_code)
-        return dataclasses.replace(outcome, stages=tuple(stopwatch.stages), error=failure, value=value)
+        return dataclasses.replace(
+            outcome,
+            stages=tuple(stopwatch.stages),
+            error=failure,
+            value=value,
+            picture_troubles=child.hearsay.picture_troubles,
+        )
 
     def _await_end(
         self, child: ChildHandle, deadline: float, watch: Watch, last_moment: LastMoment
@@ -161,6 +168,17 @@ class Run:
         if isinstance(event, Unbegun):
             raise UnbegunError("a child ended before it read its job")
         raise SandboxError("the zygote was lost during a run")
+
+
+def with_pictures(job: Job, child: ChildHandle, most: int) -> Job:
+    """Return a job that asks for the pictures that its script has shown, too, as far as there is room for them.
+
+    Which those are the script says: it can name any file of its own, as the caller could have.
+    """
+    room = max(0, most - len(job.return_files))
+    pictures = [name for name in child.hearsay.pictures if name not in job.return_files]
+    there = [name for name in pictures if workdir.is_file(child.directory_fd, name)]
+    return dataclasses.replace(job, return_files=(*job.return_files, *there[:room])) if there else job
 
 
 def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> dict[str, Placed]:

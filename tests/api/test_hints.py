@@ -54,7 +54,7 @@ MISTAKES = {
     "print(1)\n```": "code fences",
     "~~~\nprint(1)\n~~~": "code fences",
     "In [1]: print(1)": "'In [1]:'",
-    "import asyncio\nasync def f():\n    return 1\nprint(await f())": "'async def'",
+    "import asyncio\nasync def f():\n    return 1\nprint(await f())": "async def",
     "display(1)": "display()",
     "get_ipython().run_line_magic('time', '')": "get_ipython()",
     "print({'a': true})": "True",

@@ -1,0 +1,46 @@
+"""Pictures that a script shows come back as if they had been asked for; what it says of them obeys the caller's rules."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+SHOW = "from PIL import Image\nImage.new('RGB', (4, 3), 'red').show()\n"
+FORGE = "import os\nopen('a.txt', 'w').write('mine')\nos.symlink('/etc/passwd', 'link')\nos.write(3, b'R' + %r)\nos.write(3, b'X{\"code\":0}')\n"
+
+
+def test_a_picture_that_is_shown_comes_back(either_host) -> None:
+    for client in (either_host.client, either_host.admin):
+        result = client.execute(SHOW + "print('shown')")
+        assert (result.stdout, result.stderr) == ("shown\n", "")
+        assert result.files["figure-1.png"].startswith(b"\x89PNG")
+
+
+def test_what_was_asked_for_goes_first(either_host) -> None:
+    names = ["figure-1.png"] + ["file-%d" % number for number in range(8)]
+    code = "for number in range(8): open('file-%d' % number, 'w').write('x')\n" + SHOW * 3
+    result = either_host.client.execute(code, return_files=names)
+    assert list(result.files) == [*names, "figure-2.png"]
+
+
+def test_a_picture_that_cannot_be_written_is_told_of_in_the_hint(either_host) -> None:
+    code = "from PIL import Image\nfor _ in range(11): Image.new('L', (1, 1)).show()\nprint(1)"
+    result = either_host.client.execute(code)
+    assert result.success and len(result.files) == 10
+    assert "only the first 10 pictures" in result.document["execution_details"]["hint"]
+
+
+@pytest.mark.parametrize(
+    "names", [["../a.txt"], ["/etc/passwd"], ["a\0b"], [7], "a.txt", ["x" * 300], ["a.txt"] * 11, {"a.txt": 1}]
+)
+def test_names_that_nobody_may_ask_for_are_dropped(either_host, names) -> None:
+    message = json.dumps({"shown": {"names": names, "troubles": []}}).encode()
+    result = either_host.admin.execute(FORGE % message)
+    assert result.success and result.files == {} and result.file_errors == {}
+
+
+def test_a_script_can_name_its_own_files_alone(either_host) -> None:
+    message = json.dumps({"shown": {"names": ["a.txt", "link", "none", "script.py/x"], "troubles": []}}).encode()
+    result = either_host.admin.execute(FORGE % message)
+    assert result.files == {"a.txt": b"mine"} and result.file_errors == {}
