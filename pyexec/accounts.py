@@ -1,6 +1,6 @@
 """The counters of one caller: a token bucket for the minute, a count for the day. Rate and time are arguments.
 
-Not thread-safe: `limits` and `keys`, which keep tables of these, hold the locks.
+Not thread-safe: `quota_store.memory` and `keys`, which keep tables of these, hold the locks.
 """
 
 from __future__ import annotations
@@ -36,6 +36,31 @@ class Now:
         utc = self.utc
         since_s = utc.hour * 3600 + utc.minute * 60 + utc.second + utc.microsecond / 1e6
         return max(1, math.ceil(_DAY_S - since_s - ROUNDING))
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a caller may use: requests a minute, which is also the burst, and requests a day (UTC)."""
+
+    per_minute: int
+    per_day: int
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A caller's quota after a request was counted."""
+
+    daily_limit: int
+    used_today: int
+    minute_limit: int
+    minute_left: int
+    minute_reset_s: int
+    day_reset_s: int
+
+    @property
+    def left_today(self) -> int:
+        """Requests left until midnight UTC."""
+        return max(0, self.daily_limit - self.used_today)
 
 
 class Bucket:
