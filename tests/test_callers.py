@@ -9,8 +9,7 @@ import pytest
 from counters import at, limits_of, refused
 
 from pyexec import callers
-from pyexec.callers import identify
-from pyexec.callers import UNIX, Proxies
+from pyexec.callers import UNIX, Proxies, identify
 from pyexec.config import DEFAULT_PROXIES, Config, networks
 
 TRUSTED = networks(DEFAULT_PROXIES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, List, Tuple
 
 import pytest
+from processes import await_that
 from support import ask, execute
 
 from pyexec import log
@@ -93,7 +94,8 @@ def test_an_id_from_a_proxy_is_logged_and_echoed_whatever_the_answer(server) -> 
     for document, status in (({"code": "print(1)"}, 200), ({"code": ""}, 400)):
         reply = ask(server.port, execute(document, ("X-Request-ID", f"id-{status}")))
         assert (reply.status, reply.fields["x-request-id"]) == (status, f"id-{status}")
-        assert f'"request_id": "id-{status}"' in server.log[len(before) :]
+        # Its line is written behind the answer.
+        await_that(lambda wanted=f'"request_id": "id-{status}"': wanted in server.log[len(before) :])
     for refused in ("a" * 65, "caf\u00e9"):
         assert "x-request-id" not in ask(server.port, execute({"code": "print(1)"}, ("X-Request-ID", refused))).fields
 
