@@ -68,10 +68,10 @@ class Limits:
     """The counters of one server. Thread-safe."""
 
     def __init__(self, config: Config, store: QuotaStore | None = None) -> None:
-        """Start with every slot free; without a store, with one in memory whose quotas are full."""
+        """Start with every slot free; without a store, with the one that the settings name. Raises ConfigError."""
         self._allowance = Allowance(config.rate_per_minute, config.rate_per_day)
         self._max_runs = config.max_runs
-        self._store: QuotaStore = Memory(config.max_callers) if store is None else store
+        self._store = _store_of(config) if store is None else store
         self._lock = threading.Lock()
         self._active = 0
 
@@ -127,3 +127,12 @@ class Limits:
     def _release(self) -> None:
         with self._lock:
             self._active -= 1
+
+
+def _store_of(config: Config) -> QuotaStore:
+    if config.limits_url is None:
+        return Memory(config.max_callers)
+    # Not loaded otherwise, since it loads redis-py.
+    from pyexec.quota_store.redis import Shared
+
+    return Shared(config.limits_url, config.max_callers)

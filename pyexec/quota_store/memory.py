@@ -112,21 +112,21 @@ def _refresh(account: Account, allowance: Allowance, now: Now) -> None:
 
 
 def _refuse_if_used_up(account: Account, allowance: Allowance, now: Now) -> None:
-    if account.used >= allowance.per_day:
-        raise day_used_up(allowance, account.day_left_s(now))
-    wait_s = account.wait_s(allowance.per_minute)
-    if wait_s:
-        raise minute_used_up(allowance, wait_s)
+    if allowance.per_day is not None and account.used >= allowance.per_day:
+        raise day_used_up(allowance.per_day, account.day_left_s(now))
+    wait_s = 0 if allowance.per_minute is None else account.wait_s(allowance.per_minute)
+    if allowance.per_minute is not None and wait_s:
+        raise minute_used_up(allowance.per_minute, wait_s)
 
 
 def _snapshot(account: Account, allowance: Allowance, now: Now) -> Quota:
     _refresh(account, allowance, now)
-    missing = allowance.per_minute - account.tokens
+    rate = allowance.per_minute
     return Quota(
         daily_limit=allowance.per_day,
         used_today=account.used,
-        minute_limit=allowance.per_minute,
+        minute_limit=rate,
         minute_left=int(account.tokens + ROUNDING),
-        minute_reset_s=math.ceil(missing * 60 / allowance.per_minute - ROUNDING),
+        minute_reset_s=0 if rate is None else math.ceil((rate - account.tokens) * 60 / rate - ROUNDING),
         day_reset_s=account.day_left_s(now),
     )
