@@ -7,6 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Union
 
+from pyexec.http1.gone import Presence
 from pyexec.http1.memory import Kept
 from pyexec.http1.message import Head
 from pyexec.timing import Stage
@@ -21,12 +22,14 @@ class Asked:
 
     Attributes:
         peer: the address at the connection's other end. after: unwound once the answer is written.
+        presence: whether the client is still there; None where nothing can tell.
     """
 
     head: Head
     body: bytes
     peer: str
     after: contextlib.ExitStack
+    presence: Presence | None = None
 
 
 class Encoded:

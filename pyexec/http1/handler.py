@@ -15,6 +15,7 @@ from pyexec.config import Config
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
 from pyexec.http1.answer import Answer, Asked, Part, made_as_written
 from pyexec.http1.connection import IDLE, LINGERING, RUNNING, Connection, Disconnected
+from pyexec.http1.gone import Presence
 from pyexec.http1.memory import AnswerBudget, BodyBudget
 from pyexec.http1.message import Head, parse_head, render_head
 from pyexec.http1.reader import Reader
@@ -84,6 +85,7 @@ class Handler:
         """Take a connection; `peer` is the address at its other end."""
         self._connection, self._peer, self._server = connection, peer, server
         self._reader, self._writer = Reader(connection), Writer(connection)
+        self._presence = Presence(connection.sock, self._reader.has_unread)
 
     def serve(self) -> None:
         """Answer requests until the connection is to be closed."""
@@ -111,7 +113,7 @@ class Handler:
                 head = parse_head(self._reader.read_head(config.header_timeout_s))
                 chunked = head.chunked  # framing first: where it is wrong, nothing else can be relied on
                 respond = server.application.route(head)
-                asked = Asked(head, self._body(head, chunked, after), self._peer, after)
+                asked = Asked(head, self._body(head, chunked, after), self._peer, after, self._presence)
                 unread, received = False, len(asked.body)
                 watch.mark("read")
                 if not server.table.mark(self._connection, RUNNING):

@@ -34,6 +34,10 @@ class Reader:
         self._socket = connection.sock
         self._buffer = bytearray()
 
+    def has_unread(self) -> bool:
+        """Return whether bytes have come that belong to a further request."""
+        return bool(self._buffer)
+
     def _receive(self, most: int, deadline: float) -> bytes:
         left = deadline - time.monotonic()
         if left <= 0:
