@@ -1,7 +1,10 @@
-"""Who may run now: a caller's quota, and the server's slots.
+"""Admission: may this caller run a script now? Quotas by the minute and the day, and then a slot.
 
-Pure but for its own counters, which one lock guards. The clock is an argument: every function that needs the time
-takes a `Now`. Nothing here waits, and a `Ticket` returns its slot exactly once.
+These are limits of callers, counted over many requests. Limits of size and number, which a single request or run may
+meet, are elsewhere: `rules`, `api/request` and `job.Budget`.
+
+One lock guards the counters. The clock is an argument: every function that needs the time takes a `Now`. Waiting for a
+slot is the business of `slot_queue`; a `Ticket` returns its slot exactly once.
 """
 
 from __future__ import annotations
@@ -12,12 +15,16 @@ import math
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import Callable
 
 from pyexec import units
 from pyexec.accounts import ROUNDING, Account, Now
 from pyexec.callers import Caller
 from pyexec.config import Config
-from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
+from pyexec.errors import AuthenticationError, RateLimitExceeded
+from pyexec.slot_queue import Party, SlotQueue
+
+_MOST_WAITING = 2  # requests of one address, so that it can't fill the queue by itself
 
 
 @dataclass(frozen=True)
@@ -56,13 +63,13 @@ class Ticket:
     """The right to run one script now; a context manager that returns its slot exactly once.
 
     Attributes:
-        active: runs in progress when this one was admitted, not counting itself.
+        active: runs in progress when the request came, not counting its own.
         quota: the caller's, None for admins.
     """
 
-    def __init__(self, limits: Limits, caller: Caller, day: int, active: int, quota: Quota | None) -> None:
-        """Made by `Limits.admit` only."""
-        self._limits, self._caller, self._day = limits, caller, day
+    def __init__(self, admission: Admission, caller: Caller, day: int, active: int, quota: Quota | None) -> None:
+        """Made by `Admission.admit` only."""
+        self._admission, self._caller, self._day = admission, caller, day
         self.active, self.quota = active, quota
         self._held = True
         self._refunded = False
@@ -73,64 +80,70 @@ class Ticket:
     def __exit__(self, *_: object) -> None:
         if self._held:
             self._held = False
-            self._limits._release()
+            self._admission._release(self._caller)
 
     def refund(self) -> Quota | None:
         """Give back, once, what a request cost that failed through our fault; return the quota after that."""
         if self.quota is not None and not self._refunded:
             self._refunded = True
-            self.quota = self._limits._refund(self._caller, self._day)
+            self.quota = self._admission._refund(self._caller, self._day)
         return self.quota
 
 
-class Limits:
-    """The counters of one server. Thread-safe."""
+class Admission:
+    """The quotas of all callers, and the slots of one server. Thread-safe."""
 
     def __init__(self, config: Config) -> None:
         """Start with every quota full and every slot free."""
         self._rate, self._daily = config.rate_per_minute, config.rate_per_day
-        self._max_runs, self._max_callers = config.max_runs, config.max_callers
+        self._max_callers = config.max_callers
+        self._slots = SlotQueue(config.max_runs, config.queue, config.queue_s)
         self._lock = threading.Lock()
         self._accounts: collections.OrderedDict[str, Account] = collections.OrderedDict()
-        self._active = 0
         self._seen = Now(0.0, datetime.fromtimestamp(0, timezone.utc))
 
     @property
     def active(self) -> int:
         """Runs in progress."""
-        return self._active
+        return self._slots.active
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot."""
+        return self._slots.waiting
 
     @property
     def callers(self) -> int:
         """Callers currently remembered."""
         return len(self._accounts)
 
-    def admit(self, caller: Caller, now: Now) -> Ticket:
-        """Count a request and take a slot.
+    def admit(self, caller: Caller, now: Now, gone: Callable[[], bool] | None = None) -> Ticket:
+        """Count a request, then take a slot, which may mean waiting for one; without a slot, nothing was counted.
+
+        Args:
+            gone: says whether the client has left, which ends the wait.
 
         Raises:
-            RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot; the caller is not charged.
+            RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot. ClientGone: it left.
         """
-        with self._lock:
-            quota = None if caller.admin else self._charge(caller, now)
-            day = 0 if caller.admin else self._accounts[caller.identity].day
-            if self._active >= self._max_runs:
-                if not caller.admin:
-                    self._credit(caller, day)
-                raise ServerBusy(self._all_taken())
-            active = self._active
-            self._active += 1
-            return Ticket(self, caller, day, active, quota)
-
-    def _all_taken(self) -> str:
-        if self._max_runs == 1:
-            return "The only slot is taken; try again in a moment."
-        return f"All {self._max_runs} slots are taken; try again in a moment."
+        # In this order: a caller over the limit must not hold a place in the queue.
+        quota, day = (None, 0) if caller.admin else self._charge_and_day(caller, now)
+        try:
+            active = self._slots.take(_party(caller), gone)
+        except BaseException:
+            if quota is not None:
+                self._refund(caller, day)
+            raise
+        return Ticket(self, caller, day, active, quota)
 
     def charge(self, caller: Caller, now: Now) -> Quota:
         """Count a request that takes no slot, such as a large malformed one. Raises RateLimitExceeded."""
         with self._lock:
             return self._charge(caller, now)
+
+    def _charge_and_day(self, caller: Caller, now: Now) -> tuple[Quota, int]:
+        with self._lock:
+            return self._charge(caller, now), self._accounts[caller.identity].day
 
     def quota(self, caller: Caller, now: Now) -> Quota:
         """Return a caller's quota as it stands, without counting anything or remembering the caller."""
@@ -194,6 +207,10 @@ class Limits:
         with self._lock:
             return self._credit(caller, day)
 
-    def _release(self) -> None:
-        with self._lock:
-            self._active -= 1
+    def _release(self, caller: Caller) -> None:
+        self._slots.release(_party(caller))
+
+
+def _party(caller: Caller) -> Party:
+    """Return whom a caller's slots and places in the queue count for."""
+    return Party("admin") if caller.admin else Party(caller.identity, most_waiting=_MOST_WAITING)

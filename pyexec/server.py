@@ -82,12 +82,16 @@ def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> Non
     signal.sigwait(ending)
     _end_at_once_on(ending)  # a second one ends us without draining
     log.say("draining")
+    service.drain()
+    for server in servers:
+        server.leaving = True
+    time.sleep(config.drain_s)  # balancers find out by /health, and go on being answered until they have
     for server, thread in zip(servers, threads):
         server.stop_accepting()
         thread.join()
         server.close()
     for server in servers:
-        server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
+        server.drain((config.queue_s if config.queue else 0) + config.budget.wall_s + _DRAIN_GRACE_S)
 
 
 def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
@@ -105,14 +109,18 @@ def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
 
 
 class Server:
-    """A listening socket and its connections: a thread each, a bounded number."""
+    """A listening socket and its connections: a thread each, a bounded number.
+
+    Attributes:
+        leaving: answers close their connections. draining: no further request is read, either.
+    """
 
     def __init__(self, application: Application, host: str, port: int) -> None:
         """Bind and listen. Raises OSError."""
         self.application, self.config = application, application.config
         self.bodies = BodyBudget(self.config.bodies_bytes)
         self.table = Table(self.config.max_connections, self.config.peer_connections, self.config.trusted_proxies)
-        self.draining = self._stopping = False
+        self.leaving = self.draining = self._stopping = False
         self._workers, self._lingerer = Threads(self._serve_connection), Lingerer()
         self._socket = _listen(host, port)
         self._poll = select.poll()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
-import threading
 import time
 import traceback
 
@@ -22,16 +21,15 @@ from pyexec.api.request import Request
 from pyexec.api.response import Context, Done, respond
 from pyexec.callers import Caller
 from pyexec.config import Config
-from pyexec.errors import InternalServerError, PyexecError, ValidationError
-from pyexec.http1.answer import Answer, Asked
-from pyexec.http1.memory import AnswerBudget
+from pyexec.errors import ClientGone, InternalServerError, PyexecError, ValidationError
+from pyexec.http1.answer import CLIENT_GONE, Answer, Asked
+from pyexec.http1.memory import AnswerBudget, one_at_a_time
 from pyexec.http1.message import Head
 from pyexec.job import Job, Outcome
-from pyexec.limits import Limits, Ticket
+from pyexec.limits import Admission, Ticket
 from pyexec.sandbox import Sandbox
 from pyexec.timing import Stopwatch
 
-_WIDE = 1 << 20  # bytes of a body from which on the width of its characters matters
 _FREE_BODY = 65536  # a malformed request up to this size is promised to cost nothing
 
 
@@ -39,11 +37,11 @@ class Execute:
     """Runs one server's scripts. Thread-safe."""
 
     def __init__(
-        self, config: Config, sandbox: Sandbox, limits: Limits, answers: AnswerBudget, metrics: Metrics
+        self, config: Config, sandbox: Sandbox, admission: Admission, answers: AnswerBudget, metrics: Metrics
     ) -> None:
         """Take the parts of the server that a request goes through."""
-        self._config, self._sandbox, self._limits, self._metrics = config, sandbox, limits, metrics
-        self._answers, self._keys, self._wide = answers, Keys(config), threading.Lock()
+        self._config, self._sandbox, self._admission, self._metrics = config, sandbox, admission, metrics
+        self._answers, self._keys = answers, Keys(config)
 
     def __call__(self, asked: Asked) -> Answer:
         """Return the answer to one request, whatever becomes of it."""
@@ -51,11 +49,12 @@ class Execute:
         caller = self.caller(asked.head, asked.peer)
         ticket: Ticket | None = None
         try:
-            parsed = self._parse(asked.body)
+            parsed = self._parse(asked)
             caller = self._authenticate(caller, asked.head, parsed, now)
-            job = self._accept(parsed, caller, len(asked.body), now)
+            job = self._accept(parsed, caller, asked.size, now)
+            del parsed
             watch.mark("parse")
-            ticket = self._limits.admit(caller, now)
+            ticket = self._admission.admit(caller, now, None if asked.presence is None else asked.presence.gone)
             watch.mark("admit")
             context = Context(now.utc, caller, ticket.quota, ticket.active)
             # The slot is free as soon as the run is over, before the answer is out: whoever has it may ask again.
@@ -64,6 +63,9 @@ class Execute:
                 outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count))
             self._book(outcome, watch)
             answer = respond(Done(job, outcome), context, self._config)
+        except ClientGone:
+            kept.release()
+            answer = Answer(CLIENT_GONE, [], kind="ClientGone")
         except Exception as cause:  # noqa: BLE001
             kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
             answer = self._refused(cause, caller, ticket, now)
@@ -79,15 +81,16 @@ class Execute:
         """Return the answer to a request that was refused before its body was read."""
         return self._refused(error, self.caller(head, peer), None, Now.read())
 
-    def _parse(self, body: bytes) -> Request | ValidationError:
+    def _parse(self, asked: Asked) -> Request | ValidationError:
         """Return the request in a body, or what is wrong with it: the cost of that depends on who sent it."""
-        # A character outside of ASCII takes up to four times its bytes as text: one such body at a time.
-        wide = len(body) >= _WIDE and not body.isascii()
-        with self._wide if wide else contextlib.nullcontext():
+        # Whole, and as text, whose characters take up to four bytes each, it would be in memory several times.
+        with one_at_a_time(asked.size):
             try:
-                return request.parse(body, self._config)
+                return request.parse(asked.body, self._config)
             except ValidationError as error:
                 return error
+            finally:
+                asked.forget_body()
 
     def _authenticate(self, caller: Caller, head: Head, parsed: Request | ValidationError, now: Now) -> Caller:
         """Return the caller, as admin if the right key came with the request. Raises what `Keys` does."""
@@ -105,7 +108,7 @@ class Execute:
         if isinstance(parsed, ValidationError):
             # Finding the fault in a large body is work, which nobody gets for free without end.
             if size > _FREE_BODY and not caller.admin:
-                self._limits.charge(caller, now)
+                self._admission.charge(caller, now)
             raise parsed
         return dataclasses.replace(parsed.job, admin=True) if caller.admin else parsed.job
 
@@ -120,8 +123,8 @@ class Execute:
         error = cause if isinstance(cause, PyexecError) else fault(cause)
         if ticket is not None and error.status >= 500:
             ticket.refund()
-        quota = None if caller.admin else self._limits.quota(caller, now)
-        active = self._limits.active if ticket is None else ticket.active
+        quota = None if caller.admin else self._admission.quota(caller, now)
+        active = self._admission.active if ticket is None else ticket.active
         return respond(error, Context(Now.read().utc, caller, quota, active), self._config)
 
 

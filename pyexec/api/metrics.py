@@ -11,7 +11,8 @@ from typing import Mapping, Sequence
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Every limit that a request or run can meet, so that each series is there from the start.
 LIMITS = (
-    "minute day guesses runs connections bodies answers body head time memory cpu processes threads disk files output"
+    "minute day guesses runs slots queue connections bodies answers body head"
+    " time memory cpu processes threads disk files output"
 ).split()
 BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 

@@ -144,6 +144,8 @@ def _gets(config: Config) -> Schema:
             unready = _answer("No run can be started, or ServerBusy", None, ["Cache-Control"])
             unready["content"] = {json: {"schema": {"oneOf": [ref("Health"), ref("ServerBusy")]}}}
             bad["503"] = unready
+            draining = _answer("The server was told to end, and takes no new callers", None, ["Cache-Control"])
+            bad["404"] = dict(draining, content={json: {"schema": ref("Health")}})
         get: Schema = {"operationId": name, "summary": summary, "responses": dict(good, **bad)}
         if tagged:
             get["parameters"] = [{"name": "If-None-Match", "in": "header", "schema": STRING}]

@@ -17,7 +17,7 @@ from pyexec.errors import MethodNotAllowed, NotFound, PyexecError
 from pyexec.http1.answer import Answer, Asked
 from pyexec.http1.memory import AnswerBudget
 from pyexec.http1.message import Head
-from pyexec.limits import Limits
+from pyexec.limits import Admission
 from pyexec.sandbox import Sandbox
 
 _EXECUTE, _METRICS = "/execute", "/metrics"
@@ -34,9 +34,9 @@ class Service:
 
     def __init__(self, config: Config, sandbox: Sandbox) -> None:
         """Wire the parts together."""
-        limits, metrics, answers = Limits(config), Metrics(), AnswerBudget(config.answers_bytes)
-        scripts = Execute(config, sandbox, limits, answers, metrics)
-        status = Status(config, sandbox, limits, metrics)
+        admission, metrics, answers = Admission(config), Metrics(), AnswerBudget(config.answers_bytes)
+        scripts = Execute(config, sandbox, admission, answers, metrics)
+        self._status = status = Status(config, sandbox, admission, metrics)
         everything: Table = {
             _EXECUTE: {"POST": scripts},
             "/health": {"GET": status.health},
@@ -51,6 +51,10 @@ class Service:
         public, inside = Hosts(config.host, config.allowed_hosts), Hosts(LOOPBACK, config.allowed_hosts)
         self.public = Routes(config, everything, public, scripts, metrics, answers)
         self.metrics_only = Routes(config, alone, inside, scripts, metrics, answers)
+
+    def drain(self) -> None:
+        """Have `/health` say from now on that this server takes no new callers; all else is answered as before."""
+        self._status.draining = True
 
 
 class Routes:

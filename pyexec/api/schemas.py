@@ -198,7 +198,7 @@ def _about() -> dict[str, Schema]:
         "libraries": named,
     }
     health = {
-        "status": {"enum": ["ok", "unavailable"]},
+        "status": {"enum": ["ok", "unavailable", "draining"]},
         "version": STRING,
         "python": STRING,
         "layers": _array(STRING),
@@ -207,6 +207,7 @@ def _about() -> dict[str, Schema]:
         "missing_libraries": _array(STRING),
         "active_runs": _INTEGER,
         "max_runs": _INTEGER,
+        "queued_requests": _INTEGER,
         "template_restarts": _INTEGER,
         "uptime_sec": _NUMBER,
     }

@@ -8,28 +8,45 @@ from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Union
 
 from pyexec.http1.gone import Presence
-from pyexec.http1.memory import Kept
+from pyexec.http1.memory import Body, Kept
 from pyexec.http1.message import Head
 from pyexec.timing import Stage
 
 JSON = "application/json; charset=utf-8"
+CLIENT_GONE = 499  # a status for the log alone, as nginx has it
 _BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up the text of the whole
 
 
-@dataclass(frozen=True)
 class Asked:
     """A request as it was read.
 
     Attributes:
         peer: the address at the connection's other end. after: unwound once the answer is written.
-        presence: whether the client is still there; None where nothing can tell.
+        presence: whether the client is still there; None where nothing can tell. size: bytes of the body.
     """
 
-    head: Head
-    body: bytes
-    peer: str
-    after: contextlib.ExitStack
-    presence: Presence | None = None
+    def __init__(
+        self,
+        head: Head,
+        body: Body | bytes,
+        peer: str,
+        after: contextlib.ExitStack,
+        presence: Presence | None = None,
+    ) -> None:
+        """Take what was read."""
+        self.head, self.peer, self.after, self.presence = head, peer, after, presence
+        self._body, self.size = body, body.size if isinstance(body, Body) else len(body)
+
+    @property
+    def body(self) -> bytes:
+        """The body; a large one is put together when it is first asked for, which takes its size again for a moment."""
+        if isinstance(self._body, Body):
+            self._body = self._body.whole()
+        return self._body
+
+    def forget_body(self) -> None:
+        """Let go of the body, which nobody asks for again: its request may wait and run for long."""
+        self._body = b""
 
 
 class Encoded:
@@ -67,7 +84,7 @@ def made_as_written(parts: Iterable[Part]) -> Iterator[bytes]:
 
 @dataclass
 class Answer:
-    """What goes back to the client, and what the log says about it."""
+    """What goes back to the client, and what the log says about it; with CLIENT_GONE, nothing goes back."""
 
     status: int
     parts: list[Part]
