@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Iterable, Union
 
 from pyexec.config import Network
+from pyexec.key_file import NamedKey
 
 _MOST_PROXIES = 20  # in a chain; each address takes longer to parse than the rest of a small request
 
@@ -15,11 +16,22 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose quota a request counts against. `identity` is the address, or the /64 of an IPv6 address."""
+    """Whose quota a request counts against.
+
+    Attributes:
+        identity: the address, or the /64 of an IPv6 address, or for a named key its name with "key " before it.
+        admin: may import anything and start processes. key: the named key that came with the request.
+    """
 
     address: str
     identity: str
     admin: bool = False
+    key: NamedKey | None = None
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing is counted: so it is with the one admin key, while a named key has an account."""
+        return self.admin and self.key is None
 
 
 def parse_address(text: str) -> Address | None:

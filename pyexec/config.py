@@ -83,11 +83,16 @@ class Config:
         256 * MIB, _size, LISTENING, "total size of the answers in memory that clients have yet to take"
     )
 
-    rate_per_minute: int = _setting(5, _count, LIMITS, "requests a minute for each caller, which is also the burst")
-    rate_per_day: int = _setting(30, _count, LIMITS, "requests a day (UTC) for each caller")
+    rate_per_minute: int | None = _setting(
+        5, OrNone(_count), LIMITS, "requests a minute for each caller, which is also the burst"
+    )
+    rate_per_day: int | None = _setting(30, OrNone(_count), LIMITS, "requests a day (UTC) for each caller")
     max_runs: int = _setting(5, Whole(1, 256), LIMITS, "scripts running at once on the whole server")
     queue: int = _setting(0, Whole(0, 10000), LIMITS, "requests that may wait for a slot, 2 of them from one caller")
     queue_s: float = _setting(5.0, Seconds(0.1, 3600), LIMITS, "seconds that a request may wait for a slot")
+    keys_file: str | None = _setting(
+        None, OrNone(kinds.Directory()), LIMITS, "file of named keys, each with limits of its own; read again on SIGHUP"
+    )
     max_callers: int = _setting(
         100000, _count, LIMITS, "callers remembered; the least recently seen is forgotten first"
     )

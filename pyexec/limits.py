@@ -10,7 +10,6 @@ slot is the business of `slot_queue`; a `Ticket` returns its slot exactly once.
 from __future__ import annotations
 
 import collections
-import hmac
 import math
 import threading
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from pyexec import units
 from pyexec.accounts import ROUNDING, Account, Now
 from pyexec.callers import Caller
 from pyexec.config import Config
-from pyexec.errors import AuthenticationError, RateLimitExceeded
+from pyexec.errors import RateLimitExceeded
 from pyexec.slot_queue import Party, SlotQueue
 
 _MOST_WAITING = 2  # requests of one address, so that it can't fill the queue by itself
@@ -29,34 +28,19 @@ _MOST_WAITING = 2  # requests of one address, so that it can't fill the queue by
 
 @dataclass(frozen=True)
 class Quota:
-    """A caller's quota after a request was counted."""
+    """A caller's quota after a request was counted; a limit that is None is no limit."""
 
-    daily_limit: int
+    daily_limit: int | None
     used_today: int
-    minute_limit: int
+    minute_limit: int | None
     minute_left: int
     minute_reset_s: int
     day_reset_s: int
 
     @property
-    def left_today(self) -> int:
+    def left_today(self) -> int | None:
         """Requests left until midnight UTC."""
-        return max(0, self.daily_limit - self.used_today)
-
-
-def authenticate(caller: Caller, given_key: str | None, admin_key: str | None) -> Caller:
-    """Return the caller, as admin if the right key was given.
-
-    Raises:
-        AuthenticationError: the given key is wrong, or no key is configured.
-    """
-    if given_key is None:
-        return caller
-    # Compared whether or not a key is configured, so that timing doesn't reveal it.
-    same = hmac.compare_digest(given_key.encode("utf-8"), (admin_key or "").encode("utf-8"))
-    if not same or admin_key is None:
-        raise AuthenticationError("The API key is not valid.")
-    return Caller(caller.address, caller.identity, admin=True)
+        return None if self.daily_limit is None else max(0, self.daily_limit - self.used_today)
 
 
 class Ticket:
@@ -64,7 +48,7 @@ class Ticket:
 
     Attributes:
         active: runs in progress when the request came, not counting its own.
-        quota: the caller's, None for admins.
+        quota: the caller's, None with the admin key, for which nothing is counted.
     """
 
     def __init__(self, admission: Admission, caller: Caller, day: int, active: int, quota: Quota | None) -> None:
@@ -95,7 +79,7 @@ class Admission:
 
     def __init__(self, config: Config) -> None:
         """Start with every quota full and every slot free."""
-        self._rate, self._daily = config.rate_per_minute, config.rate_per_day
+        self._rates = config.rate_per_minute, config.rate_per_day
         self._max_callers = config.max_callers
         self._slots = SlotQueue(config.max_runs, config.queue, config.queue_s)
         self._lock = threading.Lock()
@@ -127,7 +111,7 @@ class Admission:
             RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot. ClientGone: it left.
         """
         # In this order: a caller over the limit must not hold a place in the queue.
-        quota, day = (None, 0) if caller.admin else self._charge_and_day(caller, now)
+        quota, day = (None, 0) if caller.unlimited else self._charge_and_day(caller, now)
         try:
             active = self._slots.take(_party(caller), gone)
         except BaseException:
@@ -150,47 +134,54 @@ class Admission:
         with self._lock:
             account = self._accounts.get(caller.identity)
             if account is None:
-                account = Account(self._rate, now)
-            return self._snapshot(account, now)
+                account = Account(self._rates_of(caller)[0], now)
+            return self._snapshot(account, caller, now)
+
+    def _rates_of(self, caller: Caller) -> tuple[int | None, int | None]:
+        """Return a caller's limits by the minute and the day."""
+        return self._rates if caller.key is None else (caller.key.per_minute, caller.key.per_day)
 
     def _charge(self, caller: Caller, now: Now) -> Quota:
         self._seen = now
         account = self._account(caller, now)
-        self._refresh(account, now)
-        self._refuse_if_used_up(account, now)
+        self._refresh(account, caller, now)
+        self._refuse_if_used_up(account, caller, now)
         account.take()
         account.used += 1
-        return self._snapshot(account, now)
+        return self._snapshot(account, caller, now)
 
-    def _refuse_if_used_up(self, account: Account, now: Now) -> None:
-        if account.used >= self._daily:
-            raise RateLimitExceeded(f"Daily quota of {self._daily} exceeded.", account.day_left_s(now), "day")
-        wait_s = account.wait_s(self._rate)
+    def _refuse_if_used_up(self, account: Account, caller: Caller, now: Now) -> None:
+        rate, daily = self._rates_of(caller)
+        if daily is not None and account.used >= daily:
+            raise RateLimitExceeded(f"Daily quota of {daily} exceeded.", account.day_left_s(now), "day")
+        if rate is None:
+            return
+        wait_s = account.wait_s(rate)
         if wait_s:
-            raise RateLimitExceeded(f"Limit of {units.count(self._rate, 'request')} per minute exceeded.", wait_s)
+            raise RateLimitExceeded(f"Limit of {units.count(rate, 'request')} per minute exceeded.", wait_s)
 
     def _account(self, caller: Caller, now: Now) -> Account:
         account = self._accounts.get(caller.identity)
         if account is None:
-            account = self._accounts[caller.identity] = Account(self._rate, now)
+            account = self._accounts[caller.identity] = Account(self._rates_of(caller)[0], now)
             if len(self._accounts) > self._max_callers:
                 self._accounts.popitem(last=False)
         self._accounts.move_to_end(caller.identity)
         return account
 
-    def _refresh(self, account: Account, now: Now) -> None:
-        account.fill(self._rate, now.monotonic_s)
+    def _refresh(self, account: Account, caller: Caller, now: Now) -> None:
+        account.fill(self._rates_of(caller)[0], now.monotonic_s)
         account.look_at_day(now)
 
-    def _snapshot(self, account: Account, now: Now) -> Quota:
-        self._refresh(account, now)
-        missing = self._rate - account.tokens
+    def _snapshot(self, account: Account, caller: Caller, now: Now) -> Quota:
+        self._refresh(account, caller, now)
+        rate, daily = self._rates_of(caller)
         return Quota(
-            daily_limit=self._daily,
+            daily_limit=daily,
             used_today=account.used,
-            minute_limit=self._rate,
+            minute_limit=rate,
             minute_left=int(account.tokens + ROUNDING),
-            minute_reset_s=math.ceil(missing * 60 / self._rate - ROUNDING),
+            minute_reset_s=0 if rate is None else math.ceil((rate - account.tokens) * 60 / rate - ROUNDING),
             day_reset_s=account.day_left_s(now),
         )
 
@@ -198,10 +189,10 @@ class Admission:
         account = self._accounts.get(caller.identity)
         if account is None:
             return None
-        account.give_back(self._rate)
+        account.give_back(self._rates_of(caller)[0])
         if account.day == day:  # what was charged yesterday no longer counts
             account.used = max(0, account.used - 1)
-        return self._snapshot(account, self._seen)
+        return self._snapshot(account, caller, self._seen)
 
     def _refund(self, caller: Caller, day: int) -> Quota | None:
         with self._lock:
@@ -213,4 +204,7 @@ class Admission:
 
 def _party(caller: Caller) -> Party:
     """Return whom a caller's slots and places in the queue count for."""
+    if caller.key is not None:
+        slots = caller.key.slots
+        return Party(caller.identity, slots, None if slots is None else max(slots, _MOST_WAITING))
     return Party("admin") if caller.admin else Party(caller.identity, most_waiting=_MOST_WAITING)

@@ -14,8 +14,9 @@ import socket
 import sys
 import threading
 import time
+from typing import Sequence
 
-from pyexec import log
+from pyexec import key_file, log
 from pyexec.config import Config
 from pyexec.errors import ServerBusy
 from pyexec.http1.answer import made_as_written
@@ -26,6 +27,7 @@ from pyexec.http1.memory import BodyBudget
 from pyexec.http1.table import Table
 from pyexec.http1.threads import Threads
 from pyexec.kernel import libc
+from pyexec.key_file import NamedKey
 from pyexec.log import Log
 from pyexec.sandbox import Sandbox
 
@@ -41,17 +43,21 @@ def serve(config: Config) -> int:
     """Serve until SIGTERM or SIGINT, then let running scripts end; return the exit status.
 
     Raises:
-        SandboxError: this host can't confine scripts. OSError: the address can't be listened on.
+        SandboxError: this host can't confine scripts. OSError: the address can't be listened on. ConfigError: the keys
+            file is malformed.
     """
     libc.keep_freed_memory()
+    named = () if config.keys_file is None else key_file.read(config.keys_file)
     ending = {signal.SIGTERM, signal.SIGINT}
+    # Without a keys file it ends us, as when the terminal is closed that we were started from.
+    rereading = set() if config.keys_file is None else {signal.SIGHUP}
     # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
     # since the kernel may deliver the signal to any other.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending | rereading)
     sys.stderr = Log(sys.stderr)
     with Sandbox(config, wait=False) as sandbox:
         try:
-            _serve(config, sandbox, ending)
+            _serve(config, sandbox, named, ending, rereading)
         finally:
             # Nothing waits for a signal any more: after a failure, too, one ends us even if closing the sandbox hangs.
             _end_at_once_on(ending)
@@ -65,12 +71,18 @@ def _end_at_once_on(ending: set[signal.Signals]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
 
 
-def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> None:
+def _serve(
+    config: Config,
+    sandbox: Sandbox,
+    named: Sequence[NamedKey],
+    ending: set[signal.Signals],
+    rereading: set[signal.Signals],
+) -> None:
     # While the templates load, in processes of their own, this one loads the rest of itself.
     from pyexec.api.routes import Service
 
     sandbox.await_start()
-    service = Service(config, sandbox)
+    service = Service(config, sandbox, named)
     servers = [Server(service.public, config.host, config.port)]
     if config.metrics_port is not None:
         servers.append(Server(service.metrics_only, _METRICS_HOST, config.metrics_port))
@@ -79,7 +91,8 @@ def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> Non
     for thread in threads:
         thread.start()
     _announce(config, sandbox, servers)
-    signal.sigwait(ending)
+    while signal.sigwait(ending | rereading) in rereading:
+        service.read_keys()
     _end_at_once_on(ending)  # a second one ends us without draining
     log.say("draining")
     service.drain()

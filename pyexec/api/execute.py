@@ -37,11 +37,17 @@ class Execute:
     """Runs one server's scripts. Thread-safe."""
 
     def __init__(
-        self, config: Config, sandbox: Sandbox, admission: Admission, answers: AnswerBudget, metrics: Metrics
+        self,
+        config: Config,
+        sandbox: Sandbox,
+        admission: Admission,
+        answers: AnswerBudget,
+        metrics: Metrics,
+        keys: Keys | None = None,
     ) -> None:
         """Take the parts of the server that a request goes through."""
         self._config, self._sandbox, self._admission, self._metrics = config, sandbox, admission, metrics
-        self._answers, self._keys = answers, Keys(config)
+        self._answers, self._keys = answers, keys or Keys(config)
 
     def __call__(self, asked: Asked) -> Answer:
         """Return the answer to one request, whatever becomes of it."""
@@ -65,7 +71,7 @@ class Execute:
             answer = respond(Done(job, outcome), context, self._config)
         except ClientGone:
             kept.release()
-            answer = Answer(CLIENT_GONE, [], kind="ClientGone")
+            answer = Answer(CLIENT_GONE, [], kind="ClientGone", key=_name(caller))
         except Exception as cause:  # noqa: BLE001
             kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
             answer = self._refused(cause, caller, ticket, now)
@@ -93,7 +99,7 @@ class Execute:
                 asked.forget_body()
 
     def _authenticate(self, caller: Caller, head: Head, parsed: Request | ValidationError, now: Now) -> Caller:
-        """Return the caller, as admin if the right key came with the request. Raises what `Keys` does."""
+        """Return the caller, with what the key lets it do that came with the request. Raises what `Keys` does."""
         key = parsed.api_key if isinstance(parsed, Request) else None
         scheme, _, token = head.get("authorization").partition(" ")
         if key is None and scheme.lower() == "bearer":
@@ -107,7 +113,7 @@ class Execute:
         """Return the job. Raises ValidationError, RateLimitExceeded."""
         if isinstance(parsed, ValidationError):
             # Finding the fault in a large body is work, which nobody gets for free without end.
-            if size > _FREE_BODY and not caller.admin:
+            if size > _FREE_BODY and not caller.unlimited:
                 self._admission.charge(caller, now)
             raise parsed
         return dataclasses.replace(parsed.job, admin=True) if caller.admin else parsed.job
@@ -123,9 +129,13 @@ class Execute:
         error = cause if isinstance(cause, PyexecError) else fault(cause)
         if ticket is not None and error.status >= 500:
             ticket.refund()
-        quota = None if caller.admin else self._admission.quota(caller, now)
+        quota = None if caller.unlimited else self._admission.quota(caller, now)
         active = self._admission.active if ticket is None else ticket.active
         return respond(error, Context(Now.read().utc, caller, quota, active), self._config)
+
+
+def _name(caller: Caller) -> str:
+    return caller.key.name if caller.key is not None else ""
 
 
 def fault(cause: BaseException) -> InternalServerError:

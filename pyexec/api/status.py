@@ -70,7 +70,14 @@ class Status:
         return response.kept(asked.head, self._description)
 
     def metrics(self, asked: Asked) -> Answer:
-        """Return the counters, and the gauges as they are now."""
+        """Return the counters, and the gauges as they are now, for everybody."""
+        return self._metrics(by_key=False)
+
+    def operators_metrics(self, asked: Asked) -> Answer:
+        """Return the same, and what each key is used for."""
+        return self._metrics(by_key=True)
+
+    def _metrics(self, by_key: bool) -> Answer:
         state = self._sandbox.state()
         now = {
             "pyexec_slots": ("gauge", "Scripts that may run at once.", self._config.max_runs),
@@ -86,4 +93,4 @@ class Status:
             "pyexec_uptime_seconds": ("gauge", "Seconds since the start.", self._uptime_s()),
         }
         fields = [("Cache-Control", "no-store")]
-        return Answer(200, [self._counters.render(now)], metrics.CONTENT_TYPE, fields)
+        return Answer(200, [self._counters.render(now, by_key)], metrics.CONTENT_TYPE, fields)

@@ -93,6 +93,7 @@ class Answer:
     kind: str = "ok"
     limit_name: str = ""
     caller: str = "-"
+    key: str = ""  # the name of the caller's key
     fault: str = ""
     stages: list[Stage] = field(default_factory=list)  # where the time went
     kept: Kept | None = None  # its share of the memory of all answers

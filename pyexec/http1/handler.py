@@ -212,6 +212,8 @@ class Handler:
             "bytes": answer.length,
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
+        if answer.key:
+            line["key"] = answer.key
         if answer.fault:
             line["fault"] = answer.fault
         # One write: print would make two, and lines of two threads could run into each other.
