@@ -245,10 +245,6 @@ class InternalServerError(PyexecError):
         return {"id": self.fault_id}
 
 
-class ClientGone(Exception):
-    """The client left before its answer was there: nobody gets one, and the log says 499."""
-
-
 class LayerError(Exception):
     """A confinement layer could not be put on, so no user code ran."""
 

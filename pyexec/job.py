@@ -47,7 +47,8 @@ class Attachment:
 class Job:
     """One script to run.
 
-    `return_files` are relative paths inside the run's directory. `admin` lifts the import rules and allows processes.
+    `return_files` are relative paths inside the run's directory, or patterns of them. `admin` lifts the import rules
+    and allows processes.
 
     Raises:
         ValidationError: a field breaks a rule of the HTTP contract or is of another type; the error names the field.
@@ -104,6 +105,17 @@ class OutputFile:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class WrittenFile:
+    """A regular file that a run created or changed, by its path in the run's directory.
+
+    What isn't UTF-8 in the path is replaced, so that such a file can't be asked for.
+    """
+
+    path: str
+    size_bytes: int
+
+
 # How a run ended. With any verdict but ENDED the service ended it.
 ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden"
 
@@ -114,7 +126,7 @@ class Outcome:
 
     `exit_code` is −9 when the service ended the run; a script that ended by itself in a full directory keeps its own.
     `stdout` and `stderr` each hold at most `output_bytes` of the budget. `resource` and `limit` are set for RESOURCE,
-    `modules` for FORBIDDEN.
+    `modules` for FORBIDDEN. `written` has at most 100 files; `written_truncated` says that there may be more.
     """
 
     verdict: str
@@ -125,6 +137,8 @@ class Outcome:
     stdout_truncated: bool = False
     stderr_truncated: bool = False
     files: tuple[OutputFile, ...] = ()
+    written: tuple[WrittenFile, ...] = ()
+    written_truncated: bool = False
     modules: tuple[str, ...] = ()
     resource: str = ""
     limit: int = 0

@@ -14,13 +14,13 @@ import math
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Callable
 
 from pyexec import units
 from pyexec.accounts import ROUNDING, Account, Now
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import RateLimitExceeded
+from pyexec.presence import Presence
 from pyexec.slot_queue import Party, SlotQueue
 
 _MOST_WAITING = 2  # requests of one address, so that it can't fill the queue by itself
@@ -101,19 +101,19 @@ class Admission:
         """Callers currently remembered."""
         return len(self._accounts)
 
-    def admit(self, caller: Caller, now: Now, gone: Callable[[], bool] | None = None) -> Ticket:
+    def admit(self, caller: Caller, now: Now, presence: Presence | None = None) -> Ticket:
         """Count a request, then take a slot, which may mean waiting for one; without a slot, nothing was counted.
 
         Args:
-            gone: says whether the client has left, which ends the wait.
+            presence: says whether the caller has gone, which ends the wait.
 
         Raises:
-            RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot. ClientGone: it left.
+            RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot. CallerGone: it left.
         """
         # In this order: a caller over the limit must not hold a place in the queue.
         quota, day = (None, 0) if caller.unlimited else self._charge_and_day(caller, now)
         try:
-            active = self._slots.take(_party(caller), gone)
+            active = self._slots.take(_party(caller), presence)
         except BaseException:
             if quota is not None:
                 self._refund(caller, day)

@@ -9,6 +9,7 @@ from pyexec import rules
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError, ValidationError
 from pyexec.job import HostReport, Job, LayerStatus, Outcome
+from pyexec.presence import Presence
 from pyexec.runs.keeper import Keeper
 from pyexec.runs.run import Run, count_nothing
 
@@ -80,17 +81,21 @@ class Sandbox:
         return outcome
 
     @contextlib.contextmanager
-    def execution(self, job: Job, count: Callable[[int], None] = count_nothing) -> Iterator[Outcome]:
+    def execution(
+        self, job: Job, count: Callable[[int], None] = count_nothing, presence: Presence | None = None
+    ) -> Iterator[Outcome]:
         """Run a job; leaving the context cleans up behind it, so that an answer can go out first.
 
         Args:
             count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+            presence: tells when nobody waits for the outcome any more; then the run is ended.
 
         Raises:
+            CallerGone: so it was.
             ValidationError, ServerBusy, SandboxError, LayerError: as for `run`. Whatever `count` raises.
         """
         _check(job, self._config)
-        child, outcome = self._run.perform(job, count)
+        child, outcome = self._run.perform(job, count, presence)
         try:
             yield outcome
         finally:

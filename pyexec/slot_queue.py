@@ -10,12 +10,13 @@ import collections
 import threading
 import time
 from dataclasses import dataclass
-from typing import Callable, Counter
+from typing import Counter
 
 from pyexec import units
-from pyexec.errors import ClientGone, ServerBusy
+from pyexec.errors import ServerBusy
+from pyexec.presence import CallerGone, Presence, is_gone_now
 
-_LOOK_S = 0.1  # how often a request in the queue looks whether its client is still there
+_LOOK_S = 0.1  # how often a request in the queue looks whether its caller is still there
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,15 @@ class SlotQueue:
         """Requests in the queue."""
         return len(self._queue)
 
-    def take(self, party: Party, gone: Callable[[], bool] | None = None) -> int:
+    def take(self, party: Party, presence: Presence | None = None) -> int:
         """Take a slot, after a wait if need be; return how many were taken when the request came.
 
         Args:
-            gone: says whether the client has left; asked while the request waits.
+            presence: says whether the caller has gone; asked while the request waits.
 
         Raises:
             ServerBusy: no slot is free, and none became free in time or there is no place in the queue.
-            ClientGone: the client left the queue.
+            CallerGone: it left the queue.
         """
         with self._lock:
             active = self._active
@@ -81,7 +82,7 @@ class SlotQueue:
                 return active
             waiter = self._enter(party)
         try:
-            self._await(waiter, gone)
+            self._await(waiter, presence)
         except BaseException:
             self._leave(waiter)
             raise
@@ -92,14 +93,14 @@ class SlotQueue:
         with self._lock:
             self._release(party)
 
-    def _await(self, waiter: _Waiter, gone: Callable[[], bool] | None) -> None:
-        """Return once the waiter has a slot. Raises ServerBusy, ClientGone."""
+    def _await(self, waiter: _Waiter, presence: Presence | None) -> None:
+        """Return once the waiter has a slot. Raises ServerBusy, CallerGone."""
         deadline = time.monotonic() + self._longest_s
         while True:
             left = max(0.0, deadline - time.monotonic())
             has_slot = waiter.turn.wait(min(_LOOK_S, left))
-            if gone is not None and gone():
-                raise ClientGone("It left the queue.")
+            if presence is not None and is_gone_now(presence):
+                raise CallerGone(begun=False)
             if has_slot:
                 return
             if not left:

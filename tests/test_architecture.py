@@ -49,6 +49,13 @@ def test_server_loads_the_standard_library_only() -> None:
     assert not {"numpy", "PIL", "reportlab", "fpdf"} & set(loaded)
 
 
+def test_a_command_loads_nothing_of_the_others() -> None:
+    """A server's start is measured in milliseconds."""
+    assert not {"pyexec.client", "pyexec.cli.batch_course", "ssl", "concurrent.futures"} & set(
+        _loaded("import pyexec.cli.main")
+    )
+
+
 def test_template_loads_nothing_of_the_server() -> None:
     loaded = _loaded("import pyexec.zygote.start", "-I")
     own = {name[len("pyexec.") :] for name in loaded if name.startswith("pyexec.")}

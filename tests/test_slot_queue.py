@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import select
+import socket
 import threading
 import time
 from typing import Callable, List, Optional
@@ -11,10 +14,29 @@ import pytest
 from processes import await_that
 from support import PATIENCE_S, in_threads
 
-from pyexec.errors import ClientGone, ServerBusy
+from pyexec.errors import ServerBusy
+from pyexec.presence import CallerGone
 from pyexec.slot_queue import Party, SlotQueue
 
 ANN, BOB = Party("ann", most_waiting=2), Party("bob", most_waiting=2)
+
+
+class Caller:
+    """A `Presence` that is asked whenever anybody looks, since its descriptor is always ready."""
+
+    events = select.POLLOUT
+
+    def __init__(self, gone: Callable[[], bool]) -> None:
+        self._gone, self._end = gone, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def is_gone(self, found: int) -> bool:
+        return self._gone()
+
+    def close(self) -> None:
+        self._end.close()
 
 
 class Waiting:
@@ -29,15 +51,17 @@ class Waiting:
     ) -> None:
         self.error: Optional[Exception] = None
         self.active = -1
-        before = queue.waiting
+        before, caller = queue.waiting, Caller(gone or (lambda: False))
 
         def work() -> None:
             try:
-                self.active = queue.take(party, gone)
+                self.active = queue.take(party, caller)
                 if done is not None:
                     done.append(party.name)
-            except (ServerBusy, ClientGone) as error:
+            except (ServerBusy, CallerGone) as error:
                 self.error = error
+            finally:
+                caller.close()
 
         self.thread = threading.Thread(target=work, daemon=True)
         self.thread.start()
@@ -134,7 +158,7 @@ def test_a_client_that_leaves_gives_up_its_place() -> None:
     waiting = Waiting(queue, ANN, left.is_set)
     refusal(queue, BOB)
     left.set()
-    assert isinstance(waiting.end().error, ClientGone)
+    assert isinstance(waiting.end().error, CallerGone)
     other = Waiting(queue, BOB)
     queue.release(ANN)
     assert other.end().error is None
@@ -153,7 +177,7 @@ def test_a_slot_that_comes_just_as_the_client_has_left_goes_on() -> None:
     queue.release(ANN)
     assert (queue.active, queue.waiting) == (1, 1)
     leaving.set()
-    assert isinstance(first.end().error, ClientGone)
+    assert isinstance(first.end().error, CallerGone)
     assert second.end().error is None and queue.active == 1
 
 
@@ -195,11 +219,12 @@ def test_no_slot_is_lost_whoever_comes_waits_and_leaves() -> None:
             party = chance.choice(parties)
             leaves = chance.random() < 0.2
             try:
-                queue.take(party, lambda leaves=leaves: leaves)  # type: ignore[misc]
+                with contextlib.closing(Caller(lambda leaves=leaves: leaves)) as caller:  # type: ignore[misc]
+                    queue.take(party, caller)
             except ServerBusy:
                 counts[1] += 1
                 continue
-            except ClientGone:
+            except CallerGone:
                 counts[2] += 1
                 continue
             counts[0] += 1

@@ -18,15 +18,16 @@ from pyexec.api import request
 from pyexec.api.keys import Keys
 from pyexec.api.metrics import Metrics
 from pyexec.api.request import Request
-from pyexec.api.response import Context, Done, respond
+from pyexec.api.response import Context, Done, nobody, respond
 from pyexec.callers import Caller
 from pyexec.config import Config
-from pyexec.errors import ClientGone, InternalServerError, PyexecError, ValidationError
-from pyexec.http1.answer import CLIENT_GONE, Answer, Asked
+from pyexec.errors import InternalServerError, PyexecError, ValidationError
+from pyexec.http1.answer import Answer, Asked
 from pyexec.http1.memory import AnswerBudget, one_at_a_time
 from pyexec.http1.message import Head
 from pyexec.job import Job, Outcome
 from pyexec.limits import Admission, Ticket
+from pyexec.presence import CallerGone
 from pyexec.sandbox import Sandbox
 from pyexec.timing import Stopwatch
 
@@ -60,18 +61,20 @@ class Execute:
             job = self._accept(parsed, caller, asked.size, now)
             del parsed
             watch.mark("parse")
-            ticket = self._admission.admit(caller, now, None if asked.presence is None else asked.presence.gone)
+            ticket = self._admission.admit(caller, now, asked.presence)
             watch.mark("admit")
             context = Context(now.utc, caller, ticket.quota, ticket.active)
             # The slot is free as soon as the run is over, before the answer is out: whoever has it may ask again.
             # What is left to clean up is the sandbox's business, which makes the next run wait for it if need be.
             with ticket:
-                outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count))
+                outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count, asked.presence))
             self._book(outcome, watch)
             answer = respond(Done(job, outcome), context, self._config)
-        except ClientGone:
+        except CallerGone as gone:
             kept.release()
-            answer = Answer(CLIENT_GONE, [], kind="ClientGone", key=_name(caller))
+            if ticket is not None and not gone.begun:
+                ticket.refund()
+            return nobody(caller)
         except Exception as cause:  # noqa: BLE001
             kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
             answer = self._refused(cause, caller, ticket, now)
@@ -132,10 +135,6 @@ class Execute:
         quota = None if caller.unlimited else self._admission.quota(caller, now)
         active = self._admission.active if ticket is None else ticket.active
         return respond(error, Context(Now.read().utc, caller, quota, active), self._config)
-
-
-def _name(caller: Caller) -> str:
-    return caller.key.name if caller.key is not None else ""
 
 
 def fault(cause: BaseException) -> InternalServerError:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, ResourceLimitError, RunTimeoutError
-from pyexec.http1.answer import JSON, Answer, Encoded, Part
+from pyexec.http1.answer import CLOSED_BY_CLIENT, JSON, Answer, Encoded, Part
 from pyexec.http1.message import Head
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Job, Outcome, OutputFile
 from pyexec.limits import Quota
@@ -63,10 +63,21 @@ def respond(result: Done | PyexecError, context: Context, config: Config) -> Ans
         parts = _with_run(document, outcome)
     answer = Answer(200, parts) if error is None else _of_error(error, parts)
     if context.caller is not None:
-        answer.caller = "admin" if context.caller.unlimited else context.caller.address
-        answer.key = context.caller.key.name if context.caller.key is not None else ""
+        _to(context.caller, answer)
     if context.quota is not None:
         answer.fields += rate_limit_fields(context.quota)
+    return answer
+
+
+def nobody(caller: Caller) -> Answer:
+    """Return what stands for the answer to a caller that has gone; it is logged and never sent."""
+    return _to(caller, Answer(CLOSED_BY_CLIENT, [], kind="CallerGone"))
+
+
+def _to(caller: Caller, answer: Answer) -> Answer:
+    """Return an answer with what the log may say of its caller."""
+    answer.caller = "admin" if caller.unlimited else caller.address
+    answer.key = caller.key.name if caller.key is not None else ""
     return answer
 
 
@@ -178,6 +189,8 @@ def _execution_details(outcome: Outcome) -> dict[str, Any]:
         "execution_duration_sec": round(outcome.duration_s, 6),
         "stdout_truncated": outcome.stdout_truncated,
         "stderr_truncated": outcome.stderr_truncated,
+        "files_written": [{"path": file.path, "size_bytes": file.size_bytes} for file in outcome.written],
+        "files_written_truncated": outcome.written_truncated,
     }
 
 

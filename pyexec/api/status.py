@@ -6,7 +6,7 @@ import dataclasses
 import time
 
 from pyexec import __version__
-from pyexec.api import metrics, openapi, response, schemas
+from pyexec.api import metrics, openapi, response
 from pyexec.api.metrics import Metrics
 from pyexec.config import Config
 from pyexec.http1.answer import Answer, Asked
@@ -25,7 +25,7 @@ class Status:
         """Start the clock of the uptime."""
         self._config, self._sandbox, self._admission, self._counters = config, sandbox, admission, counters
         self._started_s = time.monotonic()
-        self._description = b""
+        self._description = response.dumps(openapi.document(config))
         self.draining = False
 
     def _uptime_s(self) -> float:
@@ -56,7 +56,7 @@ class Status:
         """Return what the web page says about this server: limits, modules and layers as they are, not typed twice."""
         found = {
             "version": __version__,
-            "limits": schemas.limits(self._config),
+            "limits": openapi.limits(self._config),
             "modules": self._config.modules,
             "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
             "libraries": self._sandbox.report.libraries,
@@ -65,8 +65,6 @@ class Status:
 
     def openapi(self, asked: Asked) -> Answer:
         """Return the description of the API."""
-        if not self._description:  # which takes longer to make than everything else about a small request
-            self._description = response.dumps(openapi.document(self._config))
         return response.kept(asked.head, self._description)
 
     def metrics(self, asked: Asked) -> Answer:

@@ -7,13 +7,13 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Union
 
-from pyexec.http1.gone import Presence
 from pyexec.http1.memory import Body, Kept
 from pyexec.http1.message import Head
+from pyexec.presence import Presence
 from pyexec.timing import Stage
 
+CLOSED_BY_CLIENT = 499  # the status in the log of a request whose client has gone; never sent
 JSON = "application/json; charset=utf-8"
-CLIENT_GONE = 499  # a status for the log alone, as nginx has it
 _BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up the text of the whole
 
 
@@ -84,7 +84,7 @@ def made_as_written(parts: Iterable[Part]) -> Iterator[bytes]:
 
 @dataclass
 class Answer:
-    """What goes back to the client, and what the log says about it; with CLIENT_GONE, nothing goes back."""
+    """What goes back to the client, and what the log says about it; with CLOSED_BY_CLIENT, nothing goes back."""
 
     status: int
     parts: list[Part]

@@ -13,9 +13,9 @@ from pyexec import __version__, units
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
-from pyexec.http1.answer import CLIENT_GONE, Answer, Asked, Part, made_as_written
+from pyexec.http1.answer import CLOSED_BY_CLIENT, Answer, Asked, Part, made_as_written
 from pyexec.http1.connection import IDLE, LINGERING, RUNNING, Connection, Disconnected
-from pyexec.http1.gone import Presence
+from pyexec.http1.departure import Departure
 from pyexec.http1.memory import AnswerBudget, Body, BodyBudget
 from pyexec.http1.message import Head, parse_head, render_head
 from pyexec.http1.reader import Reader
@@ -85,7 +85,6 @@ class Handler:
         """Take a connection; `peer` is the address at its other end."""
         self._connection, self._peer, self._server = connection, peer, server
         self._reader, self._writer = Reader(connection), Writer(connection)
-        self._presence = Presence(connection.sock, self._reader.has_unread)
 
     def serve(self) -> None:
         """Answer requests until the connection is to be closed."""
@@ -113,7 +112,9 @@ class Handler:
                 head = parse_head(self._reader.read_head(config.header_timeout_s))
                 chunked = head.chunked  # framing first: where it is wrong, nothing else can be relied on
                 respond = server.application.route(head)
-                asked = Asked(head, self._body(head, chunked, after), self._peer, after, self._presence)
+                body = self._body(head, chunked, after)
+                asked = Asked(head, body, self._peer, after, Departure(self._connection.sock, self._reader.has_more))
+                del body
                 unread, received = False, asked.size
                 watch.mark("read")
                 if not server.table.mark(self._connection, RUNNING):
@@ -175,8 +176,8 @@ class Handler:
         application = self._server.application
         status = answer.status
         try:
-            if status == CLIENT_GONE:
-                raise Disconnected("the client did not wait for its answer")
+            if status == CLOSED_BY_CLIENT:
+                raise Disconnected("the client closed while its request was answered")
             parts = head_and_body(application, answer, close, head_only)
             ready = list(itertools.takewhile(lambda part: isinstance(part, bytes), parts))
             rest = self._writer.write_at_once(ready, answer.length)  # type: ignore[arg-type]
@@ -189,7 +190,7 @@ class Handler:
                 waiting: Iterator[Buffer] = itertools.chain(rest, made_as_written(later))
                 self._writer.write(waiting, self._server.config.write_timeout_s)
         except Disconnected:
-            status = CLIENT_GONE
+            status = CLOSED_BY_CLIENT
             raise
         finally:
             if answer.kept is not None:

@@ -34,16 +34,17 @@ class Reader:
         self._socket = connection.sock
         self._buffer = bytearray()
 
-    def has_unread(self) -> bool:
-        """Return whether bytes have come that belong to a further request."""
-        return bool(self._buffer)
-
     def _receive(self, most: int, deadline: float) -> bytes:
         left = deadline - time.monotonic()
         if left <= 0:
             raise socket.timeout("deadline")
         self._socket.settimeout(left)
         return self._socket.recv(most)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether bytes of another request have been read already."""
+        return bool(self._buffer)
 
     def await_request(self, idle_s: float) -> bool:
         """Return whether the first byte of another request came in time; False as well if the client closed."""

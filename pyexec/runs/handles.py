@@ -12,64 +12,19 @@ import select
 import signal
 import socket
 import time
-from dataclasses import dataclass
-from typing import Union
 
 from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import WireError
+from pyexec.presence import Presence
+from pyexec.runs.events import Abandoned, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.slots import Slot
 from pyexec.runs.workdirs_on_disk import RunDirectory
 from pyexec.runs.zygotes import ZygoteHandle
 
 _LAST_WORD_MS = 1000
 _PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9
-
-
-@dataclass(frozen=True)
-class Ended:
-    """The run says that it has ended, with this exit code; when it reached its stages, as far as it says that.
-
-    Of an admin's process that met its limit of processor time the supervisor says so.
-    """
-
-    code: int
-    timestamps: object = None
-    cpu_limit_s: int = 0
-
-
-@dataclass(frozen=True)
-class Forbidden:
-    """The run says that its script names modules that it may not have."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Died:
-    """The zygote says that the run's first process has died, without a word of its own."""
-
-    code: int
-    cpu_limit_s: int = 0
-
-
-@dataclass(frozen=True)
-class Unbegun:
-    """It ended with its job unread: no script had anything to do with that."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """Its zygote has ended, so that nobody tells of it any more."""
-
-
-@dataclass(frozen=True)
-class Late:
-    """Nothing happened in time."""
-
-
-Event = Union[Ended, Forbidden, Died, Unbegun, Lost, Late]
 
 
 class ChildHandle:
@@ -93,6 +48,7 @@ class ChildHandle:
         except BaseException:
             self.close()
             raise
+        self._presence: Presence | None = None
         self._poll = select.poll()
         self._poll.register(self.channel, select.POLLIN)
         self._poll.register(self.status, select.POLLIN)
@@ -165,10 +121,15 @@ class ChildHandle:
         """Tell the child that its job is there. Raises OSError: it has ended."""
         messages.send_packet(self.channel, messages.encode(messages.JOB), (), socket.MSG_DONTWAIT)
 
+    def watch_caller(self, presence: Presence) -> None:
+        """From now on tell, as an event, when whoever asked for the run has gone."""
+        self._presence = presence
+        self._poll.register(presence.fileno(), presence.events)
+
     def next_event(self, deadline: float) -> Event:
         """Return what happens to the run next; what has happened by now comes before `Late`, however late we are."""
         while True:
-            ready = [fd for fd, _ in self._poll.poll(1000 * max(0.0, deadline - time.monotonic()))]
+            ready = dict(self._poll.poll(1000 * max(0.0, deadline - time.monotonic())))
             if not ready:
                 return Late()
             if self.channel.fileno() in ready:
@@ -176,6 +137,10 @@ class ChildHandle:
                 if event is not None:
                     return event
                 self._poll.unregister(self.channel)  # closed, or nonsense: only its death counts from here on
+            elif self._presence is not None and self._presence.fileno() in ready:
+                if self._presence.is_gone(ready[self._presence.fileno()]):
+                    return Abandoned()
+                self._poll.modify(self._presence.fileno(), self._presence.events)
             elif self.dead_or_lost():
                 if self._dead is not None:
                     return Died(*self._dead)

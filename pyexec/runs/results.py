@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
-from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
-from pyexec.runs import workdir
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile, WrittenFile
+from pyexec.runs import workdir, written
 from pyexec.runs.handles import ChildHandle
+from pyexec.runs.written import Placed, Walk
 
 
 class RunEnd:
@@ -31,15 +32,18 @@ def met_a_wall(child: ChildHandle, end: RunEnd, budget: Budget) -> RunEnd:
 def outcome(
     child: ChildHandle,
     job: Job,
+    placed: Mapping[str, Placed],
     end: RunEnd,
     duration_s: float,
     budget: Budget,
+    most_files: int,
     installed: Sequence[str],
     count: Callable[[int], None],
 ) -> Outcome:
     """Read a run's output and the files asked for.
 
     Args:
+        placed: what was put into the directory before the script began. most_files: how many files are returned.
         installed: directories of libraries; where they lie is not to be seen in stderr.
         count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
 
@@ -50,10 +54,14 @@ def outcome(
     stdout, stderr = (workdir.read_capped(fd, cap + 1) for fd in child.streams[1:])
     count(len(stdout) + len(stderr))
     files: list[OutputFile] = []
+    wrote: Sequence[WrittenFile] = ()
+    more = False
     if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
-        for file in workdir.collect(child.directory_fd, job.return_files, budget.returned_file_bytes):
+        walk = Walk(child.directory_fd, placed)
+        for file in written.collect(child.directory_fd, job, walk, budget.returned_file_bytes, most_files):
             files.append(file)
             count(len(file.content or b""))
+        wrote, more = written.named(walk)
     return Outcome(
         verdict=end.verdict,
         exit_code=end.exit_code,
@@ -63,6 +71,8 @@ def outcome(
         stdout_truncated=len(stdout) > cap,
         stderr_truncated=len(stderr) > cap,
         files=tuple(files),
+        written=tuple(wrote),
+        written_truncated=more,
         **end.details,
     )
 

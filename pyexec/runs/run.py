@@ -17,11 +17,14 @@ from typing import Callable
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
+from pyexec.presence import CallerGone, Presence, is_gone_now
 from pyexec.runs import processes, results, workdir
-from pyexec.runs.handles import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.events import Abandoned, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.handles import ChildHandle
 from pyexec.runs.keeper import Keeper
 from pyexec.runs.results import RunEnd
 from pyexec.runs.watch import Watch, members
+from pyexec.runs.written import Placed
 from pyexec.timing import Stopwatch
 
 _TAKE_S, _GONE_S = 20.0, 20.0
@@ -47,13 +50,17 @@ class Run:
         """Take what all runs have in common."""
         self._config, self._keeper = config, keeper
 
-    def perform(self, job: Job, count: Callable[[int], None] = count_nothing) -> tuple[ChildHandle, Outcome]:
+    def perform(
+        self, job: Job, count: Callable[[int], None] = count_nothing, presence: Presence | None = None
+    ) -> tuple[ChildHandle, Outcome]:
         """Run a job; return the child, which is to be released, and what came of it.
 
         Args:
             count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+            presence: tells when nobody waits for the outcome any more.
 
         Raises:
+            CallerGone: so it was, and the run is ended.
             ServerBusy: the disk that runs share is nearly full.
             SandboxError, LayerError: the run could not be started or was lost; no fault of the script.
         """
@@ -66,6 +73,10 @@ class Run:
             child = pool.take(deadline)
             stopwatch.mark("take")
             try:
+                if presence is not None:
+                    if is_gone_now(presence):
+                        raise CallerGone(begun=False)
+                    child.watch_caller(presence)
                 outcome = self._in(child, job, stopwatch, count)
                 if self._keeper.disk_is_short():  # else what it left would stay until its caller has taken the answer
                     self._keeper.clear(child)
@@ -79,7 +90,7 @@ class Run:
     def _in(self, child: ChildHandle, job: Job, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
         report, budget = self._keeper.report, self._config.budget
         try:
-            hand_over(child, job, self._keeper.owner(child.slot))
+            placed = hand_over(child, job, self._keeper.owner(child.slot))
             stopwatch.mark("hand_over")
             started = time.monotonic()
             child.send_job()
@@ -97,7 +108,8 @@ class Run:
         settle(child, event, report.own_pids)
         if report.own_tree:
             end = results.met_a_wall(child, end, budget)
-        outcome = results.outcome(child, job, end, duration_s, budget, report.installed_code, count)
+        most = self._config.return_files
+        outcome = results.outcome(child, job, placed, end, duration_s, budget, most, report.installed_code, count)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
@@ -106,7 +118,7 @@ class Run:
         while True:
             now = time.monotonic()
             event = child.next_event(min(deadline, now + _WATCH_S))
-            if isinstance(event, (Unbegun, Lost)):
+            if isinstance(event, (Unbegun, Lost, Abandoned)):
                 return self._end_of(event), event
             if isinstance(event, (Ended, Died)) and event.cpu_limit_s and time.monotonic() < deadline:
                 # RLIMIT_CPU is more than a run can use in its time: it was killed for another reason.
@@ -121,7 +133,7 @@ class Run:
 
     @staticmethod
     def _end_of(event: Event) -> RunEnd:
-        """Return what an event means. Raises SandboxError for those that are no fault of the script."""
+        """Return what an event means. Raises SandboxError for those that are no fault of the script, CallerGone."""
         if isinstance(event, (Ended, Died)) and event.cpu_limit_s:
             return RunEnd(RESOURCE, _SIGKILL, resource="cpu", limit=event.cpu_limit_s)
         if isinstance(event, Ended):
@@ -136,16 +148,24 @@ class Run:
             # Each limit of its own ends a run otherwise, or is seen by the watch. The kernel's memory killer takes whom
             # it likes, for want of memory that others may have.
             raise SandboxError("a run was killed for nothing of its own; this machine may be short of memory")
+        if isinstance(event, Abandoned):
+            raise CallerGone(begun=True)
         if isinstance(event, Unbegun):
             raise UnbegunError("a child ended before it read its job")
         raise SandboxError("the zygote was lost during a run")
 
 
-def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> None:
-    """Put the script, its attachments and its input where the child will find them. Raises OSError."""
+def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> dict[str, Placed]:
+    """Put the script, its attachments and its input where the child will find them; return the attachments as put.
+
+    Raises:
+        OSError: the child has ended, perhaps.
+    """
+    placed = {}
     workdir.put(child.directory_fd, SCRIPT_NAME, job.code.encode("utf-8"), owner)
     for attachment in job.attachments:
-        workdir.put(child.directory_fd, attachment.filename, attachment.content, owner)
+        status = workdir.put(child.directory_fd, attachment.filename, attachment.content, owner)
+        placed[attachment.filename] = Placed(status, attachment.content)
     if job.stdin:
         view = memoryview(job.stdin)
         offset = 0
@@ -153,6 +173,7 @@ def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> No
             offset += os.pwrite(child.streams[0], view[offset:], offset)
     # Nothing may grow in it: memory of such a file belongs to no process that the kernel could end for it.
     fcntl.fcntl(child.streams[0], _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE)
+    return placed
 
 
 def settle(child: ChildHandle, event: Event, own_pids: bool) -> None:

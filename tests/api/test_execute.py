@@ -39,7 +39,7 @@ class Sandbox:
         self.left = 0
 
     @contextlib.contextmanager
-    def execution(self, job: Job, count: Callable[[int], None]) -> Iterator[Outcome]:
+    def execution(self, job: Job, count: Callable[[int], None], presence: object) -> Iterator[Outcome]:
         self.jobs.append(job)
         count(1000)
         if self.failure is not None:

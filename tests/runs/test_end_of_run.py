@@ -118,13 +118,14 @@ def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) ->
     hand_over = module.hand_over
     killed: List[str] = []
 
-    def stop(child: handles.ChildHandle, job: Job, owner: Any) -> None:
-        hand_over(child, job, owner)
+    def stop(child: handles.ChildHandle, job: Job, owner: Any) -> Any:
+        placed = hand_over(child, job, owner)
         if len(killed) < times:
             killed.append(job.code)
             child.stop()
             await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
             threading.Timer(0.2, child.kill).start()
+        return placed
 
     monkeypatch.setattr(module, "hand_over", stop)
     return killed

@@ -14,7 +14,8 @@ from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import Death, Order
-from pyexec.runs.handles import ChildHandle, Died, Ended, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.events import Died, Ended, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.handles import ChildHandle
 from pyexec.runs.slots import Slot
 from pyexec.runs.zygotes import ZygoteHandle
 

@@ -134,7 +134,7 @@ def test_a_caller_that_leaves_gives_up_its_place_and_is_not_charged(start_server
             reply = ask(running, NAP, "192.0.2.2")
             assert (reply.status, reply.document["user_info"]["requests_today"]) == (503, 0)
     (row,) = [row for row in log_lines(running.log) if row["status"] == 499]
-    assert (row["type"], row["caller"], row["bytes"]) == ("ClientGone", "192.0.2.2", 0)
+    assert (row["type"], row["caller"], row["bytes"]) == ("CallerGone", "192.0.2.2", 0)
 
 
 def test_a_request_sent_ahead_does_not_count_as_having_left(start_server: Start) -> None:
