@@ -70,7 +70,8 @@ def main(arguments: list[str] | None = None, program: str = "pyexec") -> int:
     parser = _parser(program)
     given = parser.parse_intermixed_args(arguments)
     if (given.command in _WITH_FILE) != (given.file is not None):
-        parser.error(f"{given.command} needs a FILE" if given.file is None else f"{given.command} takes no FILE")
+        kind = _WITH_FILE.get(given.command)
+        parser.error(f"{given.command} needs a {kind}" if kind else f"{given.command} takes no FILE")
     command = COMMANDS[given.command]
     for name, absent in _OPTIONS.items():
         if getattr(given, name) != absent and name not in getattr(command, "OPTIONS", ()):
