@@ -2,7 +2,7 @@
 
 A rate of None is no limit: the bucket then stays empty, and nobody asks it.
 
-Not thread-safe: `limits` and `keys`, which keep tables of these, hold the locks.
+Not thread-safe: `quota_store.memory` and `keys`, which keep tables of these, hold the locks.
 """
 
 from __future__ import annotations
@@ -38,6 +38,31 @@ class Now:
         utc = self.utc
         since_s = utc.hour * 3600 + utc.minute * 60 + utc.second + utc.microsecond / 1e6
         return max(1, math.ceil(_DAY_S - since_s - ROUNDING))
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a caller may use: requests a minute, which is also the burst, and requests a day (UTC); None is no limit."""
+
+    per_minute: int | None
+    per_day: int | None
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A caller's quota after a request was counted; a limit that is None is no limit."""
+
+    daily_limit: int | None
+    used_today: int
+    minute_limit: int | None
+    minute_left: int
+    minute_reset_s: int
+    day_reset_s: int
+
+    @property
+    def left_today(self) -> int | None:
+        """Requests left until midnight UTC."""
+        return None if self.daily_limit is None else max(0, self.daily_limit - self.used_today)
 
 
 class Bucket:

@@ -60,6 +60,9 @@ class Config:
 
     host: str = _setting("127.0.0.1", kinds.Address(), LISTENING, "address to listen on")
     port: int = _setting(5000, _port, LISTENING, "port to listen on; 0 takes a free one")
+    unix_socket: str | None = _setting(
+        None, OrNone(kinds.SocketPath()), LISTENING, "path of a Unix socket to listen on, in place of address and port"
+    )
     metrics_port: int | None = _setting(
         None, OrNone(_port), LISTENING, "loopback port for /metrics, which the public port then doesn't serve"
     )
@@ -117,6 +120,15 @@ class Config:
     trusted_proxies: tuple[Network, ...] = _setting(
         networks(DEFAULT_PROXIES), kinds.Networks(), PROXIES, "address ranges whose X-Forwarded-For is believed"
     )
+    proxy_hops: int | None = _setting(
+        None, OrNone(Whole(1, 20)), PROXIES, "the caller is this address from the right of X-Forwarded-For"
+    )
+    client_header: str | None = _setting(
+        None, OrNone(kinds.FieldName()), PROXIES, "field in which trusted proxies give the caller's address"
+    )
+    charge_once: int = _setting(
+        0, Whole(0, 1), PROXIES, "1 charges a request that a trusted proxy repeats with its X-Request-ID once"
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         kinds.HostNames(),
@@ -159,6 +171,8 @@ class Config:
                 f" max_runs={self.max_runs} that leaves none of max_connections={self.max_connections}."
                 " Raise --max-connections."
             )
+        if self.proxy_hops is not None and self.client_header is not None:
+            raise ConfigError("proxy_hops and client_header each say where the caller's address is; set one of them.")
 
     @classmethod
     def of(cls, **given: Any) -> Config:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import secrets
 import time
 import traceback
 
-from pyexec import callers, log
+from pyexec import log
 from pyexec.accounts import Now
 from pyexec.api import request
+from pyexec.api.forwarding import Watch
 from pyexec.api.keys import Keys
 from pyexec.api.metrics import Metrics
 from pyexec.api.request import Request
 from pyexec.api.response import Context, Done, nobody, respond
-from pyexec.callers import Caller
+from pyexec.callers import Caller, Proxies
 from pyexec.config import Config
 from pyexec.errors import InternalServerError, PyexecError, ValidationError
 from pyexec.http1.answer import Answer, Asked
@@ -35,7 +37,11 @@ _FREE_BODY = 65536  # a malformed request up to this size is promised to cost no
 
 
 class Execute:
-    """Runs one server's scripts. Thread-safe."""
+    """Runs one server's scripts. Thread-safe.
+
+    Attributes:
+        proxies: whose word on callers is believed.
+    """
 
     def __init__(
         self,
@@ -49,19 +55,22 @@ class Execute:
         """Take the parts of the server that a request goes through."""
         self._config, self._sandbox, self._admission, self._metrics = config, sandbox, admission, metrics
         self._answers, self._keys = answers, keys or Keys(config)
+        self.proxies = Proxies.of(config)
+        self._watch = Watch(self.proxies)
 
     def __call__(self, asked: Asked) -> Answer:
         """Return the answer to one request, whatever becomes of it."""
         watch, now, kept = Stopwatch(time.monotonic()), Now.read(), self._answers.keep()
         caller = self.caller(asked.head, asked.peer)
+        self._watch.look(asked.head, asked.peer, caller)
         ticket: Ticket | None = None
         try:
-            parsed = self._parse(asked)
+            once, parsed = self._parse(asked)
             caller = self._authenticate(caller, asked.head, parsed, now)
             job = self._accept(parsed, caller, asked.size, now)
             del parsed
             watch.mark("parse")
-            ticket = self._admission.admit(caller, now, asked.presence)
+            ticket = self._admission.admit(caller, now, once, asked.presence)
             watch.mark("admit")
             context = Context(now.utc, caller, ticket.quota, ticket.active)
             # The slot is free as soon as the run is over, before the answer is out: whoever has it may ask again.
@@ -84,20 +93,27 @@ class Execute:
 
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is, not yet an admin."""
-        return callers.identify(peer, head.get("x-forwarded-for"), self._config.trusted_proxies)
+        return self.proxies.caller(peer, head.fields)
+
+    def _once(self, asked: Asked) -> str:
+        """Return what marks a request and its repetitions alone: a client may have chosen the id."""
+        if not self._config.charge_once:
+            return ""
+        request_id = self.proxies.request_id(asked.peer, asked.head.fields)
+        return f"{hashlib.sha256(asked.body).hexdigest()} {request_id}" if request_id else ""
 
     def refuse(self, error: PyexecError, head: Head, peer: str) -> Answer:
         """Return the answer to a request that was refused before its body was read."""
         return self._refused(error, self.caller(head, peer), None, Now.read())
 
-    def _parse(self, asked: Asked) -> Request | ValidationError:
-        """Return the request in a body, or what is wrong with it: the cost of that depends on who sent it."""
+    def _parse(self, asked: Asked) -> tuple[str, Request | ValidationError]:
+        """Return what `_once` does, and the request in a body, or what is wrong with it; the body is gone then."""
         # Whole, and as text, whose characters take up to four bytes each, it would be in memory several times.
         with one_at_a_time(asked.size):
             try:
-                return request.parse(asked.body, self._config)
+                return self._once(asked), request.parse(asked.body, self._config)
             except ValidationError as error:
-                return error
+                return "", error
             finally:
                 asked.forget_body()
 

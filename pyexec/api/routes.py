@@ -52,7 +52,8 @@ class Service:
         alone: Table = {_METRICS: {"GET": status.operators_metrics}}
         if config.metrics_port is not None:
             del everything[_METRICS]
-        public, inside = Hosts(config.host, config.allowed_hosts), Hosts(LOOPBACK, config.allowed_hosts)
+        public = Hosts(config.host if config.unix_socket is None else None, config.allowed_hosts)
+        inside = Hosts(LOOPBACK, config.allowed_hosts)
         self.public = Routes(config, everything, public, scripts, metrics, answers)
         self.metrics_only = Routes(config, alone, inside, scripts, metrics, answers)
 
@@ -132,6 +133,10 @@ class Routes:
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is, not yet an admin."""
         return self._scripts.caller(head, peer)
+
+    def request_id(self, head: Head, peer: str) -> str:
+        """Return the id that a trusted proxy gave this request, "" if none did."""
+        return self._scripts.proxies.request_id(peer, head.fields)
 
     def security_fields(self) -> list[tuple[str, str]]:
         """Return the header fields that every answer carries."""

@@ -44,6 +44,9 @@ class Application(Protocol):
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is."""
 
+    def request_id(self, head: Head, peer: str) -> str:
+        """Return the id that a trusted proxy gave this request, "" if none did."""
+
     def count(self, head: Head | None, answer: Answer, status: int, received: int) -> None:
         """Count an answer that went out, or that its client did not wait for."""
 
@@ -127,6 +130,9 @@ class Handler:
                 raise
             except Exception as fault:  # noqa: BLE001
                 answer = server.application.refuse(server.application.fault(fault), None, self._peer)
+            request_id = "" if head is None else server.application.request_id(head, self._peer)
+            if request_id:
+                answer.fields.append(("X-Request-ID", request_id))
             close = self._must_close(head, unread)
             if config.server_timing:
                 answer.fields.append(("Server-Timing", server_timing(watch.stages + answer.stages)))
@@ -215,6 +221,9 @@ class Handler:
         }
         if answer.key:
             line["key"] = answer.key
+        request_id = "" if head is None else self._server.application.request_id(head, self._peer)
+        if request_id:
+            line["request_id"] = request_id
         if answer.fault:
             line["fault"] = answer.fault
         # One write: print would make two, and lines of two threads could run into each other.
