@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from pyexec import config_kinds as kinds
+from pyexec.config_addresses import FieldName, SocketPath, StoreUrl
 from pyexec.config_kinds import MIB, Kind, Origin, OrNone, Seconds, Size, Whole
 from pyexec.config_kinds import Network as Network
 from pyexec.errors import ConfigError
@@ -20,6 +21,7 @@ from pyexec.job import Budget
 
 KEY_VARIABLE = "PYTHON_EXE_KEY"
 PREFIX = "PYEXEC_"
+LIMITS_VARIABLE = "PYEXEC_LIMITS_URL"
 
 DEFAULT_MODULES = tuple(
     "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64 hashlib"
@@ -61,7 +63,7 @@ class Config:
     host: str = _setting("127.0.0.1", kinds.Address(), LISTENING, "address to listen on")
     port: int = _setting(5000, _port, LISTENING, "port to listen on; 0 takes a free one")
     unix_socket: str | None = _setting(
-        None, OrNone(kinds.SocketPath()), LISTENING, "path of a Unix socket to listen on, in place of address and port"
+        None, OrNone(SocketPath()), LISTENING, "path of a Unix socket to listen on, in place of address and port"
     )
     metrics_port: int | None = _setting(
         None, OrNone(_port), LISTENING, "loopback port for /metrics, which the public port then doesn't serve"
@@ -124,7 +126,7 @@ class Config:
         None, OrNone(Whole(1, 20)), PROXIES, "the caller is this address from the right of X-Forwarded-For"
     )
     client_header: str | None = _setting(
-        None, OrNone(kinds.FieldName()), PROXIES, "field in which trusted proxies give the caller's address"
+        None, OrNone(FieldName()), PROXIES, "field in which trusted proxies give the caller's address"
     )
     charge_once: int = _setting(
         0, Whole(0, 1), PROXIES, "1 charges a request that a trusted proxy repeats with its X-Request-ID once"
@@ -160,6 +162,7 @@ class Config:
     server_timing: int = _setting(0, Whole(0, 1), OPERATION, "1 adds a Server-Timing field to each answer")
 
     admin_key: str | None = field(default=None, repr=False)
+    limits_url: str | None = field(default=None, repr=False)  # which may have a password in it
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -171,6 +174,7 @@ class Config:
                 f" max_runs={self.max_runs} that leaves none of max_connections={self.max_connections}."
                 " Raise --max-connections."
             )
+        object.__setattr__(self, "limits_url", _checked_url(self.limits_url))
         if self.proxy_hops is not None and self.client_header is not None:
             raise ConfigError("proxy_hops and client_header each say where the caller's address is; set one of them.")
 
@@ -180,7 +184,7 @@ class Config:
 
         A string is read as on the command line, any other value is taken as it is. Raises ConfigError.
         """
-        refuse_unknown(set(given) - set(BY_NAME) - {"admin_key"})
+        refuse_unknown(set(given) - set(BY_NAME) - {"admin_key", "limits_url"})
         for name, value in given.items():
             if name in BY_NAME and isinstance(value, str):
                 given[name] = BY_NAME[name].read(value, name)
@@ -253,6 +257,14 @@ def _checked_key(key: Any) -> str | None:
     except UnicodeEncodeError:
         raise ConfigError(f"{KEY_VARIABLE} is not valid UTF-8.") from None
     return key if key.strip() else None
+
+
+def _checked_url(url: Any) -> str | None:
+    """Return the URL of the shared limits; an empty one is an error, since limits that aren't shared are others."""
+    try:
+        return None if url is None else StoreUrl().check(url)
+    except ValueError as error:
+        raise ConfigError(f"{LIMITS_VARIABLE} is not valid: it {error}.") from None
 
 
 def zygote_environment() -> dict[str, str]:

@@ -23,8 +23,6 @@ MIB = 1024 * 1024
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
 _DEFAULT_PORT = re.compile(r"http:.*:80\Z|https:.*:443\Z")
 _HOST_NAME = re.compile(r"[a-z0-9._-]+\Z")
-_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
-_LONGEST_SOCKET_PATH = 107  # of bytes, since the kernel's field has 108, with a NUL
 _WORDS_SHOWN = 3
 
 
@@ -171,32 +169,6 @@ class Directory(Text):
         if b"\0" in encoded:
             raise ValueError("must not have a NUL character")
         return path
-
-
-class SocketPath(Directory):
-    """The path of a Unix socket."""
-
-    def check(self, value: Any) -> str:
-        """Return the path, which fits into an address."""
-        path = super().check(value)
-        if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
-            raise ValueError(f"must have at most {_LONGEST_SOCKET_PATH} bytes")
-        return path
-
-
-class FieldName(Text):
-    """The name of a header field that holds one address."""
-
-    metavar = "NAME"
-
-    def check(self, value: Any) -> str:
-        """Return the name as it was written."""
-        name = super().check(value)
-        if not _FIELD_NAME.match(name):
-            raise ValueError("must be the name of a header field, like CF-Connecting-IP")
-        if name.lower() in ("x-forwarded-for", "forwarded"):
-            raise ValueError("must name a field with one address; for a list of them there is --proxy-hops")
-        return name
 
 
 class Origin(Text):

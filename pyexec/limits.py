@@ -56,9 +56,9 @@ class Admission:
     """The quotas of all callers, and the slots of one server. Thread-safe."""
 
     def __init__(self, config: Config, store: QuotaStore | None = None) -> None:
-        """Start with every slot free; without a store, with one in memory whose quotas are full."""
+        """Start with every slot free; without a store, with the one that the settings name. Raises ConfigError."""
         self._allowance = Allowance(config.rate_per_minute, config.rate_per_day)
-        self._store: QuotaStore = Memory(config.max_callers) if store is None else store
+        self._store = _store_of(config) if store is None else store
         self._slots = SlotQueue(config.max_runs, config.queue, config.queue_s)
 
     @property
@@ -118,3 +118,12 @@ def _party(caller: Caller) -> Party:
         slots = caller.key.slots
         return Party(caller.identity, slots, None if slots is None else max(slots, _MOST_WAITING))
     return Party("admin") if caller.admin else Party(caller.identity, most_waiting=_MOST_WAITING)
+
+
+def _store_of(config: Config) -> QuotaStore:
+    if config.limits_url is None:
+        return Memory(config.max_callers)
+    # Not loaded otherwise, since it loads redis-py.
+    from pyexec.quota_store.redis import Shared
+
+    return Shared(config.limits_url, config.max_callers)

@@ -29,6 +29,7 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 SAMPLES: Dict[str, Any] = {
     "host": ("::1", "::1"),
     "port": ("8080", 8080),
+    "unix_socket": ("/run/pyexec.sock", "/run/pyexec.sock"),
     "metrics_port": ("9100", 9100),
     "max_connections": ("300", 300),
     "peer_connections": ("10", 10),
@@ -44,6 +45,7 @@ SAMPLES: Dict[str, Any] = {
     "max_runs": ("256", 256),
     "queue": ("12", 12),
     "queue_s": ("2.5", 2.5),
+    "keys_file": ("/etc/pyexec/keys", "/etc/pyexec/keys"),
     "max_callers": ("1", 1),
     "wall_s": ("0.5", 0.5),
     "memory_bytes": ("1073741824", 1 << 30),
@@ -59,6 +61,9 @@ SAMPLES: Dict[str, Any] = {
     "return_files": ("0", 0),
     "modules": ("json, math", ("json", "math")),
     "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
+    "proxy_hops": ("2", 2),
+    "client_header": ("CF-Connecting-IP", "CF-Connecting-IP"),
+    "charge_once": ("1", 1),
     "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
     "cors_origin": ("https://example.org", "https://example.org"),
     "uid_base": ("100000", 100000),
@@ -68,7 +73,7 @@ SAMPLES: Dict[str, Any] = {
     "server_timing": ("1", 1),
 }
 LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
-TEXTS = ("host", "cors_origin", "allowed_hosts", "work_dir")
+TEXTS = ("host", "unix_socket", "client_header", "cors_origin", "allowed_hosts", "work_dir", "keys_file")
 FRACTIONS = ("queue_s", "drain_s", "wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
 
@@ -150,7 +155,9 @@ def test_no_port_for_the_metrics() -> None:
 
 def test_all_settings_at_once() -> None:
     environment = {"PYEXEC_" + name.upper(): SAMPLES[name][0] for name in NAMES}
-    assert values_of(from_sources([], environment)) == {name: SAMPLES[name][1] for name in NAMES}
+    del environment["PYEXEC_PROXY_HOPS"]  # which excludes another
+    expected = {name: SAMPLES[name][1] for name in NAMES}
+    assert values_of(from_sources([], environment)) == dict(expected, proxy_hops=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -466,7 +473,7 @@ def test_a_key_that_is_no_text_is_an_error() -> None:
 
 
 def test_no_flag_takes_the_key() -> None:
-    assert not [setting for setting in SETTINGS if "key" in setting.name]
+    assert [setting.name for setting in SETTINGS if "key" in setting.name] == ["keys_file"]
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------

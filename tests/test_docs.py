@@ -309,7 +309,7 @@ def test_commands_in_the_text_exist(name: str) -> None:
 def test_settings_in_the_text_exist(name: str) -> None:
     flags = {setting.flag for setting in config.SETTINGS} | {"--admin", "--help", "--version", "--privileged"}
     flags |= {"--attach", "--return", "--out", "--url"}
-    variables = {setting.variable for setting in config.SETTINGS} | {config.KEY_VARIABLE}
+    variables = {setting.variable for setting in config.SETTINGS} | {config.KEY_VARIABLE, config.LIMITS_VARIABLE}
     for code in re.findall(r"`(--[\w-]+)", TEXTS[name]):
         assert code in flags, code
     for variable in re.findall(r"\b(?:PYEXEC|PYTHON_EXE)_[A-Z_]+\b", TEXTS[name]):

@@ -24,6 +24,7 @@ class Charge:
     Attributes:
         quota: the caller's after it. day: the day that it counts for, in the store's own numbering. once: what marks
             this request and its repetitions, "" if nothing does. paid: False for a repetition of one that was charged.
+        shared: whether other nodes know of it.
     """
 
     identity: str
@@ -32,6 +33,7 @@ class Charge:
     day: int
     once: str = ""
     paid: bool = True
+    shared: bool = False
 
 
 class QuotaStore(Protocol):
@@ -51,12 +53,11 @@ class QuotaStore(Protocol):
         """Return a quota as it stands, without counting anything or remembering the caller."""
 
 
-def day_used_up(allowance: Allowance, retry_after_s: int) -> RateLimitExceeded:
+def day_used_up(per_day: int, retry_after_s: int) -> RateLimitExceeded:
     """Return the error of a caller whose day is used up."""
-    return RateLimitExceeded(f"Daily quota of {allowance.per_day} exceeded.", retry_after_s, "day")
+    return RateLimitExceeded(f"Daily quota of {per_day} exceeded.", retry_after_s, "day")
 
 
-def minute_used_up(allowance: Allowance, retry_after_s: int) -> RateLimitExceeded:
+def minute_used_up(per_minute: int, retry_after_s: int) -> RateLimitExceeded:
     """Return the error of a caller whose minute is used up."""
-    requests = units.count(allowance.per_minute or 0, "request")
-    return RateLimitExceeded(f"Limit of {requests} per minute exceeded.", retry_after_s)
+    return RateLimitExceeded(f"Limit of {units.count(per_minute, 'request')} per minute exceeded.", retry_after_s)

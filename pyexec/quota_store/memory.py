@@ -113,10 +113,10 @@ def _refresh(account: Account, allowance: Allowance, now: Now) -> None:
 
 def _refuse_if_used_up(account: Account, allowance: Allowance, now: Now) -> None:
     if allowance.per_day is not None and account.used >= allowance.per_day:
-        raise day_used_up(allowance, account.day_left_s(now))
+        raise day_used_up(allowance.per_day, account.day_left_s(now))
     wait_s = 0 if allowance.per_minute is None else account.wait_s(allowance.per_minute)
-    if wait_s:
-        raise minute_used_up(allowance, wait_s)
+    if allowance.per_minute is not None and wait_s:
+        raise minute_used_up(allowance.per_minute, wait_s)
 
 
 def _snapshot(account: Account, allowance: Allowance, now: Now) -> Quota:
