@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Iterable, Mapping, Union
 
 from pyexec.config import Config, Network
+from pyexec.key_file import NamedKey
 
 UNIX = "unix"  # the peer of every connection to a Unix socket, which has no address
 FORWARDED_FOR, REAL_IP = "X-Forwarded-For", "X-Real-IP"
@@ -20,11 +21,22 @@ Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose quota a request counts against. `identity` is the address, or the /64 of an IPv6 address."""
+    """Whose quota a request counts against.
+
+    Attributes:
+        identity: the address, or the /64 of an IPv6 address, or for a named key its name with "key " before it.
+        admin: may import anything and start processes. key: the named key that came with the request.
+    """
 
     address: str
     identity: str
     admin: bool = False
+    key: NamedKey | None = None
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing is counted: so it is with the one admin key, while a named key has an account."""
+        return self.admin and self.key is None
 
 
 def parse_address(text: str) -> Address | None:

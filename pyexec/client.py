@@ -2,22 +2,29 @@
 
 result = Client("http://127.0.0.1:5000").execute("print(6 * 7)")
 result.stdout == "42\\n"
+
+In a program with an event loop: `await asyncio.to_thread(client.execute, "print(6 * 7)")`.
 """
 
 from __future__ import annotations
 
 import base64
+import concurrent.futures
 import email.message
 import email.utils
 import http.client
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Iterable, Mapping, Sequence, Union
 
+MAX_WAIT_S = 60.0
+_TRY_AGAIN = (429, 502, 503, 504)
+_FIRST_WAIT_S, _LONGEST_STEP_S = 0.25, 8.0  # where the service doesn't say how long
 _FOREIGN = "HTTPError"  # the type of an answer that isn't from pyexec
 _MOST_SHOWN = 200
 
@@ -26,8 +33,7 @@ class ServiceError(Exception):
     """The service answered with an error, or something else, such as a proxy, answered in its place.
 
     Attributes:
-        type: the name that the API gives the error, like "RateLimitExceeded"; "HTTPError" if the answer isn't the
-            service's.
+        type: the error's name in the API, like "RateLimitExceeded"; "HTTPError" if the answer isn't the service's.
         status: the HTTP status. document: the whole answer; empty if it isn't a JSON object.
         retry_after_s: when to try again; None if the answer doesn't say.
     """
@@ -44,8 +50,8 @@ class ServiceError(Exception):
 class _ReadsAnswer(http.client.HTTPConnection):
     """A connection that reads the answer even if the request could not be sent in full.
 
-    A server that refuses a large body answers before all of it has arrived, and may then close: the sender gets a
-    broken pipe while the reason waits to be read.
+    A server that refuses a large body may close before it has all arrived: the sender gets a broken pipe while the
+    reason waits to be read.
     """
 
     _unsent: OSError | None = None
@@ -87,8 +93,7 @@ class _Https(urllib.request.HTTPSHandler):
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Follows no redirect: urllib would send the key to whatever host it names, and turn a POST into a GET."""
 
-    def redirect_request(self, *_: Any) -> None:
-        return None
+    def redirect_request(self, *_: Any) -> None: ...
 
 
 _OPENER = urllib.request.build_opener(_Http, _Https, _NoRedirects)
@@ -113,7 +118,8 @@ def _seconds(text: str | None) -> int | None:
 class Result:
     """What a script gave back.
 
-    `files` holds the contents of the files that could be returned, `file_errors` why the others couldn't.
+    `files` holds the contents of the files that could be returned, `file_errors` why the others couldn't. `written` has
+    the size of every file that the script created or changed, asked for or not.
     """
 
     success: bool
@@ -124,18 +130,30 @@ class Result:
     files: dict[str, bytes]
     file_errors: dict[str, str]
     document: dict[str, Any]
+    written: dict[str, int] = field(default_factory=dict)
+
+
+Answered = Union[Result, ServiceError, OSError]
 
 
 class Client:
-    """Calls the service at one address."""
+    """Calls the service at one address. Threads may share a client."""
 
-    def __init__(self, base_url: str, api_key: str | None = None, timeout_s: float = 60.0) -> None:
-        """Remember the address and the admin key, which is sent in the Authorization field; connect to nothing yet."""
+    def __init__(
+        self, base_url: str, api_key: str | None = None, timeout_s: float = 60.0, max_wait_s: float = MAX_WAIT_S
+    ) -> None:
+        """Remember the address and the admin key, which is sent in the Authorization field; connect to nothing yet.
+
+        `timeout_s` is for each answer; `max_wait_s` is how long a script may wait in all, as `submit` does.
+        """
         if not base_url.startswith(("http://", "https://")):
             raise ValueError(f"base_url must begin with http:// or https://, not {base_url!r}")
         if api_key is not None and any(ord(character) < 0x20 or character == "\x7f" for character in api_key):
             raise ValueError("api_key has a control character")  # http.client's own error would show the key
+        if not max_wait_s >= 0:
+            raise ValueError(f"max_wait_s must be 0 or more, not {max_wait_s!r}")
         self._base_url, self._api_key, self._timeout_s = base_url.rstrip("/"), api_key, timeout_s
+        self._max_wait_s = max_wait_s
 
     def execute(
         self,
@@ -144,7 +162,7 @@ class Client:
         attachments: Mapping[str, bytes] | None = None,
         return_files: Sequence[str] = (),
     ) -> Result:
-        """Run a script and return what it gave back; a script that fails gives a Result, too, with `success` False.
+        """Run a script, waiting as `submit` does, and return what it gave back; `success` is False if it failed.
 
         Raises:
             ServiceError: the service refused or ended the run. OSError: it could not be reached.
@@ -159,11 +177,62 @@ class Client:
             ]
         if return_files:
             body["return_files"] = list(return_files)
-        document = self.call("POST", "/execute", body)
+        document = self.submit(body)
         try:
             return _result(document)
         except (KeyError, TypeError, ValueError, AttributeError):
             raise ServiceError(200, document, None, "the answer isn't from pyexec") from None
+
+    def execute_many(
+        self, jobs: Iterable[Mapping[str, Any]], at_once: int = 4, progress: Callable[[int, int], object] | None = None
+    ) -> list[Answered]:
+        """Run many scripts and return what each gave back, or the error that it ended in, in their order.
+
+        Args:
+            jobs: the arguments of `execute` for each script, by name. at_once: how many are under way at a time.
+            progress: called in this thread after each script, with the number of those done and of all.
+        """
+        if at_once < 1:
+            raise ValueError(f"at_once must be 1 or more, not {at_once!r}")
+        with concurrent.futures.ThreadPoolExecutor(at_once) as threads:
+            running = [threads.submit(self._answered, dict(job)) for job in jobs]
+            try:
+                for done, each in enumerate(concurrent.futures.as_completed(running), 1):
+                    each.result()
+                    if progress is not None:
+                        progress(done, len(running))
+            finally:
+                for each in running:
+                    each.cancel()
+        return [each.result() for each in running]
+
+    def _answered(self, job: dict[str, Any]) -> Answered:
+        try:
+            return self.execute(**job)
+        except (ServiceError, OSError) as error:
+            return error
+
+    def submit(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Send the body of one `POST /execute` and return the answer.
+
+        Where the service is busy or refuses connections, or a quota is used up, wait as long as it says and try again,
+        unless that would be more than `max_wait_s` in all: then the error is raised at once. A script can reach nothing
+        outside its run, so running it twice would only cost time and quota. Raises ServiceError, OSError.
+        """
+        waited_s, step_s = 0.0, _FIRST_WAIT_S
+        while True:
+            try:
+                return self.call("POST", "/execute", body)
+            except ServiceError as error:
+                wait_s = max(step_s if error.retry_after_s is None else float(error.retry_after_s), _FIRST_WAIT_S)
+                if error.status not in _TRY_AGAIN or waited_s + wait_s > self._max_wait_s:
+                    raise
+            except OSError as error:
+                wait_s = step_s
+                if not _was_refused(error) or waited_s + wait_s > self._max_wait_s:
+                    raise
+            time.sleep(wait_s)
+            waited_s, step_s = waited_s + wait_s, min(2 * step_s, _LONGEST_STEP_S)
 
     def health(self) -> dict[str, Any]:
         """Return the state of the service. Raises ServiceError, OSError."""
@@ -190,6 +259,11 @@ class Client:
             with error:
                 document = _object(error.code, error.read(), error.headers)
                 raise ServiceError(error.code, document, _seconds(error.headers.get("Retry-After"))) from None
+
+
+def _was_refused(error: OSError) -> bool:
+    """Return whether nobody listened, so that the request has reached nobody."""
+    return isinstance(getattr(error, "reason", error), ConnectionRefusedError)
 
 
 def _object(status: int, body: bytes, headers: email.message.Message) -> dict[str, Any]:
@@ -222,4 +296,5 @@ def _result(document: dict[str, Any]) -> Result:
         },
         file_errors={name: file["error"] for name, file in outputs.items() if "error" in file},
         document=document,
+        written={file["path"]: file["size_bytes"] for file in details.get("files_written", ())},
     )

@@ -88,9 +88,16 @@ class Config:
         256 * MIB, _size, LISTENING, "total size of the answers in memory that clients have yet to take"
     )
 
-    rate_per_minute: int = _setting(5, _count, LIMITS, "requests a minute for each caller, which is also the burst")
-    rate_per_day: int = _setting(30, _count, LIMITS, "requests a day (UTC) for each caller")
+    rate_per_minute: int | None = _setting(
+        5, OrNone(_count), LIMITS, "requests a minute for each caller, which is also the burst"
+    )
+    rate_per_day: int | None = _setting(30, OrNone(_count), LIMITS, "requests a day (UTC) for each caller")
     max_runs: int = _setting(5, Whole(1, 256), LIMITS, "scripts running at once on the whole server")
+    queue: int = _setting(0, Whole(0, 10000), LIMITS, "requests that may wait for a slot, 2 of them from one caller")
+    queue_s: float = _setting(5.0, Seconds(0.1, 3600), LIMITS, "seconds that a request may wait for a slot")
+    keys_file: str | None = _setting(
+        None, OrNone(kinds.Directory()), LIMITS, "file of named keys, each with limits of its own; read again on SIGHUP"
+    )
     max_callers: int = _setting(
         100000, _count, LIMITS, "callers remembered; the least recently seen is forgotten first"
     )
@@ -146,6 +153,12 @@ class Config:
     expect_layers: tuple[str, ...] = _setting(
         (), kinds.Words(), OPERATION, "layers that must be on, or the server does not start"
     )
+    drain_s: float = _setting(
+        0.0,
+        Seconds(0, 3600),
+        OPERATION,
+        "seconds from SIGTERM, in which /health says 404 and all else goes on, until the port is closed",
+    )
     server_timing: int = _setting(0, Whole(0, 1), OPERATION, "1 adds a Server-Timing field to each answer")
 
     admin_key: str | None = field(default=None, repr=False)
@@ -155,6 +168,12 @@ class Config:
         for setting in SETTINGS:
             object.__setattr__(self, setting.name, setting.check(getattr(self, setting.name)))
         object.__setattr__(self, "admin_key", _checked_key(self.admin_key))
+        if self.queue and self.queue + self.max_runs >= self.max_connections:
+            raise ConfigError(
+                f"queue={self.queue} is not valid: each waiting request has a connection, and with"
+                f" max_runs={self.max_runs} that leaves none of max_connections={self.max_connections}."
+                " Raise --max-connections."
+            )
         object.__setattr__(self, "limits_url", _checked_url(self.limits_url))
         if self.proxy_hops is not None and self.client_header is not None:
             raise ConfigError("proxy_hops and client_header each say where the caller's address is; set one of them.")

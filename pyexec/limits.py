@@ -1,49 +1,37 @@
-"""Who may run now: a caller's quota, which a store counts, and this server's slots.
+"""Admission: may this caller run a script now? A quota by the minute and the day, and then a slot.
 
-Nothing here waits, and a `Ticket` returns its slot exactly once. The clock is an argument: every function that needs
-the time takes a `Now`.
+These are limits of callers, counted over many requests. Limits of size and number, which a single request or run may
+meet, are elsewhere: `rules`, `api/request` and `job.Budget`.
+
+Quotas are counted by a `quota_store`, slots by a `slot_queue`, which is where a request may have to wait; a `Ticket`
+returns its slot exactly once. The clock is an argument: every function that needs the time takes a `Now`.
 """
 
 from __future__ import annotations
-
-import hmac
-import threading
 
 from pyexec.accounts import Allowance, Now
 from pyexec.accounts import Quota as Quota
 from pyexec.callers import Caller
 from pyexec.config import Config
-from pyexec.errors import AuthenticationError, ServerBusy
+from pyexec.presence import Presence
 from pyexec.quota_store import Charge, QuotaStore
 from pyexec.quota_store.memory import Memory
+from pyexec.slot_queue import Party, SlotQueue
 
-
-def authenticate(caller: Caller, given_key: str | None, admin_key: str | None) -> Caller:
-    """Return the caller, as admin if the right key was given.
-
-    Raises:
-        AuthenticationError: the given key is wrong, or no key is configured.
-    """
-    if given_key is None:
-        return caller
-    # Compared whether or not a key is configured, so that timing doesn't reveal it.
-    same = hmac.compare_digest(given_key.encode("utf-8"), (admin_key or "").encode("utf-8"))
-    if not same or admin_key is None:
-        raise AuthenticationError("The API key is not valid.")
-    return Caller(caller.address, caller.identity, admin=True)
+_MOST_WAITING = 2  # requests of one address, so that it can't fill the queue by itself
 
 
 class Ticket:
     """The right to run one script now; a context manager that returns its slot exactly once.
 
     Attributes:
-        active: runs in progress when this one was admitted, not counting itself.
-        quota: the caller's, None for admins.
+        active: runs in progress when the request came, not counting its own.
+        quota: the caller's, None with the admin key, for which nothing is counted.
     """
 
-    def __init__(self, limits: Limits, charge: Charge | None, active: int) -> None:
-        """Made by `Limits.admit` only."""
-        self._limits, self._charge = limits, charge
+    def __init__(self, admission: Admission, party: Party, charge: Charge | None, active: int) -> None:
+        """Made by `Admission.admit` only."""
+        self._admission, self._party, self._charge = admission, party, charge
         self.active, self.quota = active, None if charge is None else charge.quota
         self._held = True
         self._refunded = False
@@ -54,79 +42,82 @@ class Ticket:
     def __exit__(self, *_: object) -> None:
         if self._held:
             self._held = False
-            self._limits._release()
+            self._admission._slots.release(self._party)
 
     def refund(self) -> Quota | None:
         """Give back, once, what a request cost that failed through our fault; return the quota after that."""
         if self._charge is not None and not self._refunded:
             self._refunded = True
-            self.quota = self._limits._store.give_back(self._charge)
+            self.quota = self._admission._store.give_back(self._charge)
         return self.quota
 
 
-class Limits:
-    """The counters of one server. Thread-safe."""
+class Admission:
+    """The quotas of all callers, and the slots of one server. Thread-safe."""
 
     def __init__(self, config: Config, store: QuotaStore | None = None) -> None:
         """Start with every slot free; without a store, with the one that the settings name. Raises ConfigError."""
         self._allowance = Allowance(config.rate_per_minute, config.rate_per_day)
-        self._max_runs = config.max_runs
         self._store = _store_of(config) if store is None else store
-        self._lock = threading.Lock()
-        self._active = 0
+        self._slots = SlotQueue(config.max_runs, config.queue, config.queue_s)
 
     @property
     def active(self) -> int:
         """Runs in progress."""
-        return self._active
+        return self._slots.active
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot."""
+        return self._slots.waiting
 
     @property
     def callers(self) -> int:
         """Callers currently remembered."""
         return self._store.callers
 
-    def admit(self, caller: Caller, now: Now, once: str = "") -> Ticket:
-        """Count a request and take a slot.
+    def admit(self, caller: Caller, now: Now, once: str = "", presence: Presence | None = None) -> Ticket:
+        """Count a request, then take a slot, which may mean waiting for one; without a slot, nothing was counted.
 
         Args:
             once: what marks a request and its repetitions, which are charged once; "" if nothing does.
+            presence: says whether the caller has gone, which ends the wait.
 
         Raises:
-            RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot; the caller is not charged.
+            RateLimitExceeded: the caller's minute or day is used up. ServerBusy: no slot. CallerGone: it left.
         """
-        charge = None if caller.admin else self._store.charge(caller.identity, self._allowance, now, once)
+        # In this order: a caller over the limit must not hold a place in the queue.
+        charge = None if caller.unlimited else self._charge(caller, now, once)
+        party = _party(caller)
         try:
-            active = self._take_slot()
-        except ServerBusy:
+            active = self._slots.take(party, presence)
+        except BaseException:
             if charge is not None:
                 self._store.give_back(charge)
             raise
-        return Ticket(self, charge, active)
-
-    def _take_slot(self) -> int:
-        """Take a slot; return how many were taken before. Raises ServerBusy."""
-        with self._lock:
-            if self._active >= self._max_runs:
-                raise ServerBusy(self._all_taken())
-            self._active += 1
-            return self._active - 1
-
-    def _all_taken(self) -> str:
-        if self._max_runs == 1:
-            return "The only slot is taken; try again in a moment."
-        return f"All {self._max_runs} slots are taken; try again in a moment."
+        return Ticket(self, party, charge, active)
 
     def charge(self, caller: Caller, now: Now) -> Quota:
         """Count a request that takes no slot, such as a large malformed one. Raises RateLimitExceeded."""
-        return self._store.charge(caller.identity, self._allowance, now).quota
+        return self._charge(caller, now).quota
 
     def quota(self, caller: Caller, now: Now) -> Quota:
         """Return a caller's quota as it stands, without counting anything or remembering the caller."""
-        return self._store.look(caller.identity, self._allowance, now)
+        return self._store.look(caller.identity, self._allowance_of(caller), now)
 
-    def _release(self) -> None:
-        with self._lock:
-            self._active -= 1
+    def _charge(self, caller: Caller, now: Now, once: str = "") -> Charge:
+        return self._store.charge(caller.identity, self._allowance_of(caller), now, once)
+
+    def _allowance_of(self, caller: Caller) -> Allowance:
+        return self._allowance if caller.key is None else Allowance(caller.key.per_minute, caller.key.per_day)
+
+
+def _party(caller: Caller) -> Party:
+    """Return whom a caller's slots and places in the queue count for."""
+    if caller.key is not None:
+        slots = caller.key.slots
+        return Party(caller.identity, slots, None if slots is None else max(slots, _MOST_WAITING))
+    return Party("admin") if caller.admin else Party(caller.identity, most_waiting=_MOST_WAITING)
 
 
 def _store_of(config: Config) -> QuotaStore:

@@ -12,6 +12,7 @@ from typing import Any, Iterable, NoReturn
 from pyexec.errors import ValidationError
 
 SCRIPT_NAME = "script.py"
+MOST_STARS = 8  # of a pattern
 _LONGEST_NAME = 255  # NAME_MAX of Linux file systems
 _LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
 _KINDS = {str: "a string", bytes: "bytes", tuple: "a tuple", bool: "True or False"}
@@ -63,7 +64,7 @@ def another(name: str, earlier: Iterable[str], field: str) -> None:
 
 
 def path(name: str, field: str) -> None:
-    """Check the path of a file to return. Raises ValidationError."""
+    """Check the path of a file to return, or a pattern of such paths. Raises ValidationError."""
     characters(name, field)
     if not 1 <= len(name.encode("utf-8")) <= _LONGEST_PATH:
         _fail(field, f"'{field}' must have 1 to {_LONGEST_PATH} bytes in UTF-8.")
@@ -71,6 +72,8 @@ def path(name: str, field: str) -> None:
         _fail(field, f"'{field}' must be a relative path.")
     if ".." in name.split("/"):
         _fail(field, f"'{field}' must not contain '..'.")
+    if name.count("*") > MOST_STARS:
+        _fail(field, f"'{field}' may have at most {MOST_STARS} stars; it has {name.count('*')}.")
 
 
 def at_most(count: int, most: int, what: str, field: str) -> None:

@@ -14,8 +14,9 @@ import socket
 import sys
 import threading
 import time
+from typing import Sequence
 
-from pyexec import listening, log
+from pyexec import key_file, listening, log
 from pyexec.callers import UNIX, Proxies
 from pyexec.config import Config
 from pyexec.errors import ServerBusy
@@ -27,6 +28,7 @@ from pyexec.http1.memory import BodyBudget
 from pyexec.http1.table import Table
 from pyexec.http1.threads import Threads
 from pyexec.kernel import libc
+from pyexec.key_file import NamedKey
 from pyexec.listening import Listening
 from pyexec.log import Log
 from pyexec.sandbox import Sandbox
@@ -42,17 +44,21 @@ def serve(config: Config) -> int:
     """Serve until SIGTERM or SIGINT, then let running scripts end; return the exit status.
 
     Raises:
-        SandboxError: this host can't confine scripts. OSError: the address can't be listened on.
+        SandboxError: this host can't confine scripts. OSError: the address can't be listened on. ConfigError: the keys
+            file is malformed.
     """
     libc.keep_freed_memory()
+    named = () if config.keys_file is None else key_file.read(config.keys_file)
     ending = {signal.SIGTERM, signal.SIGINT}
+    # Without a keys file it ends us, as when the terminal is closed that we were started from.
+    rereading = set() if config.keys_file is None else {signal.SIGHUP}
     # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
     # since the kernel may deliver the signal to any other.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending | rereading)
     sys.stderr = Log(sys.stderr)
     with Sandbox(config, wait=False) as sandbox:
         try:
-            _serve(config, sandbox, ending)
+            _serve(config, sandbox, named, ending, rereading)
         finally:
             # Nothing waits for a signal any more: after a failure, too, one ends us even if closing the sandbox hangs.
             _end_at_once_on(ending)
@@ -66,12 +72,18 @@ def _end_at_once_on(ending: set[signal.Signals]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
 
 
-def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> None:
+def _serve(
+    config: Config,
+    sandbox: Sandbox,
+    named: Sequence[NamedKey],
+    ending: set[signal.Signals],
+    rereading: set[signal.Signals],
+) -> None:
     # While the templates load, in processes of their own, this one loads the rest of itself.
     from pyexec.api.routes import Service
 
     sandbox.await_start()
-    service = Service(config, sandbox)
+    service = Service(config, sandbox, named)
     servers = [Server(service.public, listening.listen(config))]
     if config.metrics_port is not None:
         servers.append(Server(service.metrics_only, listening.on_address(_METRICS_HOST, config.metrics_port)))
@@ -80,20 +92,25 @@ def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> Non
     for thread in threads:
         thread.start()
     _announce(config, sandbox, servers)
-    signal.sigwait(ending)
+    while signal.sigwait(ending | rereading) in rereading:
+        service.read_keys()
     _end_at_once_on(ending)  # a second one ends us without draining
     log.say("draining")
+    service.drain()
+    for server in servers:
+        server.leaving = True
+    time.sleep(config.drain_s)  # balancers find out by /health, and go on being answered until they have
     for server, thread in zip(servers, threads):
         server.stop_accepting()
         thread.join()
         server.close()
     for server in servers:
-        server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
+        server.drain((config.queue_s if config.queue else 0) + config.budget.wall_s + _DRAIN_GRACE_S)
 
 
 def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
-    on = ", ".join(status.name for status in sandbox.layers if status.on)
-    missing = ", ".join(sandbox.report["missing"])
+    on = ", ".join(sandbox.report.on)
+    missing = ", ".join(sandbox.report.missing)
     log.say(f"layers on: {on}")
     if missing:
         log.say(f"not installed, so scripts can't import: {missing}")
@@ -107,14 +124,18 @@ def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
 
 
 class Server:
-    """A listening socket and its connections: a thread each, a bounded number."""
+    """A listening socket and its connections: a thread each, a bounded number.
+
+    Attributes:
+        leaving: answers close their connections. draining: no further request is read, either.
+    """
 
     def __init__(self, application: Application, where: Listening) -> None:
         """Take what answers, and a socket that listens."""
         self.application, self.config = application, application.config
         self.bodies = BodyBudget(self.config.bodies_bytes)
         self.table = Table(self.config.max_connections, self.config.peer_connections, self.config.trusted_proxies)
-        self.draining = self._stopping = False
+        self.leaving = self.draining = self._stopping = False
         self._workers, self._lingerer = Threads(self._serve_connection), Lingerer()
         self._listening = where
         self._poll = select.poll()

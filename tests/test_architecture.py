@@ -49,6 +49,13 @@ def test_server_loads_the_standard_library_only() -> None:
     assert not {"numpy", "PIL", "reportlab", "fpdf"} & set(loaded)
 
 
+def test_a_command_loads_nothing_of_the_others() -> None:
+    """A server's start is measured in milliseconds."""
+    assert not {"pyexec.client", "pyexec.cli.batch_course", "ssl", "concurrent.futures"} & set(
+        _loaded("import pyexec.cli.main")
+    )
+
+
 def test_template_loads_nothing_of_the_server() -> None:
     loaded = _loaded("import pyexec.zygote.start", "-I")
     own = {name[len("pyexec.") :] for name in loaded if name.startswith("pyexec.")}
@@ -66,7 +73,7 @@ def test_only_config_sources_reads_the_environment() -> None:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         # The child alone writes to it: where its directory is.
-        assert module in ("config_sources", "child.main") or (
+        assert module in ("config_sources", "child.main", "zygote.row") or (
             "environ" not in text.replace("environment", "") and "getenv" not in text
         ), module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -17,6 +18,7 @@ import pytest
 from servers import RunningServer
 from support import MIB, PATIENCE_S
 
+from pyexec import client as client_module
 from pyexec.client import Client, ServiceError
 
 KEY = "5ecret-key"
@@ -65,7 +67,7 @@ def answer(status: int, body: bytes, *fields: str) -> bytes:
 
 def error_of(raw: bytes, **named: Any) -> ServiceError:
     with answering(raw, **named) as (url, _), pytest.raises(ServiceError) as caught:
-        Client(url, KEY).execute("1")
+        Client(url, KEY, max_wait_s=0).execute("1")
     return caught.value
 
 
@@ -207,3 +209,201 @@ def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> No
     with pytest.raises(ValueError) as caught:
         Client("http://127.0.0.1:1", KEY + key)
     assert KEY not in str(caught.value)
+
+
+# -- trying again -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def answering_in_turn(*raws: bytes) -> Iterator[Tuple[str, List[bytes]]]:
+    """Serve one of these to each request, the last one for ever; yield the URL and the requests."""
+    seen: List[bytes] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                sock, _ = listening.accept()
+            except OSError:
+                return
+            with sock, contextlib.suppress(OSError):
+                sock.settimeout(PATIENCE_S)
+                data = b""
+                while not _whole(data):
+                    data += sock.recv(1 << 16) or b"\r\n\r\n"
+                seen.append(data)
+                sock.sendall(raws[min(len(seen), len(raws)) - 1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield "http://127.0.0.1:%d" % listening.getsockname()[1], seen
+        finally:
+            listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+RUN = {
+    "status": "success",
+    "execution_details": {
+        "success": True,
+        "stdout": "42\n",
+        "stderr": "",
+        "exit_code": 0,
+        "execution_duration_sec": 0.1,
+        "output_files": {},
+        "files_written": [{"path": "a", "size_bytes": 3}],
+    },
+}
+GOOD = answer(200, json.dumps(RUN).encode())
+BUSY = json.dumps({"error_details": {"type": "ServerBusy", "message": "All slots are taken."}}).encode()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> List[float]:
+    """What the client waits, without waiting."""
+    slept: List[float] = []
+    monkeypatch.setattr(client_module.time, "sleep", slept.append)
+    return slept
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("body", [BUSY, PAGE])
+def test_it_waits_as_long_as_the_service_says(waits: List[float], status: int, body: bytes) -> None:
+    busy = answer(status, body, "Retry-After: 7"), answer(status, body, "Retry-After: 3"), GOOD
+    with answering_in_turn(*busy) as (url, seen):
+        result = Client(url).execute("print(42)")
+        assert (result.stdout, result.written, waits) == ("42\n", {"a": 3}, [7, 3])
+        assert len(seen) == 3 and seen[0] == seen[2]
+
+
+def test_without_a_word_on_how_long_the_waits_grow_to_a_minute_in_all(waits: List[float]) -> None:
+    with answering_in_turn(answer(503, BUSY)) as (url, seen), pytest.raises(ServiceError) as caught:
+        Client(url).execute("1")
+    assert caught.value.type == "ServerBusy" and len(seen) == len(waits) + 1
+    assert waits == sorted(waits) and 50 < sum(waits) <= 60 and max(waits) <= 8
+
+
+@pytest.mark.parametrize("max_wait_s, tries", [(60, 1), (61, 2), (0, 1), (200, 4)])
+def test_a_wait_beyond_max_wait_s_is_not_begun(waits: List[float], max_wait_s: float, tries: int) -> None:
+    day = answer(429, BUSY, "Retry-After: 61")
+    with answering_in_turn(day) as (url, seen), pytest.raises(ServiceError) as caught:
+        Client(url, max_wait_s=max_wait_s).execute("1")
+    assert caught.value.retry_after_s == 61 and len(seen) == tries and sum(waits) <= max_wait_s
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 413, 500, 501])
+def test_what_waiting_does_not_help_is_raised_at_once(waits: List[float], status: int) -> None:
+    with answering_in_turn(answer(status, BUSY, "Retry-After: 1")) as (url, seen), pytest.raises(ServiceError):
+        Client(url).execute("1")
+    assert len(seen) == 1 and waits == []
+
+
+def test_only_scripts_are_tried_again(waits: List[float]) -> None:
+    """A health of 503 is an answer."""
+    with answering_in_turn(answer(503, b'{"status": "unavailable"}')) as (url, seen):
+        for method, path in (("GET", "/health"), ("POST", "/execute")):
+            with pytest.raises(ServiceError):
+                Client(url).call(method, path)
+    assert len(seen) == 2 and waits == []
+
+
+def test_a_server_that_restarts_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    slept: List[float] = []
+    with contextlib.ExitStack() as stack:
+
+        def comes_back(seconds: float) -> None:
+            slept.append(seconds)
+            if len(slept) == 3:
+                again = stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                threading.Thread(target=_answer_once, args=(again, GOOD)).start()
+
+        monkeypatch.setattr(client_module.time, "sleep", comes_back)
+        assert Client("http://127.0.0.1:%d" % port).execute("1").stdout == "42\n"
+    assert slept == [0.25, 0.5, 1]
+    monkeypatch.setattr(client_module.time, "sleep", slept.append)
+    with pytest.raises(OSError):
+        Client("http://127.0.0.1:%d" % port, max_wait_s=1).execute("1")
+    assert slept == [0.25, 0.5, 1, 0.25, 0.5]
+
+
+def _answer_once(listening: socket.socket, raw: bytes) -> None:
+    sock, _ = listening.accept()
+    with sock:
+        data = b""
+        while not _whole(data):
+            data += sock.recv(1 << 16) or b"\r\n\r\n"
+        sock.sendall(raw)
+
+
+def test_a_connection_that_breaks_in_the_middle_is_not_tried_again(waits: List[float]) -> None:
+    with answering_in_turn(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}") as (url, seen), pytest.raises(OSError):
+        Client(url).execute("1")
+    assert len(seen) == 1 and waits == []
+
+
+@pytest.mark.parametrize("max_wait_s", [-1, float("nan")])
+def test_a_wait_that_is_no_time_is_refused(max_wait_s: float) -> None:
+    with pytest.raises(ValueError, match="max_wait_s must be 0 or more"):
+        Client("http://127.0.0.1:1", max_wait_s=max_wait_s)
+
+
+# -- many scripts -------------------------------------------------------------------------------------------------------
+
+
+def test_many_scripts_come_back_in_order_with_progress(server: RunningServer) -> None:
+    jobs = [{"code": "print(input())", "stdin": str(n)} for n in range(20)]
+    jobs[3], jobs[7] = {"code": "1/0"}, {"code": "import os"}
+    told: List[Tuple[int, int]] = []
+    results = Client(server.url).execute_many(jobs, at_once=3, progress=lambda done, of: told.append((done, of)))
+    assert told == [(n, 20) for n in range(1, 21)]
+    assert isinstance(results[7], ServiceError) and results[7].type == "ForbiddenImportError"
+    others = {n: result for n, result in enumerate(results) if n != 7}
+    assert [n for n, result in others.items() if not result.success] == [3]
+    assert all(result.stdout == "%d\n" % n for n, result in others.items() if n != 3)
+
+
+def test_no_more_than_at_once_are_under_way() -> None:
+    here, most, lock = [0], [0], threading.Lock()
+
+    class Counting(Client):
+        def submit(self, body: Any) -> Any:
+            with lock:
+                here[0] += 1
+                most[0] = max(most[0], here[0])
+            time.sleep(0.01)
+            with lock:
+                here[0] -= 1
+            return RUN
+
+    assert len(Counting("http://127.0.0.1:1").execute_many(({"code": "1"} for _ in range(30)), at_once=4)) == 30
+    assert 2 <= most[0] <= 4
+    with pytest.raises(ValueError, match="at_once must be 1 or more"):
+        Client("http://127.0.0.1:1").execute_many([], at_once=0)
+
+
+def test_a_mistake_in_a_job_ends_the_whole_at_once() -> None:
+    """It is the program's, so it isn't an answer; what has not begun is not begun."""
+    begun: List[Any] = []
+
+    class Recording(Client):
+        def submit(self, body: Any) -> Any:
+            begun.append(body)
+            return RUN
+
+    with pytest.raises(TypeError, match="cod"):
+        Recording("http://127.0.0.1:1").execute_many([{"cod": "1"}] + [{"code": "1"}] * 1000, at_once=1)
+    assert len(begun) < 1000
+
+
+def test_in_an_event_loop_a_thread_does_it() -> None:
+    """As the module's first lines say; Python 3.8 has no asyncio.to_thread."""
+
+    async def main(client: Client) -> Any:
+        loop = asyncio.get_running_loop()
+        return await asyncio.gather(*(loop.run_in_executor(None, client.execute, "1") for _ in range(3)))
+
+    with answering_in_turn(GOOD) as (url, _):
+        assert [result.stdout for result in asyncio.run(main(Client(url)))] == ["42\n"] * 3

@@ -31,7 +31,7 @@ SAMPLES: Dict[str, Any] = {
     "port": ("8080", 8080),
     "unix_socket": ("/run/pyexec.sock", "/run/pyexec.sock"),
     "metrics_port": ("9100", 9100),
-    "max_connections": ("10", 10),
+    "max_connections": ("300", 300),
     "peer_connections": ("10", 10),
     "header_timeout_s": ("0.1", 0.1),
     "body_timeout_s": ("86400", 86400.0),
@@ -43,6 +43,9 @@ SAMPLES: Dict[str, Any] = {
     "rate_per_minute": ("7", 7),
     "rate_per_day": ("1000000", 1000000),
     "max_runs": ("256", 256),
+    "queue": ("12", 12),
+    "queue_s": ("2.5", 2.5),
+    "keys_file": ("/etc/pyexec/keys", "/etc/pyexec/keys"),
     "max_callers": ("1", 1),
     "wall_s": ("0.5", 0.5),
     "memory_bytes": ("1073741824", 1 << 30),
@@ -66,11 +69,12 @@ SAMPLES: Dict[str, Any] = {
     "uid_base": ("100000", 100000),
     "work_dir": ("/var/tmp", "/var/tmp"),
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
+    "drain_s": ("20", 20.0),
     "server_timing": ("1", 1),
 }
 LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
-TEXTS = ("host", "unix_socket", "client_header", "cors_origin", "allowed_hosts", "work_dir")
-FRACTIONS = ("wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
+TEXTS = ("host", "unix_socket", "client_header", "cors_origin", "allowed_hosts", "work_dir", "keys_file")
+FRACTIONS = ("queue_s", "drain_s", "wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
 
 
@@ -114,6 +118,13 @@ def test_the_contracts_modules() -> None:
         " binascii zlib difflib html traceback warnings __future__ sys".split()
     )
     assert set(from_sources().modules) == expected
+
+
+def test_a_queue_needs_a_connection_for_each_that_waits() -> None:
+    assert Config.of(queue=250).queue == 250
+    with pytest.raises(ConfigError, match="queue=251 is not valid: .* max_runs=5 .* max_connections=256"):
+        Config.of(queue=251)
+    assert Config.of(max_connections=2, max_runs=5).queue == 0  # where nobody waits, nothing is asked
 
 
 def test_every_setting_has_a_sample() -> None:
@@ -462,7 +473,7 @@ def test_a_key_that_is_no_text_is_an_error() -> None:
 
 
 def test_no_flag_takes_the_key() -> None:
-    assert not [setting for setting in SETTINGS if "key" in setting.name]
+    assert [setting.name for setting in SETTINGS if "key" in setting.name] == ["keys_file"]
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import hashlib
 import secrets
-import threading
 import time
 import traceback
 
@@ -21,19 +20,19 @@ from pyexec.api.forwarding import Watch
 from pyexec.api.keys import Keys
 from pyexec.api.metrics import Metrics
 from pyexec.api.request import Request
-from pyexec.api.response import Context, Done, respond
+from pyexec.api.response import Context, Done, nobody, respond
 from pyexec.callers import Caller, Proxies
 from pyexec.config import Config
 from pyexec.errors import InternalServerError, PyexecError, ValidationError
 from pyexec.http1.answer import Answer, Asked
-from pyexec.http1.memory import AnswerBudget
+from pyexec.http1.memory import AnswerBudget, one_at_a_time
 from pyexec.http1.message import Head
 from pyexec.job import Job, Outcome
-from pyexec.limits import Limits, Ticket
+from pyexec.limits import Admission, Ticket
+from pyexec.presence import CallerGone
 from pyexec.sandbox import Sandbox
 from pyexec.timing import Stopwatch
 
-_WIDE = 1 << 20  # bytes of a body from which on the width of its characters matters
 _FREE_BODY = 65536  # a malformed request up to this size is promised to cost nothing
 
 
@@ -45,11 +44,17 @@ class Execute:
     """
 
     def __init__(
-        self, config: Config, sandbox: Sandbox, limits: Limits, answers: AnswerBudget, metrics: Metrics
+        self,
+        config: Config,
+        sandbox: Sandbox,
+        admission: Admission,
+        answers: AnswerBudget,
+        metrics: Metrics,
+        keys: Keys | None = None,
     ) -> None:
         """Take the parts of the server that a request goes through."""
-        self._config, self._sandbox, self._limits, self._metrics = config, sandbox, limits, metrics
-        self._answers, self._keys, self._wide = answers, Keys(config), threading.Lock()
+        self._config, self._sandbox, self._admission, self._metrics = config, sandbox, admission, metrics
+        self._answers, self._keys = answers, keys or Keys(config)
         self.proxies = Proxies.of(config)
         self._watch = Watch(self.proxies)
 
@@ -60,19 +65,25 @@ class Execute:
         self._watch.look(asked.head, asked.peer, caller)
         ticket: Ticket | None = None
         try:
-            parsed = self._parse(asked.body)
+            once, parsed = self._parse(asked)
             caller = self._authenticate(caller, asked.head, parsed, now)
-            job = self._accept(parsed, caller, len(asked.body), now)
+            job = self._accept(parsed, caller, asked.size, now)
+            del parsed
             watch.mark("parse")
-            ticket = self._limits.admit(caller, now, self._once(asked))
+            ticket = self._admission.admit(caller, now, once, asked.presence)
             watch.mark("admit")
             context = Context(now.utc, caller, ticket.quota, ticket.active)
             # The slot is free as soon as the run is over, before the answer is out: whoever has it may ask again.
             # What is left to clean up is the sandbox's business, which makes the next run wait for it if need be.
             with ticket:
-                outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count))
+                outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count, asked.presence))
             self._book(outcome, watch)
             answer = respond(Done(job, outcome), context, self._config)
+        except CallerGone as gone:
+            kept.release()
+            if ticket is not None and not gone.begun:
+                ticket.refund()
+            return nobody(caller)
         except Exception as cause:  # noqa: BLE001
             kept.release()  # an error carries nothing of what was collected; first, since what follows may fail as well
             answer = self._refused(cause, caller, ticket, now)
@@ -95,18 +106,19 @@ class Execute:
         """Return the answer to a request that was refused before its body was read."""
         return self._refused(error, self.caller(head, peer), None, Now.read())
 
-    def _parse(self, body: bytes) -> Request | ValidationError:
-        """Return the request in a body, or what is wrong with it: the cost of that depends on who sent it."""
-        # A character outside of ASCII takes up to four times its bytes as text: one such body at a time.
-        wide = len(body) >= _WIDE and not body.isascii()
-        with self._wide if wide else contextlib.nullcontext():
+    def _parse(self, asked: Asked) -> tuple[str, Request | ValidationError]:
+        """Return what `_once` does, and the request in a body, or what is wrong with it; the body is gone then."""
+        # Whole, and as text, whose characters take up to four bytes each, it would be in memory several times.
+        with one_at_a_time(asked.size):
             try:
-                return request.parse(body, self._config)
+                return self._once(asked), request.parse(asked.body, self._config)
             except ValidationError as error:
-                return error
+                return "", error
+            finally:
+                asked.forget_body()
 
     def _authenticate(self, caller: Caller, head: Head, parsed: Request | ValidationError, now: Now) -> Caller:
-        """Return the caller, as admin if the right key came with the request. Raises what `Keys` does."""
+        """Return the caller, with what the key lets it do that came with the request. Raises what `Keys` does."""
         key = parsed.api_key if isinstance(parsed, Request) else None
         scheme, _, token = head.get("authorization").partition(" ")
         if key is None and scheme.lower() == "bearer":
@@ -120,8 +132,8 @@ class Execute:
         """Return the job. Raises ValidationError, RateLimitExceeded."""
         if isinstance(parsed, ValidationError):
             # Finding the fault in a large body is work, which nobody gets for free without end.
-            if size > _FREE_BODY and not caller.admin:
-                self._limits.charge(caller, now)
+            if size > _FREE_BODY and not caller.unlimited:
+                self._admission.charge(caller, now)
             raise parsed
         return dataclasses.replace(parsed.job, admin=True) if caller.admin else parsed.job
 
@@ -136,8 +148,8 @@ class Execute:
         error = cause if isinstance(cause, PyexecError) else fault(cause)
         if ticket is not None and error.status >= 500:
             ticket.refund()
-        quota = None if caller.admin else self._limits.quota(caller, now)
-        active = self._limits.active if ticket is None else ticket.active
+        quota = None if caller.unlimited else self._admission.quota(caller, now)
+        active = self._admission.active if ticket is None else ticket.active
         return respond(error, Context(Now.read().utc, caller, quota, active), self._config)
 
 

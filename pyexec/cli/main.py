@@ -7,18 +7,20 @@ import os
 import sys
 
 from pyexec import __version__, config, config_sources, log
-from pyexec.cli import doctor, run, serve
+from pyexec.cli import batch, doctor, key, run, serve
 from pyexec.errors import ConfigError, SandboxError, ValidationError
 from pyexec.kernel import libc
 
-# A command is a module with HELP, and main(config, given), which returns the exit status. The first is the default.
-COMMANDS = {"serve": serve, "run": run, "doctor": doctor}
-_WITH_FILE = ("run",)
+# A command is a module with HELP, and main(config, given), which returns the exit status. The first is the default. One
+# with options of its own has them in OPTIONS and add_flags(parser); those that two of them share are here.
+COMMANDS = {"serve": serve, "run": run, "batch": batch, "key": key, "doctor": doctor}
+_WITH_FILE = {"run": "FILE", "batch": "FILE", "key": "NAME"}  # what the one argument is
+_OPTIONS = {"admin": False, "attach": [], "returned": [], "out": None, "url": None}  # with what they are if not given
 _USAGE_STATUS, _REFUSED_STATUS = 2, 1
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    forms = " | ".join(f"{name} FILE" if name in _WITH_FILE else name for name in COMMANDS)
+    forms = " | ".join(f"{name} {_WITH_FILE[name]}" if name in _WITH_FILE else name for name in COMMANDS)
     parser = argparse.ArgumentParser(
         prog=program,
         usage=f"%(prog)s [{forms}] [FLAG VALUE]...; --help lists the flags",
@@ -34,8 +36,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
         default=next(iter(COMMANDS)),
         help="; ".join(f"{name}: {module.HELP}" for name, module in COMMANDS.items()),
     )
-    parser.add_argument("file", nargs="?", help="for run: the script, or - for standard input")
-    parser.add_argument("--admin", action="store_true", help="for run: as a caller with the admin key")
+    parser.add_argument(
+        "file", nargs="?", help="for run: the script, or - for standard input; for batch: the jobs; for key: a name"
+    )
+    parser.add_argument(
+        "--admin", action="store_true", help="for run and batch: as a caller with the admin key; for key: an admin's"
+    )
+    parser.add_argument("--out", metavar="PATH", help="for run: a directory for files; for batch: the results")
+    for module in (run, batch):
+        module.add_flags(parser)
     config_sources.add_flags(parser)
     return parser
 
@@ -61,11 +70,16 @@ def main(arguments: list[str] | None = None, program: str = "pyexec") -> int:
     parser = _parser(program)
     given = parser.parse_intermixed_args(arguments)
     if (given.command in _WITH_FILE) != (given.file is not None):
-        parser.error(f"{given.command} needs a FILE" if given.file is None else f"{given.command} takes no FILE")
+        kind = _WITH_FILE.get(given.command)
+        parser.error(f"{given.command} needs a {kind}" if kind else f"{given.command} takes no FILE")
+    command = COMMANDS[given.command]
+    for name, absent in _OPTIONS.items():
+        if getattr(given, name) != absent and name not in getattr(command, "OPTIONS", ()):
+            parser.error(f"{given.command} takes no --{'return' if name == 'returned' else name}")
     # Another process of our uid must not read the admin key out of our memory or environment.
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
     try:
-        status: int = COMMANDS[given.command].main(config_sources.from_sources(given), given)
+        status: int = command.main(config_sources.from_sources(given), given)
         return status
     except ConfigError as error:
         log.say(str(error))

@@ -1,35 +1,57 @@
-"""`pyexec run FILE`: run one script as the server would, with our standard streams."""
+"""`pyexec run FILE`: run one script as the server would, with our standard streams and files of ours."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
-from pyexec import log
+from pyexec import log, rules, units
 from pyexec.api import response
+from pyexec.cli.save import save
 from pyexec.config import Config
-from pyexec.job import ENDED, Job
+from pyexec.job import ENDED, Attachment, Job, Outcome
 from pyexec.sandbox import Sandbox
 
 HELP = "run one script as the server would"
-_REFUSED_STATUS = 1
+OPTIONS = ("admin", "attach", "returned", "out")
+_REFUSED_STATUS, _USAGE_STATUS = 1, 2
+_EVERYTHING = "**"
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Give the command line what only `run` takes."""
+    add = parser.add_argument_group("run FILE").add_argument
+    add("--attach", action="append", default=[], metavar="FILE", help="a file for the script's directory; repeatable")
+    add(
+        "--return",
+        action="append",
+        default=[],
+        dest="returned",
+        metavar="PATTERN",
+        help="a file to fetch, or a pattern such as '*.png' or '**'; repeatable",
+    )
 
 
 def main(config: Config, given: argparse.Namespace) -> int:
     """Run the script in a file, or in standard input; return its exit status, or 1 if the service ended it."""
+    if given.returned and given.out is None:
+        log.say("--return needs --out DIR, the directory to put the files into")
+        return _USAGE_STATUS
     if given.file == "-":
         source, stdin = sys.stdin.buffer.read(), None
     else:
-        with open(given.file, "rb") as file:
-            source = file.read()
+        source = _read(given.file)
         stdin = None if sys.stdin.isatty() else sys.stdin.buffer.read()
     try:
         code = source.decode("utf-8")
     except UnicodeDecodeError as error:
         log.say(f"the script is not valid UTF-8 at byte {error.start}; save it as UTF-8")
         return _REFUSED_STATUS
+    attachments = tuple(Attachment(os.path.basename(path), _read(path)) for path in given.attach)
+    asked = tuple(given.returned) or (() if given.out is None else (_EVERYTHING,))
     with Sandbox(config) as sandbox:
-        outcome = sandbox.run(Job(code, stdin, admin=given.admin))
+        outcome = sandbox.run(Job(code, stdin, attachments, asked, given.admin))
     sys.stdout.buffer.write(outcome.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(outcome.stderr)
@@ -37,6 +59,32 @@ def main(config: Config, given: argparse.Namespace) -> int:
     refusal = response.error_of(outcome, config)
     if refusal is not None:
         log.say(refusal.message)
+    missing = _save(outcome, given.out)
     status = outcome.exit_code if outcome.verdict == ENDED else _REFUSED_STATUS
     # A shell shows death by a signal as 128 and the signal's number.
-    return 128 - status if status < 0 else status
+    return 128 - status if status < 0 else status or (_REFUSED_STATUS if missing else 0)
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _save(outcome: Outcome, out: str | None) -> bool:
+    """Write the files that came back, and name those that didn't; return whether one that was asked for is missing."""
+    named: set[str] = set()
+    missing = False
+    for file in outcome.files:
+        named.add(rules.canonical(file.name))
+        if file.content is not None and out is not None:
+            save(out, rules.canonical(file.name), file.content)
+        else:
+            # Names are a script's own: escaped, since they may hold what a terminal obeys.
+            log.say(f"{file.name!r} was not returned: {file.error}")
+            missing = True
+    others = [file for file in outcome.written if file.path not in named]
+    if others:
+        shown = ", ".join(f"{file.path!r} ({units.size(file.size_bytes)})" for file in others[:10])
+        more = f", and {len(others) - 10} more" if len(others) > 10 else ""
+        log.say(f"the script also wrote {shown}{more}; --return PATTERN --out DIR fetches them")
+    return missing

@@ -13,16 +13,16 @@ from pyexec import __version__, units
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
-from pyexec.http1.answer import Answer, Asked, Part, made_as_written
+from pyexec.http1.answer import CLOSED_BY_CLIENT, Answer, Asked, Part, made_as_written
 from pyexec.http1.connection import IDLE, LINGERING, RUNNING, Connection, Disconnected
-from pyexec.http1.memory import AnswerBudget, BodyBudget
+from pyexec.http1.departure import Departure
+from pyexec.http1.memory import AnswerBudget, Body, BodyBudget
 from pyexec.http1.message import Head, parse_head, render_head
 from pyexec.http1.reader import Reader
 from pyexec.http1.table import Table
 from pyexec.http1.writer import Buffer, Writer
 from pyexec.timing import Stopwatch, server_timing
 
-_CLOSED_BY_CLIENT = 499
 _DATE = "%a, %d %b %Y %H:%M:%S GMT"  # in English, since nothing here calls setlocale
 
 
@@ -61,6 +61,7 @@ class Listener(Protocol):
     application: Application
     bodies: BodyBudget
     table: Table
+    leaving: bool
     draining: bool
 
 
@@ -114,8 +115,10 @@ class Handler:
                 head = parse_head(self._reader.read_head(config.header_timeout_s))
                 chunked = head.chunked  # framing first: where it is wrong, nothing else can be relied on
                 respond = server.application.route(head)
-                asked = Asked(head, self._body(head, chunked, after), self._peer, after)
-                unread, received = False, len(asked.body)
+                body = self._body(head, chunked, after)
+                asked = Asked(head, body, self._peer, after, Departure(self._connection.sock, self._reader.has_more))
+                del body
+                unread, received = False, asked.size
                 watch.mark("read")
                 if not server.table.mark(self._connection, RUNNING):
                     return False
@@ -139,14 +142,14 @@ class Handler:
         return not close
 
     def _must_close(self, head: Head | None, unread: bool) -> bool:
-        if head is None or self._server.draining or not head.keep_alive:
+        if head is None or self._server.leaving or not head.keep_alive:
             return True
         # A body that was not read would be taken for the next request.
         return unread and (
             head.method == "POST" or "content-length" in head.fields or "transfer-encoding" in head.fields
         )
 
-    def _body(self, head: Head, chunked: bool, after: contextlib.ExitStack) -> bytes:
+    def _body(self, head: Head, chunked: bool, after: contextlib.ExitStack) -> Body | bytes:
         config = self._server.config
         length = head.body_length
         if length is None and not chunked:
@@ -161,8 +164,10 @@ class Handler:
         if head.expects_continue:
             self._writer.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
         if length is None:
-            return self._reader.read_chunks(config.body_bytes, config.body_timeout_s, body)
-        return self._reader.read_body(length, config.body_timeout_s, body)
+            self._reader.read_chunks(config.body_bytes, config.body_timeout_s, body)
+        else:
+            self._reader.read_body(length, config.body_timeout_s, body)
+        return body
 
     def _write(
         self,
@@ -177,6 +182,8 @@ class Handler:
         application = self._server.application
         status = answer.status
         try:
+            if status == CLOSED_BY_CLIENT:
+                raise Disconnected("the client closed while its request was answered")
             parts = head_and_body(application, answer, close, head_only)
             ready = list(itertools.takewhile(lambda part: isinstance(part, bytes), parts))
             rest = self._writer.write_at_once(ready, answer.length)  # type: ignore[arg-type]
@@ -189,7 +196,7 @@ class Handler:
                 waiting: Iterator[Buffer] = itertools.chain(rest, made_as_written(later))
                 self._writer.write(waiting, self._server.config.write_timeout_s)
         except Disconnected:
-            status = _CLOSED_BY_CLIENT
+            status = CLOSED_BY_CLIENT
             raise
         finally:
             if answer.kept is not None:
@@ -212,6 +219,8 @@ class Handler:
             "bytes": answer.length,
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
+        if answer.key:
+            line["key"] = answer.key
         request_id = "" if head is None else self._server.application.request_id(head, self._peer)
         if request_id:
             line["request_id"] = request_id

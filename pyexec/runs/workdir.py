@@ -12,16 +12,16 @@ import errno
 import os
 import stat
 import time
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Iterator, NamedTuple, Sequence
 
 from pyexec import rules
 from pyexec.job import OutputFile
 
 NOT_FOUND = "File not found after execution."
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
 # Non-blocking: a FIFO planted at a returned name must not make the server wait.
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DEEPEST = 64  # as many descriptors does a look take
 # Of the processor, so that a slow disk is held against nobody: a thousand entries take some 5 ms.
@@ -46,12 +46,12 @@ def _component(name: str) -> bytes:
         ValueError: it could lead elsewhere. `rules` has refused it long before; this is the last door.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise ValueError("%r is no name of an entry" % name)
+        raise ValueError(f"{name!r} is no name of an entry")
     return name.encode("utf-8")
 
 
-def put(directory_fd: int, name: str, content: bytes, owner: Optional[Tuple[int, int]] = None) -> None:
-    """Write a new file into the directory, before the script starts.
+def put(directory_fd: int, name: str, content: bytes, owner: tuple[int, int] | None = None) -> os.stat_result:
+    """Write a new file into the directory, before the script starts, and return its status.
 
     Raises:
         OSError: as when the name exists. ValueError: the name is a path.
@@ -63,71 +63,104 @@ def put(directory_fd: int, name: str, content: bytes, owner: Optional[Tuple[int,
             view = view[os.write(fd, view) :]
         if owner is not None:
             os.fchown(fd, *owner)
+        return os.fstat(fd)
     finally:
         os.close(fd)
 
 
 def collect(directory_fd: int, names: Sequence[str], longest: int) -> Iterator[OutputFile]:
-    """Yield the files of these names that the run left, or why they can't be returned.
+    """Yield the files of these names that a run left; see `Reader.collect`."""
+    return Reader(directory_fd, longest).collect(names)
 
-    Of several spellings of one path the first counts, and what has several names is read once. Never raises for what a
-    run did.
 
-    Args:
-        names: relative paths without "..", as checked by `rules`. longest: bytes; of a larger file the size is told.
+class Reader:
+    """Reads what a run left; what has several names is read once.
 
-    Raises:
-        OSError: the server has no descriptor or memory left. ValueError: a name leads out of the directory.
+    Attributes:
+        names: of what was read, the first name, by device and inode.
     """
-    spelled: Dict[str, str] = {}
-    for name in names:
-        # As given, if it can't be brought into shape: then it is refused below.
-        spelled.setdefault(name if name.startswith("/") else rules.canonical(name), name)
-    read: Dict[Tuple[int, int], bytes] = {}
-    for path, name in spelled.items():
-        yield dataclasses.replace(_collect(directory_fd, path, longest, read), name=name)
+
+    def __init__(self, directory_fd: int, longest: int) -> None:
+        """Take the run's directory; of a file larger than `longest` bytes only the size is told."""
+        self._directory_fd, self._longest = directory_fd, longest
+        self._contents: dict[tuple[int, int], bytes] = {}
+        self.names: dict[tuple[int, int], str] = {}
+
+    def collect(self, names: Sequence[str]) -> Iterator[OutputFile]:
+        """Yield the files of these names, or why they can't be returned. Never raises for what a run did.
+
+        Of several spellings of one path the first counts.
+
+        Args:
+            names: relative paths without "..", as checked by `rules`.
+
+        Raises:
+            OSError: the server has no descriptor or memory left. ValueError: a name leads out of the directory.
+        """
+        spelled: dict[str, str] = {}
+        for name in names:
+            # As given, if it can't be brought into shape: then it is refused below.
+            spelled.setdefault(name if name.startswith("/") else rules.canonical(name), name)
+        for path, name in spelled.items():
+            yield dataclasses.replace(self._collect(path), name=name)
+
+    def _collect(self, name: str) -> OutputFile:
+        parts = _parts(name)
+        try:
+            return self._read(parts, name)
+        except OSError as error:
+            if error.errno in OURS:
+                raise
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
+                return OutputFile(name, error=NOT_FOUND)
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                return OutputFile(name, error="Not a regular file.")
+            return OutputFile(name, error=f"Could not be read: {error.strerror or 'unknown error'}.")
+
+    def _read(self, parts: list[bytes], name: str) -> OutputFile:
+        where = _descend(self._directory_fd, parts[:-1])
+        try:
+            fd = os.open(parts[-1], FILE, dir_fd=where)
+        finally:
+            os.close(where)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                return OutputFile(name, error="Not a regular file.")
+            if status.st_size > self._longest:
+                reason = f"File is too large: {status.st_size} bytes, at most {self._longest} can be returned."
+                return OutputFile(name, size_bytes=status.st_size, error=reason)
+            identity = (status.st_dev, status.st_ino)
+            if identity not in self._contents:
+                self._contents[identity] = read_capped(fd, self._longest)
+                self.names[identity] = name
+        finally:
+            os.close(fd)
+        return OutputFile(name, self._contents[identity], len(self._contents[identity]))
 
 
-def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, int], bytes]) -> OutputFile:
-    parts = [b"."] if name == "." else [_component(part) for part in name.split("/")]
+def is_file(directory_fd: int, name: str) -> bool:
+    """Return whether a checked name is that of a regular file. Raises OSError, ValueError as `Reader.collect`."""
+    parts = _parts(name)
     try:
-        return _read(directory_fd, parts, name, longest, read)
+        where = _descend(directory_fd, parts[:-1])
+        try:
+            return stat.S_ISREG(os.stat(parts[-1], dir_fd=where, follow_symlinks=False).st_mode)
+        finally:
+            os.close(where)
     except OSError as error:
-        if error.errno in _OURS:
+        if error.errno in OURS:
             raise
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            return OutputFile(name, error=NOT_FOUND)
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            return OutputFile(name, error="Not a regular file.")
-        return OutputFile(name, error="Could not be read: %s." % (error.strerror or "unknown error"))
+        return False
 
 
-def _read(
-    directory_fd: int, parts: List[bytes], name: str, longest: int, read: Dict[Tuple[int, int], bytes]
-) -> OutputFile:
-    where = _descend(directory_fd, parts[:-1])
-    try:
-        fd = os.open(parts[-1], _FILE, dir_fd=where)
-    finally:
-        os.close(where)
-    try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            return OutputFile(name, error="Not a regular file.")
-        if status.st_size > longest:
-            reason = "File is too large: %d bytes, at most %d can be returned." % (status.st_size, longest)
-            return OutputFile(name, size_bytes=status.st_size, error=reason)
-        identity = (status.st_dev, status.st_ino)
-        if identity not in read:
-            read[identity] = read_capped(fd, longest)
-    finally:
-        os.close(fd)
-    return OutputFile(name, read[identity], len(read[identity]))
+def _parts(name: str) -> list[bytes]:
+    return [b"."] if name == "." else [_component(part) for part in name.split("/")]
 
 
 def read_capped(fd: int, longest: int) -> bytes:
     """Return at most `longest` bytes from the start of a file, however it changes meanwhile."""
-    parts: List[bytes] = []
+    parts: list[bytes] = []
     place = 0
     while place < longest:
         part = os.pread(fd, min(longest - place, 1 << 23), place)
@@ -163,9 +196,9 @@ class _Walk:
     def __init__(self, most_files: int) -> None:
         self.size_bytes = self.files = 0
         self._most_files = most_files
-        self._linked: Set[Tuple[int, int]] = set()  # files of several names that have been counted
+        self._linked: set[tuple[int, int]] = set()  # files of several names that have been counted
         self._deadline_s = time.thread_time() + _LONGEST_LOOK_S
-        self._stack: List[Tuple[int, List[str]]] = []  # open directories, each with those in it yet to be entered
+        self._stack: list[tuple[int, list[str]]] = []  # open directories, each with those in it yet to be entered
 
     def all_below(self, directory_fd: int) -> None:
         """Count. Raises _Uncountable, PermissionError; OSError as `usage` does."""
@@ -178,17 +211,17 @@ class _Walk:
             if len(self._stack) > _DEEPEST:
                 raise _Uncountable
             try:
-                below = os.open(inner.pop(), _DIRECTORY, dir_fd=here)
+                below = os.open(inner.pop(), DIRECTORY, dir_fd=here)
             except PermissionError:
                 raise
             except OSError as error:
-                if error.errno in _OURS:
+                if error.errno in OURS:
                     raise
                 continue  # gone, or replaced, between two looks
             self._count(below)
 
     def _count(self, directory_fd: int) -> None:
-        inner: List[str] = []
+        inner: list[str] = []
         self._stack.append((directory_fd, inner))
         with os.scandir(directory_fd) as entries:
             for entry in entries:
@@ -228,7 +261,7 @@ def _descend(directory_fd: int, path: Sequence[bytes]) -> int:
     where = os.dup(directory_fd)
     for part in path:
         try:
-            inner = os.open(part, _DIRECTORY, dir_fd=where)
+            inner = os.open(part, DIRECTORY, dir_fd=where)
         finally:
             os.close(where)
         where = inner

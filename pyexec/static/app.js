@@ -10,6 +10,7 @@ import { curlCommand, fromFragment, pythonProgram, toFragment } from './snippets
 const EXECUTE_URL = `${BASE_URL}/execute`;
 const SMALL_FILE = 16 * 1024; // bytes; a larger attachment is not pasted into a command but read from its file
 const LONGEST_LINK = 16000; // characters; what servers, chats and browsers pass on
+const EVERYTHING = '**'; // all that the script wrote
 const QUIET_MS = 200; // a run shorter than this shows no sign of waiting
 const TICK_MS = 100;
 
@@ -21,6 +22,7 @@ let attachments = []; // { name, file, url }
 let touched = false; // the user changed something since an example or link was loaded
 let running = null; // the AbortController of the current run
 let waiting = null; // the countdown on the page
+let shown = null; // the script and its input that the result on the page is of
 
 const editor = new Editor(byId('editor'), updateCounter);
 
@@ -28,6 +30,15 @@ const editor = new Editor(byId('editor'), updateCounter);
 
 function returnFiles() {
   return page.returns.value.split('\n').map((name) => name.trim()).filter(Boolean);
+}
+
+function inputs() {
+  return JSON.stringify([editor.value, page.stdin.value, attachments.map(({ name, file }) => [name, file.size, file.lastModified])]);
+}
+
+// Dim a result that is of another script than the one in the editor.
+function dim() {
+  page.result.classList.toggle('stale', shown !== null && shown !== inputs());
 }
 
 function form() {
@@ -100,6 +111,7 @@ function touch(event) {
   noExample();
   if (fromFragment(location.hash)) history.replaceState(null, '', location.pathname + location.search);
   updateCounter();
+  dim();
 }
 
 // ---- Attachments ----
@@ -124,6 +136,7 @@ function addFiles(files) {
 }
 
 function showAttachments() {
+  dim();
   page.files.replaceChildren(...attachments.map(attachmentRow));
   page.files.hidden = !attachments.length;
   summarizeInputs();
@@ -203,7 +216,8 @@ async function requestBody() {
   if (attachments.length) {
     body.attachments = await Promise.all(attachments.map(async ({ name, file }) => ({ filename: name, content_base_64: await base64Of(file) })));
   }
-  if (returnFiles().length) body.return_files = returnFiles();
+  const names = returnFiles();
+  body.return_files = names.length < limits.return_files ? [...names, EVERYTHING] : names;
   if (page.key.value) body.api_key = page.key.value;
   return JSON.stringify(body);
 }
@@ -218,10 +232,12 @@ async function run() {
   }
   running = new AbortController();
   const code = editor.value;
+  const ran = inputs();
   const stopClock = startClock();
   const description = await outcomeOf(code, running.signal);
   stopClock();
   running = null;
+  shown = ran;
   show(description);
 }
 
@@ -246,7 +262,7 @@ async function outcomeOf(code, signal) {
 function described(answer, response, code) {
   showQuota(answer.user_info, response.headers.get('RateLimit') || '');
   forgetFiles();
-  const description = describe(answer, { limits, code, goToLine: (line) => editor.goToLine(line) });
+  const description = describe(answer, { limits, code, names: returnFiles(), goToLine: (line) => editor.goToLine(line) });
   if (answer.error_details && answer.error_details.field) pointTo(answer.error_details.field, description);
   const after = Number(response.headers.get('Retry-After'));
   if (after > 0) {
@@ -257,7 +273,7 @@ function described(answer, response, code) {
 }
 
 function failure(error, response) {
-  if (error.name === 'AbortError') return describeFailure('Stopped waiting', 'The script may keep running on the server until its time is up. It counts as a run.');
+  if (error.name === 'AbortError') return describeFailure('Stopped', 'The script was ended. It counts as a run.');
   if (response && response.status === 413) return describeFailure('Too much to send', 'A proxy on the way to the server refused the request as too large. Attach smaller files, or shorten the standard input; whoever runs the server can raise the proxy’s limit.');
   if (response) return describeFailure('No answer from pyexec', `Something on the way to the server answered with HTTP status ${response.status}. Try again in a moment.`);
   if (!navigator.onLine) return describeFailure('You are offline', 'Your script is still here. Run it again when you are connected.');
@@ -306,6 +322,7 @@ function elapsed(passed, limit) {
 // Put a description into the result panel.
 function show({ ok, title, parts }) {
   page.verdict.className = `verdict ${ok ? 'good' : 'bad'}`;
+  dim();
   page.outcome.replaceChildren(...parts.filter(Boolean));
   page.verdict.replaceChildren(title, el('span', { className: 'off-screen', textContent: `. ${spoken()}` }));
   const box = page.verdict.getBoundingClientRect();
@@ -464,7 +481,7 @@ async function start() {
 function fillHints() {
   if (limits.attachments && limits.attachment_bytes) byId('files-hint').textContent = `At most ${count(limits.attachments, 'file')}, ${bytes(limits.attachment_bytes)} each`;
   if (limits.rate_per_day && !page.quota.textContent) page.quota.textContent = `${count(limits.rate_per_minute, 'run')} a minute, ${limits.rate_per_day.toLocaleString('en')} a day`;
-  if (limits.return_files) byId('returns-hint').textContent = `One name a line, at most ${limits.return_files}`;
+  if (limits.return_files) byId('returns-hint').textContent = `One name or pattern a line; at most ${limits.return_files} files, what else it wrote included`;
 }
 
 start();

@@ -1,7 +1,6 @@
 // The parts of the documentation that come from the server: its address, limits, modules and layers.
 
 import { bytes, copyButton, count, el, seconds } from './dom.js';
-import { highlighted } from './highlight.js';
 
 // A limit's name in GET /about → its name here, how to write it; shown in this order.
 const number = (value) => value.toLocaleString('en');
@@ -48,7 +47,6 @@ export function prepareDocs() {
   for (const block of document.querySelectorAll('.sample')) {
     const code = block.querySelector('code');
     const text = code.textContent;
-    if (code.className === 'python') code.replaceChildren(...highlighted(text));
     block.prepend(el('div', { className: 'sample-head' }, el('span', { textContent: block.dataset.title }), copyButton(text, `Copy: ${block.dataset.title}`)));
   }
 }

@@ -161,24 +161,13 @@ and then moves on.
 function samplePhoto() {
   const canvas = Object.assign(document.createElement('canvas'), { width: 480, height: 320 });
   const draw = canvas.getContext('2d');
-  draw.fillStyle = vertical(draw, 320, '#2f6fb0', '#f6c58f');
+  draw.fillStyle = '#8fb3d9';
   draw.fillRect(0, 0, 480, 320);
-  draw.fillStyle = '#fff1c9';
-  draw.beginPath();
-  draw.arc(350, 128, 34, 0, 2 * Math.PI);
-  draw.fill();
-  const hills = [['#7d8fb3', 178, 26, 90], ['#4f7a6b', 220, 30, 61], ['#2c5a45', 262, 22, 43]];
-  for (const [colour, level, height, width] of hills) hill(draw, colour, level, height, width);
+  hill(draw, '#7d8fb3', 178, 26, 90);
+  hill(draw, '#2c5a45', 262, 22, 43);
   return new Promise((resolve) => {
     canvas.toBlob((blob) => resolve(new File([blob], 'input_photo.jpg', { type: 'image/jpeg' })), 'image/jpeg', 0.85);
   });
-}
-
-function vertical(draw, height, top, bottom) {
-  const gradient = draw.createLinearGradient(0, 0, 0, height);
-  gradient.addColorStop(0, top);
-  gradient.addColorStop(1, bottom);
-  return gradient;
 }
 
 function hill(draw, colour, level, height, width) {

@@ -6,6 +6,7 @@
 import { bytes, bytesOf, copyButton, count, el, seconds, wait } from './dom.js';
 
 const LONGEST_SHOWN = 200000; // characters of output on the page; all of it can be downloaded
+const LONGEST_TITLE = 300;
 const LONGEST_PREVIEW = 4000; // characters of a returned text file
 const SIGNALS = { 6: 'SIGABRT', 7: 'SIGBUS', 8: 'SIGFPE', 9: 'SIGKILL', 11: 'SIGSEGV', 15: 'SIGTERM', 31: 'SIGSYS' };
 const MAGIC = [
@@ -30,7 +31,7 @@ export function forgetFiles() {
   objectUrls = [];
 }
 
-// Return a description of any answer: { ok, title, parts }. `context` is { limits, code, goToLine }.
+// Return a description of any answer: { ok, title, parts }. `context` is { limits, code, names, goToLine }.
 export function describe(answer, context) {
   const details = answer.execution_details;
   if (answer.status === 'success' && details) {
@@ -40,7 +41,17 @@ export function describe(answer, context) {
   return { ok: false, title, parts: [el('div', { className: 'advice' }, ...advice), ...(details ? outputs(answer, context) : [])] };
 }
 
-function verdict({ exit_code: code }) {
+// Return the line of a traceback that says what was wrong, '' if there is none.
+function exception(stderr) {
+  const lines = stderr.split('\n');
+  const frame = lines.findLastIndex((line) => /^ +File "/.test(line));
+  const found = frame < 0 ? '' : lines.slice(frame).find((line) => /^\w/.test(line)) || '';
+  return found.length > LONGEST_TITLE ? `${found.slice(0, LONGEST_TITLE)}…` : found;
+}
+
+function verdict({ exit_code: code, stderr }) {
+  const title = code === 1 && exception(stderr);
+  if (title) return { ok: false, title };
   if (code === 0) return { ok: true, title: 'Finished' };
   if (code < 0) return { ok: false, title: `Killed by signal ${-code}${SIGNALS[-code] ? ` (${SIGNALS[-code]})` : ''}` };
   return { ok: false, title: `Ended with exit code ${code}` };
@@ -147,7 +158,10 @@ export function countdown(total, done) {
 
 function outputs(answer, context) {
   const details = answer.execution_details;
-  const files = Object.entries(details.output_files || {});
+  // What a pattern matched and didn't come back is named with all the others that were written.
+  const files = Object.entries(details.output_files || {}).filter(([name, file]) => file.content_base64 !== undefined || context.names.includes(name));
+  const here = files.map(([name]) => name.replace(/^(\.?\/+)+/, ''));
+  const others = (details.files_written || []).filter(({ path }) => !here.includes(path));
   const silent = !details.stdout && !details.stderr;
   return [
     facts(details),
@@ -155,6 +169,7 @@ function outputs(answer, context) {
     details.stderr ? stream('stderr', details.stderr, details.stderr_truncated, context) : null,
     silent ? el('p', { className: 'muted', textContent: 'Nothing was printed.' }) : null,
     files.length ? el('section', { className: 'files' }, el('h3', { textContent: 'Files' }), ...files.map(([name, file]) => fileCard(name, file))) : null,
+    others.length ? el('p', { className: 'warning others', textContent: `Also written, and not returned: ${others.map(({ path, size_bytes: size }) => `${path} (${bytes(size)})`).join(', ')}${details.files_written_truncated ? ', …' : ''}` }) : null,
     rawAnswer(answer),
   ];
 }

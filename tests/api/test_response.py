@@ -105,6 +105,7 @@ def test_the_contracts_example_field_for_field() -> None:
     found = rendered(job, Outcome(ENDED, 0, 0.0456, b"Process finished.\n", files=files))
     details = found["execution_details"]
     assert (details.pop("stdout_truncated"), details.pop("stderr_truncated")) == (False, False)
+    assert (details.pop("files_written"), details.pop("files_written_truncated")) == ([], False)
     assert found == EXAMPLE
     assert list(found) == list(EXAMPLE)
 

@@ -455,14 +455,17 @@ def test_no_name_stands_for_two_requests() -> None:
 @pytest.mark.parametrize("name", CORPUS)
 def test_whole(server: RunningServer, name: str) -> None:
     case = CORPUS[name]
-    replies = check_replies(exchange(server.port, case.raw), case.methods)
+    replies = check_replies(
+        exchange(server.port, case.raw, answers=len(case.expected), methods=case.methods), case.methods
+    )
     assert [(reply.status, reply.error_type) for reply in replies] == list(case.expected)
 
 
 @pytest.mark.parametrize("name", [name for name in CORPUS if name not in NOT_IN_BYTES])
 def test_byte_by_byte(server: RunningServer, name: str) -> None:
     case = CORPUS[name]
-    data = exchange(server.port, *[case.raw[place : place + 1] for place in range(len(case.raw))])
+    pieces = [case.raw[place : place + 1] for place in range(len(case.raw))]
+    data = exchange(server.port, *pieces, answers=len(case.expected), methods=case.methods)
     replies = check_replies(data, case.methods)
     assert [(reply.status, reply.error_type) for reply in replies] == list(case.expected)
 
@@ -472,7 +475,7 @@ def test_cut_off(server: RunningServer, name: str) -> None:
     case = CORPUS[name]
     for eighth in range(1, 8):
         cut = case.raw[: len(case.raw) * eighth // 8]
-        replies = check_replies(exchange(server.port, cut), case.methods)
+        replies = check_replies(exchange(server.port, cut, answers=0), case.methods)
         # What was there in full is answered as before; of the rest nothing is made up.
         assert [(reply.status, reply.error_type) for reply in replies] == list(case.expected)[: len(replies)]
     check_alive(server.port)
@@ -566,7 +569,7 @@ def test_expecting_clients_are_refused_before_the_body(server: RunningServer, ra
 
 def test_nobody_waits_for_a_word_in_http_1_0(server: RunningServer) -> None:
     raw = RUN.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"Host", b"Expect: 100-continue\r\nHost")
-    assert [reply.status for reply in parse_replies(exchange(server.port, raw))] == [200]
+    assert [reply.status for reply in parse_replies(exchange(server.port, raw, answers=1))] == [200]
 
 
 def test_a_body_that_is_too_large_is_refused_unread_and_the_answer_arrives(server: RunningServer) -> None:
@@ -902,12 +905,12 @@ def test_one_line_a_request_and_no_secret_in_it(start_server: Callable[..., Runn
         (b"GET /health HTTP/1.1\r\nHost: x\r\n5ecret\n{}: x\r\n\r\n", 400, "-", "ValidationError"),
     ]
     for raw, status, _, _ in sent:
-        replies = parse_replies(exchange(port, raw))
+        replies = parse_replies(exchange(port, raw, answers=1))
         assert [reply.status for reply in replies] == [status]
         check_reply(replies[0], "https://a.example")
     pipelined = HEALTH * 3
     assert len(parse_replies(exchange(port, pipelined))) == 3
-    exchange(port, HEALTH[:-2])  # no request, no line
+    exchange(port, HEALTH[:-2], answers=0)  # no request, no line
     running.stop()
     lines = log_lines(running.log)
     expected = [row[1:] for row in sent] + [(200, "/health", "ok")] * 3

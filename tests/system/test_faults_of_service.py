@@ -11,7 +11,7 @@ from typing import Any, List, Optional
 import pytest
 from figures import record
 from processes import await_that
-from support import MIB, check_reply, connect, execute, in_threads, parse_replies, read_to_end
+from support import MIB, UNREAD, check_reply, connect, execute, in_threads, parse_replies, read_to_end
 from wrappers import with_clock
 
 from pyexec.client import ServiceError
@@ -109,7 +109,7 @@ def test_memory_short_in_the_server(start_server) -> None:
 def _status(port: int, raw: bytes) -> Optional[int]:
     """Return the status of the answer; None where there is none: a thread without any memory can't even close."""
     with contextlib.suppress(OSError), connect(port, 5) as sock:
-        sock.sendall(raw)
+        sock.sendall(raw + UNREAD)
         sock.shutdown(socket.SHUT_WR)
         data = read_to_end(sock)
         if data:

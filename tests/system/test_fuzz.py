@@ -21,6 +21,7 @@ from support import (
     check_timestamp,
     exchange,
     execute,
+    may_close,
     parse_reply,
     request,
 )
@@ -264,6 +265,8 @@ def test_any_change_of_a_valid_request(server: RunningServer, raw: bytes) -> Non
 def test_any_division_into_packets(server: RunningServer, raw: bytes, cuts: List[int]) -> None:
     places = [0] + sorted(cuts) + [len(raw)]
     pieces = [raw[start:end] for start, end in zip(places, places[1:])]
+    if may_close(raw):  # then nothing keeps our end of file from ending a run, or comes too late for that
+        return
     whole = check_answers(exchange(server.port, raw), raw)
     divided = check_answers(exchange(server.port, *pieces), raw)
     assert [(reply.status, reply.error_type) for reply in divided] == [
@@ -274,7 +277,7 @@ def test_any_division_into_packets(server: RunningServer, raw: bytes, cuts: List
 @settings(FUZZ, max_examples=300)
 @given(body=st.one_of(st.binary(max_size=200), mutated([b'{"code": "print(1)", "stdin_data": "x"}'])))
 def test_any_bytes_as_a_body(server: RunningServer, body: bytes) -> None:
-    (reply,) = check_answers(exchange(server.port, execute(body)), b"")
+    (reply,) = check_answers(exchange(server.port, execute(body), answers=1), b"")
     assert reply.status in (200, 400)
 
 
@@ -294,7 +297,7 @@ def check_success(document: Dict[str, Any]) -> None:
 @settings(FUZZ, max_examples=300)
 @given(document=requests)
 def test_any_json_as_a_body(server: RunningServer, document: Any) -> None:
-    (reply,) = check_answers(exchange(server.port, execute(document)), b"")
+    (reply,) = check_answers(exchange(server.port, execute(document), answers=1), b"")
     assert reply.status in (200, 400, 401)
     if reply.status == 200:
         check_success(reply.document)
@@ -307,7 +310,7 @@ def test_any_json_as_a_body(server: RunningServer, document: Any) -> None:
     )
 )
 def test_any_text_as_code(server: RunningServer, code: str) -> None:
-    (reply,) = check_answers(exchange(server.port, execute({"code": code})), b"")
+    (reply,) = check_answers(exchange(server.port, execute({"code": code}), answers=1), b"")
     if "\0" in code:
         assert reply.status == 400
     elif reply.error_type is None:

@@ -327,7 +327,9 @@ def test_a_fresh_forwarded_address_is_not_a_fresh_caller(start_server) -> None:
 
 def _status_as(port: int, forwarded: str) -> int:
 
-    (reply,) = parse_replies(exchange(port, execute({"code": "pass"}, ("X-Forwarded-For", forwarded))), ["POST"])
+    (reply,) = parse_replies(
+        exchange(port, execute({"code": "pass"}, ("X-Forwarded-For", forwarded)), answers=1), ["POST"]
+    )
     return reply.status
 
 

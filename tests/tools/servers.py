@@ -45,8 +45,9 @@ class RunningServer:
         self.process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL, env=clean, cwd="/")
         self.port = self._await_port()
         self.url = "http://127.0.0.1:%d" % self.port
-        self.client = Client(self.url)
-        self.admin = Client(self.url, ADMIN_KEY)
+        # Tests want to see every refusal.
+        self.client = Client(self.url, max_wait_s=0)
+        self.admin = Client(self.url, ADMIN_KEY, max_wait_s=0)
 
     @property
     def log(self) -> str:
@@ -110,7 +111,8 @@ def left_by_runs(work_dir: str) -> List[str]:
             path = os.path.join(work_dir, base, name)
             if os.path.isdir(path):
                 try:
-                    found += os.listdir(path)
+                    for part in os.listdir(path):  # work, tmp, home
+                        found += os.listdir(os.path.join(path, part))
                 except PermissionError:  # closed by the script, and not yet removed
                     found.append(name)
                 except FileNotFoundError:

@@ -140,18 +140,48 @@ def read_reply(sock: socket.socket, head_only: bool = False) -> Reply:
         return reply
 
 
-def exchange(port: int, *pieces: bytes) -> bytes:
-    """Send the pieces, each as a write of its own, then our end of file; return all that came back."""
+# Before our end of file: without an unread byte before it, a client is taken for gone and its script is ended. A request
+# could begin so, so that nothing is answered to it.
+UNREAD = b"\r"
+
+
+def exchange(port: int, *pieces: bytes, answers: Optional[int] = None, methods: Sequence[str] = ()) -> bytes:
+    """Send the pieces, each as a write of its own, then our end of file; return all that came back.
+
+    Args:
+        answers: how many must have come before our end of file; None if that isn't known. methods: as `parse_replies`.
+    """
     with connect(port) as sock:
         for piece in pieces:
             sock.sendall(piece)
-        sock.shutdown(socket.SHUT_WR)
-        return read_to_end(sock)
+        if answers is None and not may_close(b"".join(pieces)):
+            sock.sendall(UNREAD)
+        data = b""
+        while answers and not _has(data, answers, methods):
+            part = sock.recv(1 << 16)
+            if not part:
+                return data
+            data += part
+        with contextlib.suppress(OSError):  # it has closed already
+            sock.shutdown(socket.SHUT_WR)
+        return data + read_to_end(sock)
+
+
+def may_close(raw: bytes) -> bool:
+    """Return whether the server may close after a request in these bytes: what is unread then makes a reset."""
+    return b"close" in raw.lower() or b"/1.0" in raw
+
+
+def _has(data: bytes, answers: int, methods: Sequence[str]) -> bool:
+    try:
+        return len([reply for reply in parse_replies(data, methods) if reply.status != 100]) >= answers
+    except (AssertionError, UnicodeDecodeError):
+        return False  # not all there yet; a malformed one ends at the socket's timeout
 
 
 def ask(port: int, raw: bytes, method: str = "GET") -> Reply:
     """Send one raw request and return its one answer, its shape checked."""
-    (reply,) = parse_replies(exchange(port, raw), [method])
+    (reply,) = parse_replies(exchange(port, raw, answers=1, methods=[method]), [method])
     check_reply(reply)
     return reply
 

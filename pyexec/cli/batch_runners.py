@@ -1,0 +1,149 @@
+"""What runs the jobs of a batch: a sandbox in this process, or a service. Both return what `POST /execute` answers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import time
+from typing import Any, Iterator, Protocol
+
+from pyexec.accounts import Now
+from pyexec.api import request
+from pyexec.api.response import Context, Done, respond
+from pyexec.client import Client, ServiceError
+from pyexec.config import Config
+from pyexec.errors import ConfigError, LayerError, PyexecError, SandboxError, ServerBusy, ValidationError
+from pyexec.http1.answer import made_as_written
+from pyexec.sandbox import Sandbox
+
+LOCAL_CODE_CHARS = 100_000
+_PATIENCE_S = 60.0
+_STEP_S = 0.5
+# What is the job's own fault, and so its result. Any other refusal would be that of every job.
+_OF_THE_JOB = (400, 413)
+
+
+class RunnerDied(Exception):
+    """What ran a job is gone, perhaps by the job's doing; no answer came of it."""
+
+
+class CannotGoOn(Exception):
+    """No further job would be run; the message says why, and what to do."""
+
+
+class Runner(Protocol):
+    """What a batch asks of either kind."""
+
+    at_once: int
+
+    def run(self, body: dict[str, Any]) -> bytes:
+        """Return the answer to a body. Raises RunnerDied, CannotGoOn. Thread-safe."""
+
+    def await_ready(self) -> None:
+        """Return when it could run a job. Raises CannotGoOn: it couldn't for a minute."""
+
+
+class Local:
+    """A sandbox of this process, with one slot for each processor."""
+
+    def __init__(self, sandbox: Sandbox, config: Config, admin: bool) -> None:
+        """Take a sandbox with these settings."""
+        self._sandbox, self._config, self._admin = sandbox, config, admin
+        self.at_once = config.max_runs
+
+    def run(self, body: dict[str, Any]) -> bytes:
+        """Return the answer to a body; rules that it breaks are an answer as well. Raises as `Runner`."""
+        context = Context(Now.read().utc)
+        try:
+            parsed = request.parse(json.dumps(body).encode("ascii"), self._config)
+            if parsed.api_key is not None:
+                raise ValidationError("A batch without a service takes no key; use --admin.", "api_key")
+            job = dataclasses.replace(parsed.job, admin=self._admin)
+            with self._sandbox.execution(job) as outcome:
+                return _bytes(Done(job, outcome), context, self._config)
+        except ValidationError as error:
+            return _bytes(error, context, self._config)
+        except ServerBusy as error:
+            raise CannotGoOn(str(error)) from error
+        except (SandboxError, LayerError, OSError) as error:
+            raise RunnerDied(str(error)) from error
+
+    def await_ready(self) -> None:
+        """Return when a child waits. Raises CannotGoOn."""
+        _await(lambda: bool(self._sandbox.state()["ready"]), "no script can be started any more; see the log above")
+
+
+def _bytes(result: Done | PyexecError, context: Context, config: Config) -> bytes:
+    return b"".join(made_as_written(respond(result, context, config).parts))
+
+
+def _await(ready: Any, otherwise: str) -> None:
+    deadline = time.monotonic() + _PATIENCE_S
+    while not ready():
+        if time.monotonic() > deadline:
+            raise CannotGoOn(otherwise)
+        time.sleep(_STEP_S)
+
+
+@contextlib.contextmanager
+def local(config: Config, admin: bool) -> Iterator[Local]:
+    """Start a sandbox for a batch: all processors, and longer scripts than a caller over HTTP may send.
+
+    Raises:
+        SandboxError: this host can't confine scripts.
+    """
+    default = Config.of()
+    changes: dict[str, Any] = {}
+    if config.max_runs == default.max_runs:
+        changes["max_runs"] = len(os.sched_getaffinity(0))
+    if config.code_chars == default.code_chars:
+        changes["code_chars"] = LOCAL_CODE_CHARS
+    config = dataclasses.replace(config, **changes)
+    with Sandbox(config) as sandbox:
+        yield Local(sandbox, config, admin)
+
+
+class Service:
+    """A pyexec server, over HTTP."""
+
+    def __init__(self, url: str, config: Config, admin: bool) -> None:
+        """Take its address; with `admin` the key comes from the environment, as a server's does. Raises ConfigError."""
+        if admin and config.admin_key is None:
+            raise ConfigError("--admin with --url needs the service's admin key in PYTHON_EXE_KEY.")
+        try:
+            self._client = Client(url, config.admin_key if admin else None, timeout_s=2 * config.wall_s + _PATIENCE_S)
+        except ValueError as error:
+            raise ConfigError(f"--url={url!r} is not valid: {error}.") from None
+        self.at_once = config.max_runs
+
+    def run(self, body: dict[str, Any]) -> bytes:
+        """Return the answer to a body. Raises as `Runner`."""
+        try:
+            document = self._client.submit(body)
+            if "execution_details" not in document:
+                raise CannotGoOn("the answer isn't from pyexec; is the URL right?")
+        except ServiceError as error:
+            if error.status in _OF_THE_JOB and error.document.get("error_details"):
+                document = error.document
+            elif error.status == 500:
+                raise RunnerDied(str(error)) from error
+            else:
+                wait = "" if error.retry_after_s is None else f" (try again in {error.retry_after_s} s)"
+                raise CannotGoOn(f"{error}{wait}") from error
+        except OSError as error:
+            if isinstance(getattr(error, "reason", error), ConnectionRefusedError):
+                raise CannotGoOn(f"the service can't be reached: {error}") from error
+            raise RunnerDied(str(error)) from error
+        return json.dumps(document, ensure_ascii=False).encode("utf-8")
+
+    def await_ready(self) -> None:
+        """Return when the service says that it could run a script. Raises CannotGoOn."""
+        _await(self._is_healthy, "the service isn't ready any more")
+
+    def _is_healthy(self) -> bool:
+        with contextlib.suppress(ServiceError, OSError):
+            self._client.health()
+            return True
+        return False
