@@ -1,6 +1,8 @@
 """The counters of one caller: a token bucket for the minute, a count for the day. Rate and time are arguments.
 
-Not thread-safe: `limits` and `keys`, which keep tables of these, hold the locks.
+A rate of None is no limit: the bucket then stays empty, and nobody asks it.
+
+Not thread-safe: `quota_store.memory` and `keys`, which keep tables of these, hold the locks.
 """
 
 from __future__ import annotations
@@ -38,20 +40,45 @@ class Now:
         return max(1, math.ceil(_DAY_S - since_s - ROUNDING))
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """What a caller may use: requests a minute, which is also the burst, and requests a day (UTC); None is no limit."""
+
+    per_minute: int | None
+    per_day: int | None
+
+
+@dataclass(frozen=True)
+class Quota:
+    """A caller's quota after a request was counted; a limit that is None is no limit."""
+
+    daily_limit: int | None
+    used_today: int
+    minute_limit: int | None
+    minute_left: int
+    minute_reset_s: int
+    day_reset_s: int
+
+    @property
+    def left_today(self) -> int | None:
+        """Requests left until midnight UTC."""
+        return None if self.daily_limit is None else max(0, self.daily_limit - self.used_today)
+
+
 class Bucket:
     """One caller's tokens, and when they were last counted."""
 
     __slots__ = ("tokens", "filled_at")
 
-    def __init__(self, rate: int, now_s: float) -> None:
+    def __init__(self, rate: int | None, now_s: float) -> None:
         """Start full."""
-        self.tokens, self.filled_at = float(rate), now_s
+        self.tokens, self.filled_at = float(rate or 0), now_s
 
-    def fill(self, rate: int, now_s: float) -> None:
+    def fill(self, rate: int | None, now_s: float) -> None:
         """Add the tokens that have become due since the last call."""
         passed_s = now_s - self.filled_at
         if passed_s > 0:
-            self.tokens = min(float(rate), self.tokens + passed_s * rate / 60)
+            self.tokens = min(float(rate or 0), self.tokens + passed_s * (rate or 0) / 60)
         if passed_s > 0 or passed_s < -_LATE_S:
             self.filled_at = now_s
 
@@ -65,9 +92,9 @@ class Bucket:
         """Take a token."""
         self.tokens = max(0.0, self.tokens - 1)
 
-    def give_back(self, rate: int) -> None:
+    def give_back(self, rate: int | None) -> None:
         """Return a token."""
-        self.tokens = min(float(rate), self.tokens + 1)
+        self.tokens = min(float(rate or 0), self.tokens + 1)
 
 
 class Account(Bucket):
@@ -78,7 +105,7 @@ class Account(Bucket):
 
     __slots__ = ("day", "used", "overdue_s", "_began_s")
 
-    def __init__(self, rate: int, now: Now) -> None:
+    def __init__(self, rate: int | None, now: Now) -> None:
         super().__init__(rate, now.monotonic_s)
         self.day, self.used, self.overdue_s = now.utc.toordinal(), 0, math.inf
         self._began_s = now.monotonic_s

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from pyexec import config_kinds as kinds
+from pyexec.config_addresses import FieldName, SocketPath, StoreUrl
 from pyexec.config_kinds import MIB, Kind, Origin, OrNone, Seconds, Size, Whole
 from pyexec.config_kinds import Network as Network
 from pyexec.config_modules import DottedNames, Modules
@@ -21,6 +22,7 @@ from pyexec.job import Budget
 
 KEY_VARIABLE = "PYTHON_EXE_KEY"
 PREFIX = "PYEXEC_"
+LIMITS_VARIABLE = "PYEXEC_LIMITS_URL"
 
 DEFAULT_MODULES = tuple(
     "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64 hashlib"
@@ -66,6 +68,9 @@ class Config:
 
     host: str = _setting("127.0.0.1", kinds.Address(), LISTENING, "address to listen on")
     port: int = _setting(5000, _port, LISTENING, "port to listen on; 0 takes a free one")
+    unix_socket: str | None = _setting(
+        None, OrNone(SocketPath()), LISTENING, "path of a Unix socket to listen on, in place of address and port"
+    )
     metrics_port: int | None = _setting(
         None, OrNone(_port), LISTENING, "loopback port for /metrics, which the public port then doesn't serve"
     )
@@ -89,9 +94,16 @@ class Config:
         256 * MIB, _size, LISTENING, "total size of the answers in memory that clients have yet to take"
     )
 
-    rate_per_minute: int = _setting(5, _count, LIMITS, "requests a minute for each caller, which is also the burst")
-    rate_per_day: int = _setting(30, _count, LIMITS, "requests a day (UTC) for each caller")
+    rate_per_minute: int | None = _setting(
+        5, OrNone(_count), LIMITS, "requests a minute for each caller, which is also the burst"
+    )
+    rate_per_day: int | None = _setting(30, OrNone(_count), LIMITS, "requests a day (UTC) for each caller")
     max_runs: int = _setting(5, Whole(1, 256), LIMITS, "scripts running at once on the whole server")
+    queue: int = _setting(0, Whole(0, 10000), LIMITS, "requests that may wait for a slot, 2 of them from one caller")
+    queue_s: float = _setting(5.0, Seconds(0.1, 3600), LIMITS, "seconds that a request may wait for a slot")
+    keys_file: str | None = _setting(
+        None, OrNone(kinds.Directory()), LIMITS, "file of named keys, each with limits of its own; read again on SIGHUP"
+    )
     max_callers: int = _setting(
         100000, _count, LIMITS, "callers remembered; the least recently seen is forgotten first"
     )
@@ -131,6 +143,15 @@ class Config:
     trusted_proxies: tuple[Network, ...] = _setting(
         networks(DEFAULT_PROXIES), kinds.Networks(), PROXIES, "address ranges whose X-Forwarded-For is believed"
     )
+    proxy_hops: int | None = _setting(
+        None, OrNone(Whole(1, 20)), PROXIES, "the caller is this address from the right of X-Forwarded-For"
+    )
+    client_header: str | None = _setting(
+        None, OrNone(FieldName()), PROXIES, "field in which trusted proxies give the caller's address"
+    )
+    charge_once: int = _setting(
+        0, Whole(0, 1), PROXIES, "1 charges a request that a trusted proxy repeats with its X-Request-ID once"
+    )
     allowed_hosts: tuple[str, ...] = _setting(
         (),
         kinds.HostNames(),
@@ -153,14 +174,30 @@ class Config:
     expect_layers: tuple[str, ...] = _setting(
         (), kinds.Words(), OPERATION, "layers that must be on, or the server does not start"
     )
+    drain_s: float = _setting(
+        0.0,
+        Seconds(0, 3600),
+        OPERATION,
+        "seconds from SIGTERM, in which /health says 404 and all else goes on, until the port is closed",
+    )
     server_timing: int = _setting(0, Whole(0, 1), OPERATION, "1 adds a Server-Timing field to each answer")
 
     admin_key: str | None = field(default=None, repr=False)
+    limits_url: str | None = field(default=None, repr=False)  # which may have a password in it
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
             object.__setattr__(self, setting.name, setting.check(getattr(self, setting.name)))
         object.__setattr__(self, "admin_key", _checked_key(self.admin_key))
+        if self.queue and self.queue + self.max_runs >= self.max_connections:
+            raise ConfigError(
+                f"queue={self.queue} is not valid: each waiting request has a connection, and with"
+                f" max_runs={self.max_runs} that leaves none of max_connections={self.max_connections}."
+                " Raise --max-connections."
+            )
+        object.__setattr__(self, "limits_url", _checked_url(self.limits_url))
+        if self.proxy_hops is not None and self.client_header is not None:
+            raise ConfigError("proxy_hops and client_header each say where the caller's address is; set one of them.")
 
     @classmethod
     def of(cls, **given: Any) -> Config:
@@ -168,7 +205,7 @@ class Config:
 
         A string is read as on the command line, any other value is taken as it is. Raises ConfigError.
         """
-        refuse_unknown(set(given) - set(BY_NAME) - {"admin_key"})
+        refuse_unknown(set(given) - set(BY_NAME) - {"admin_key", "limits_url"})
         for name, value in given.items():
             if name in BY_NAME and isinstance(value, str):
                 given[name] = BY_NAME[name].read(value, name)
@@ -245,6 +282,14 @@ def _checked_key(key: Any) -> str | None:
     except UnicodeEncodeError:
         raise ConfigError(f"{KEY_VARIABLE} is not valid UTF-8.") from None
     return key if key.strip() else None
+
+
+def _checked_url(url: Any) -> str | None:
+    """Return the URL of the shared limits; an empty one is an error, since limits that aren't shared are others."""
+    try:
+        return None if url is None else StoreUrl().check(url)
+    except ValueError as error:
+        raise ConfigError(f"{LIMITS_VARIABLE} is not valid: it {error}.") from None
 
 
 def zygote_environment() -> dict[str, str]:

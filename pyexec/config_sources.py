@@ -62,7 +62,7 @@ def from_sources(flags: argparse.Namespace, environment: Mapping[str, str] | Non
     texts: dict[str, tuple[str, str]] = {}  # name of the setting → text, and how the user named the setting
     if "PORT" in given:
         texts.update(port=(given["PORT"], "PORT"), host=("0.0.0.0", "PORT"))
-    config.refuse_unknown(set(ours) - {setting.variable for setting in SETTINGS})
+    config.refuse_unknown(set(ours) - {setting.variable for setting in SETTINGS} - {config.LIMITS_VARIABLE})
     for setting in SETTINGS:
         if setting.variable in ours:
             texts[setting.name] = ours[setting.variable], setting.variable
@@ -78,7 +78,7 @@ def from_sources(flags: argparse.Namespace, environment: Mapping[str, str] | Non
             texts[setting.name] = flag, setting.flag
     values = {name: BY_NAME[name].read(*found) for name, found in texts.items()}
     values.update({name: BY_NAME[name].read_each(*found) for name, found in repeated.items()})
-    return Config(admin_key=_key_of(given), **values)
+    return Config(admin_key=_key_of(given), limits_url=given.get(config.LIMITS_VARIABLE), **values)
 
 
 def _key_of(environment: Mapping[str, str]) -> str | None:

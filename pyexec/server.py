@@ -14,8 +14,10 @@ import socket
 import sys
 import threading
 import time
+from typing import Sequence
 
-from pyexec import log
+from pyexec import key_file, listening, log
+from pyexec.callers import UNIX, Proxies
 from pyexec.config import Config
 from pyexec.errors import ServerBusy
 from pyexec.http1.answer import made_as_written
@@ -26,11 +28,12 @@ from pyexec.http1.memory import BodyBudget
 from pyexec.http1.table import Table
 from pyexec.http1.threads import Threads
 from pyexec.kernel import libc
+from pyexec.key_file import NamedKey
+from pyexec.listening import Listening
 from pyexec.log import Log
 from pyexec.sandbox import Sandbox
 
 _DRAIN_GRACE_S = 5.0
-_BACKLOG = 128
 _LOOK_S = 0.1
 _FULL_PAUSE_S = 0.05
 _QUIET_S, _LONGEST_TIDE_S = 5.0, 30.0
@@ -41,17 +44,21 @@ def serve(config: Config) -> int:
     """Serve until SIGTERM or SIGINT, then let running scripts end; return the exit status.
 
     Raises:
-        SandboxError: this host can't confine scripts. OSError: the address can't be listened on.
+        SandboxError: this host can't confine scripts. OSError: the address can't be listened on. ConfigError: the keys
+            file is malformed.
     """
     libc.keep_freed_memory()
+    named = () if config.keys_file is None else key_file.read(config.keys_file)
     ending = {signal.SIGTERM, signal.SIGINT}
+    # Without a keys file it ends us, as when the terminal is closed that we were started from.
+    rereading = set() if config.keys_file is None else {signal.SIGHUP}
     # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
     # since the kernel may deliver the signal to any other.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending | rereading)
     sys.stderr = Log(sys.stderr)
     with Sandbox(config, wait=False) as sandbox:
         try:
-            _serve(config, sandbox, ending)
+            _serve(config, sandbox, named, ending, rereading)
         finally:
             # Nothing waits for a signal any more: after a failure, too, one ends us even if closing the sandbox hangs.
             _end_at_once_on(ending)
@@ -65,29 +72,40 @@ def _end_at_once_on(ending: set[signal.Signals]) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
 
 
-def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> None:
+def _serve(
+    config: Config,
+    sandbox: Sandbox,
+    named: Sequence[NamedKey],
+    ending: set[signal.Signals],
+    rereading: set[signal.Signals],
+) -> None:
     # While the zygotes load, in processes of their own, this one loads the rest of itself.
     from pyexec.api.routes import Service
 
     sandbox.await_start()
-    service = Service(config, sandbox)
-    servers = [Server(service.public, config.host, config.port)]
+    service = Service(config, sandbox, named)
+    servers = [Server(service.public, listening.listen(config))]
     if config.metrics_port is not None:
-        servers.append(Server(service.metrics_only, _METRICS_HOST, config.metrics_port))
+        servers.append(Server(service.metrics_only, listening.on_address(_METRICS_HOST, config.metrics_port)))
     # Daemons, so that an exception from here on ends the process: nothing else would stop them from accepting.
     threads = [threading.Thread(target=server.accept, name="pyexec-accept", daemon=True) for server in servers]
     for thread in threads:
         thread.start()
     _announce(config, sandbox, servers)
-    signal.sigwait(ending)
+    while signal.sigwait(ending | rereading) in rereading:
+        service.read_keys()
     _end_at_once_on(ending)  # a second one ends us without draining
     log.say("draining")
+    service.drain()
+    for server in servers:
+        server.leaving = True
+    time.sleep(config.drain_s)  # balancers find out by /health, and go on being answered until they have
     for server, thread in zip(servers, threads):
         server.stop_accepting()
         thread.join()
         server.close()
     for server in servers:
-        server.drain(config.budget.wall_s + _DRAIN_GRACE_S)
+        server.drain((config.queue_s if config.queue else 0) + config.budget.wall_s + _DRAIN_GRACE_S)
 
 
 def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
@@ -98,6 +116,7 @@ def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
         log.say(f"not installed, so scripts can't import: {missing}")
     if config.admin_key is None:
         log.say("no admin key; set PYTHON_EXE_KEY to have one")
+    log.say(Proxies.of(config).describe(config.unix_socket is not None))
     # The public address last: whoever starts us takes it as the sign that everything is ready.
     for server in servers[1:]:
         log.say(f"metrics on {server.url}/metrics")
@@ -105,24 +124,27 @@ def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
 
 
 class Server:
-    """A listening socket and its connections: a thread each, a bounded number."""
+    """A listening socket and its connections: a thread each, a bounded number.
 
-    def __init__(self, application: Application, host: str, port: int) -> None:
-        """Bind and listen. Raises OSError."""
+    Attributes:
+        leaving: answers close their connections. draining: no further request is read, either.
+    """
+
+    def __init__(self, application: Application, where: Listening) -> None:
+        """Take what answers, and a socket that listens."""
         self.application, self.config = application, application.config
         self.bodies = BodyBudget(self.config.bodies_bytes)
         self.table = Table(self.config.max_connections, self.config.peer_connections, self.config.trusted_proxies)
-        self.draining = self._stopping = False
+        self.leaving = self.draining = self._stopping = False
         self._workers, self._lingerer = Threads(self._serve_connection), Lingerer()
-        self._socket = _listen(host, port)
+        self._listening = where
         self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
+        self._poll.register(where.sock, select.POLLIN)
 
     @property
     def url(self) -> str:
-        """The address that is listened on."""
-        host, port = self._socket.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        """What is listened on."""
+        return self._listening.url
 
     def accept(self) -> None:
         """Accept until `stop_accepting`, whatever happens in between: what is short now may not be in a moment."""
@@ -136,7 +158,7 @@ class Server:
 
     def _accept(self) -> None:
         try:
-            sock, address = self._socket.accept()
+            sock, address = self._listening.sock.accept()
         except OSError as error:
             # With no descriptor left, let others finish first instead of spinning.
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
@@ -147,7 +169,7 @@ class Server:
             if connection is None:
                 self._refuse(sock)
             else:
-                self._workers.call(connection, str(address[0]) if address else "local")
+                self._workers.call(connection, str(address[0]) if isinstance(address, tuple) else UNIX)
         except Exception as fault:  # noqa: BLE001 - no further thread can be started, say
             try:
                 self.application.fault(fault)
@@ -195,29 +217,12 @@ class Server:
 
     def close(self) -> None:
         """Close the listening socket; connections stay."""
-        self._socket.close()
+        self._listening.close()
 
     def drain(self, timeout_s: float) -> bool:
         """Close idle connections and wait for the others to be answered; return whether all were."""
         self.draining = True
         return self.table.drain(timeout_s)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises OSError, which names the address."""
-    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    try:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(_BACKLOG)
-        # A connection that is gone again before it is accepted must not hold the thread.
-        found.setblocking(False)
-    except OSError as error:
-        found.close()
-        # The kernel's message alone would be a number and no address.
-        reason = f"can't listen on {host}, port {port}: {error.strerror}; set --host or --port"
-        raise OSError(error.errno, reason) from error
-    return found
 
 
 def _give_back_memory() -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from counters import at, limits_of, refused
 
 from pyexec import callers
-from pyexec.callers import identify
+from pyexec.callers import UNIX, Proxies, identify
 from pyexec.config import DEFAULT_PROXIES, Config, networks
 
 TRUSTED = networks(DEFAULT_PROXIES)
@@ -70,8 +71,11 @@ PROXY, STRANGER = "10.0.0.1", "203.0.113.7"
         (PROXY, "198.51.100.1, ::ffff:10.1.1.1", "198.51.100.1"),
         ("fe80::1%eth0", "", "fe80::1"),
         ("::ffff:203.0.113.7", "198.51.100.1", STRANGER),
-        # no address at all: a Unix socket
-        ("local", "198.51.100.1", "local"),
+        # no address at all: a Unix socket, whose peer is a proxy
+        (UNIX, "", UNIX),
+        (UNIX, "garbage", UNIX),
+        (UNIX, "198.51.100.1", "198.51.100.1"),
+        (UNIX, "1.1.1.1, 198.51.100.1, 10.0.0.3", "198.51.100.1"),
         ("", "198.51.100.1", ""),
     ],
 )
@@ -80,6 +84,153 @@ def test_whose_request_it_is(peer: str, header: str, address: str) -> None:
     assert (caller.address, caller.admin) == (address, False)
     if ":" not in address:
         assert caller.identity == address
+
+
+CLIENT, FORGED = "203.0.113.7", "8.8.8.8"
+
+# What each proxy makes of a request in which the client claims to be FORGED, by its own documentation; those that
+# Debian has are asked themselves in tests/prove/test_proxies.py. The settings are those of docs/deployment.md.
+SENT = {
+    "nginx, proxy_add_x_forwarded_for": ({}, "127.0.0.1", {"x-forwarded-for": f"{FORGED}, {CLIENT}"}),
+    "nginx, remote_addr": ({}, "127.0.0.1", {"x-forwarded-for": CLIENT}),
+    "nginx, X-Real-IP": (
+        {"client_header": "X-Real-IP"},
+        "127.0.0.1",
+        {"x-forwarded-for": FORGED, "x-real-ip": CLIENT},
+    ),
+    "HAProxy, option forwardfor": ({}, "127.0.0.1", {"x-forwarded-for": f"{FORGED}, {CLIENT}"}),
+    "Apache": ({}, "127.0.0.1", {"x-forwarded-for": f"{FORGED}, {CLIENT}", "x-forwarded-host": "x"}),
+    "Caddy": ({}, "127.0.0.1", {"x-forwarded-for": CLIENT, "x-forwarded-proto": "http"}),
+    "a Unix socket": ({"trusted_proxies": ""}, UNIX, {"x-forwarded-for": f"{FORGED}, {CLIENT}"}),
+    "Render": (
+        {"client_header": "CF-Connecting-IP"},
+        "10.21.157.68",
+        {"x-forwarded-for": f"{FORGED}, {CLIENT}, 104.22.17.40", "cf-connecting-ip": CLIENT, "cf-ray": "230b03-SJC"},
+    ),
+    "Render, by hops": (
+        {"proxy_hops": "2"},
+        "10.21.157.68",
+        {"x-forwarded-for": f"{FORGED}, {CLIENT}, 104.22.17.40", "cf-connecting-ip": CLIENT},
+    ),
+    "Cloudflare": (
+        {"client_header": "CF-Connecting-IP", "trusted_proxies": "173.245.48.0/20"},
+        "173.245.48.9",
+        {"x-forwarded-for": f"{FORGED},{CLIENT}", "cf-connecting-ip": CLIENT},
+    ),
+    "Cloudflare, then nginx": (
+        {"client_header": "CF-Connecting-IP"},
+        "127.0.0.1",
+        {
+            "x-forwarded-for": f"{FORGED},{CLIENT}, 173.245.48.9",
+            "x-real-ip": "173.245.48.9",
+            "cf-connecting-ip": CLIENT,
+        },
+    ),
+    "Fly": (
+        {"client_header": "Fly-Client-IP"},
+        "172.16.4.2",
+        {"x-forwarded-for": f"{FORGED}, {CLIENT}, 66.241.124.9", "fly-client-ip": CLIENT, "fly-region": "fra"},
+    ),
+    "Fly, by hops": (
+        {"proxy_hops": "2"},
+        "172.16.4.2",
+        {"x-forwarded-for": f"{FORGED}, {CLIENT}, 66.241.124.9", "fly-client-ip": CLIENT},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(SENT))
+def test_a_client_behind_a_proxy_is_who_it_is_and_not_whom_it_claims_to_be(name: str) -> None:
+    settings, peer, fields = SENT[name]
+    assert Proxies.of(Config.of(**settings)).caller(peer, fields).address == CLIENT
+
+
+@pytest.mark.parametrize("name", sorted(name for name, sent in SENT.items() if sent[1] != UNIX))
+def test_the_same_fields_from_a_stranger_mean_nothing(name: str) -> None:
+    settings, _, fields = SENT[name]
+    assert Proxies.of(Config.of(**settings)).caller("198.51.100.9", fields).address == "198.51.100.9"
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SENT if name.startswith(("Render", "Fly"))))
+def test_a_platform_that_appends_public_addresses_needs_its_setting(name: str) -> None:
+    _, peer, fields = SENT[name]
+    assert Proxies.of(Config.of()).caller(peer, fields).address != CLIENT
+
+
+@pytest.mark.parametrize(
+    "settings, field, value",
+    [
+        ({"proxy_hops": 2}, "x-forwarded-for", CLIENT),  # passed the first proxy by
+        ({"proxy_hops": 2}, "x-forwarded-for", f"garbage, {CLIENT}"),
+        ({"proxy_hops": 1}, "x-forwarded-for", ""),
+        ({"proxy_hops": 3}, "x-forwarded-for", ",,"),
+        ({"client_header": "X-Client"}, "x-client", ""),
+        ({"client_header": "X-Client"}, "x-client", f"{FORGED}, {CLIENT}"),  # twice, joined
+        ({"client_header": "X-Client"}, "x-client", "garbage"),
+        ({"client_header": "X-Client"}, "x-forwarded-for", CLIENT),
+    ],
+)
+def test_without_a_usable_field_everybody_behind_a_proxy_is_one_caller(settings: Any, field: str, value: str) -> None:
+    proxies = Proxies.of(Config.of(**settings))
+    assert proxies.caller(PROXY, {field: value}) == identify(PROXY, "", ())
+    assert proxies.caller(UNIX, {field: value}).identity == UNIX
+
+
+def test_callers_by_a_field_have_the_identity_that_they_have_elsewhere() -> None:
+    proxies = Proxies.of(Config.of(client_header="X-Client"))
+    for text in (CLIENT, "[2001:db8::1]:443", "::ffff:198.51.100.1"):
+        assert proxies.caller(PROXY, {"x-client": text}) == identify(PROXY, text, TRUSTED)
+
+
+@pytest.mark.parametrize(
+    "peer, given, kept",
+    [
+        (PROXY, "7b1e-4", "7b1e-4"),
+        (UNIX, "7b1e-4", "7b1e-4"),
+        (STRANGER, "7b1e-4", ""),
+        (PROXY, "a" * 64, "a" * 64),
+        (PROXY, "a" * 65, ""),
+        (PROXY, "", ""),
+        (PROXY, "caf\xe9", ""),
+        (PROXY, "a\x7f", ""),
+        (PROXY, "two, of them", "two, of them"),
+    ],
+)
+def test_an_id_is_taken_from_trusted_proxies_only(peer: str, given: str, kept: str) -> None:
+    assert Proxies.of(Config.of()).request_id(peer, {"x-request-id": given}) == kept
+
+
+def test_a_request_has_no_id_unless_it_is_given_one() -> None:
+    assert Proxies.of(Config.of()).request_id(PROXY, {}) == ""
+
+
+@pytest.mark.parametrize(
+    "settings, said",
+    [
+        ({"trusted_proxies": ""}, "callers are told apart by their connection's address; no proxy is trusted"),
+        (
+            {"trusted_proxies": "10.0.0.0/8 fc00::/7"},
+            "callers are told apart by X-Forwarded-For from 10.0.0.0/8, fc00::/7, and by their connection's address"
+            " from elsewhere",
+        ),
+        (
+            {"trusted_proxies": "10.0.0.2", "proxy_hops": 2},
+            "callers are told apart by address 2 from the right of X-Forwarded-For from 10.0.0.2/32, and by their"
+            " connection's address from elsewhere",
+        ),
+        (
+            {"trusted_proxies": "10.0.0.2", "client_header": "CF-Connecting-IP"},
+            "callers are told apart by CF-Connecting-IP from 10.0.0.2/32, and by their connection's address from elsewhere",
+        ),
+    ],
+)
+def test_whose_field_is_believed_is_said_in_words(settings: Any, said: str) -> None:
+    assert Proxies.of(Config.of(**settings)).describe() == said
+
+
+def test_a_unix_socket_is_believed_whatever_the_ranges() -> None:
+    said = Proxies.of(Config.of(trusted_proxies="")).describe(unix_socket=True)
+    assert said == "callers are told apart by X-Forwarded-For, believed from every connection to the socket"
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,9 @@ BY_NAME = {setting.name: setting for setting in SETTINGS}
 SAMPLES: Dict[str, Any] = {
     "host": ("::1", "::1"),
     "port": ("8080", 8080),
+    "unix_socket": ("/run/pyexec.sock", "/run/pyexec.sock"),
     "metrics_port": ("9100", 9100),
-    "max_connections": ("10", 10),
+    "max_connections": ("300", 300),
     "peer_connections": ("10", 10),
     "header_timeout_s": ("0.1", 0.1),
     "body_timeout_s": ("86400", 86400.0),
@@ -42,6 +43,9 @@ SAMPLES: Dict[str, Any] = {
     "rate_per_minute": ("7", 7),
     "rate_per_day": ("1000000", 1000000),
     "max_runs": ("256", 256),
+    "queue": ("12", 12),
+    "queue_s": ("2.5", 2.5),
+    "keys_file": ("/etc/pyexec/keys", "/etc/pyexec/keys"),
     "max_callers": ("1", 1),
     "wall_s": ("0.5", 0.5),
     "memory_bytes": ("1073741824", 1 << 30),
@@ -60,16 +64,20 @@ SAMPLES: Dict[str, Any] = {
     "preload": ("scipy.stats a.b", ("scipy.stats", "a.b")),
     "data": ("a=/usr b-2=/tmp/.", (("a", "/usr"), ("b-2", "/tmp"))),
     "trusted_proxies": ("192.0.2.0/24, 2001:db8::/32", ("192.0.2.0/24", "2001:db8::/32")),
+    "proxy_hops": ("2", 2),
+    "client_header": ("CF-Connecting-IP", "CF-Connecting-IP"),
+    "charge_once": ("1", 1),
     "allowed_hosts": ("Example.org, a_b.c.", ("example.org", "a_b.c")),
     "cors_origin": ("https://example.org", "https://example.org"),
     "uid_base": ("100000", 100000),
     "work_dir": ("/var/tmp", "/var/tmp"),
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
+    "drain_s": ("20", 20.0),
     "server_timing": ("1", 1),
 }
 LISTS = ("trusted_proxies", "modules", "preload", "data", "expect_layers")  # an empty one is an empty one
-TEXTS = ("host", "cors_origin", "allowed_hosts", "work_dir")
-FRACTIONS = ("wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
+TEXTS = ("host", "unix_socket", "client_header", "cors_origin", "allowed_hosts", "work_dir", "keys_file")
+FRACTIONS = ("queue_s", "drain_s", "wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
 
 
@@ -120,6 +128,13 @@ def test_the_contracts_modules() -> None:
     assert set(from_sources().modules) == expected
 
 
+def test_a_queue_needs_a_connection_for_each_that_waits() -> None:
+    assert Config.of(queue=250).queue == 250
+    with pytest.raises(ConfigError, match="queue=251 is not valid: .* max_runs=5 .* max_connections=256"):
+        Config.of(queue=251)
+    assert Config.of(max_connections=2, max_runs=5).queue == 0  # where nobody waits, nothing is asked
+
+
 def test_every_setting_has_a_sample() -> None:
     assert list(SAMPLES) == NAMES
     assert not [name for name in NAMES if SAMPLES[name][1] == DEFAULTS[name]]
@@ -148,7 +163,9 @@ def test_no_port_for_the_metrics() -> None:
 
 def test_all_settings_at_once() -> None:
     environment = {"PYEXEC_" + name.upper(): SAMPLES[name][0] for name in NAMES}
-    assert values_of(from_sources([], environment)) == {name: SAMPLES[name][1] for name in NAMES}
+    del environment["PYEXEC_PROXY_HOPS"]  # which excludes another
+    expected = {name: SAMPLES[name][1] for name in NAMES}
+    assert values_of(from_sources([], environment)) == dict(expected, proxy_hops=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -500,7 +517,7 @@ def test_a_key_that_is_no_text_is_an_error() -> None:
 
 
 def test_no_flag_takes_the_key() -> None:
-    assert not [setting for setting in SETTINGS if "key" in setting.name]
+    assert [setting.name for setting in SETTINGS if "key" in setting.name] == ["keys_file"]
 
 
 # -- the rest ---------------------------------------------------------------------------------------------------------

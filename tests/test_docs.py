@@ -320,7 +320,11 @@ def test_commands_in_the_text_exist(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_settings_in_the_text_exist(name: str) -> None:
     flags = {setting.flag for setting in config.SETTINGS} | {"--admin", "--help", "--version", "--privileged"}
-    variables = {setting.variable for setting in config.SETTINGS} | {config.KEY_VARIABLE, "PYEXEC_DATA_NAME"}
+    variables = {setting.variable for setting in config.SETTINGS} | {
+        config.KEY_VARIABLE,
+        config.LIMITS_VARIABLE,
+        "PYEXEC_DATA_NAME",
+    }
     flags |= {"--attach", "--return", "--out", "--url"}
     for code in re.findall(r"`(--[\w-]+)", TEXTS[name]):
         assert code in flags, code

@@ -13,10 +13,9 @@ import pytest
 from counters import ADMIN, ANN, BOB, DAY, HOUR, NOON, at, limits_of, refused, use
 from support import in_threads
 
-from pyexec import limits
 from pyexec.accounts import Now
 from pyexec.callers import Caller
-from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
+from pyexec.errors import RateLimitExceeded, ServerBusy
 from pyexec.limits import Quota
 
 
@@ -461,44 +460,3 @@ def test_who_is_refused_again_and_again_is_not_forgotten() -> None:
     for number in range(10):
         counters.charge(Caller("", str(number)), at(0))
         refused(counters, ANN, at(0))
-
-
-# -- keys -------------------------------------------------------------------------------------------------------------
-
-
-def test_the_right_key_makes_an_admin() -> None:
-    for key in ("secret", "ключ", "a b", "\U0001f600"):
-        assert limits.authenticate(ANN, key, key) == Caller(ANN.address, ANN.identity, admin=True)
-
-
-@pytest.mark.parametrize("configured", ["secret", None])
-def test_no_key_is_a_public_request(configured: str) -> None:
-    assert limits.authenticate(ANN, None, configured) is ANN
-
-
-@pytest.mark.parametrize(
-    "given", ["", " ", "Secret", "secret ", " secret", "secre", "secrets", "sécret", "s\0", "None", "x" * 100000]
-)
-@pytest.mark.parametrize("configured", ["secret", None])
-def test_a_wrong_key_is_refused_whether_or_not_there_is_one(given: str, configured: str) -> None:
-    with pytest.raises(AuthenticationError) as caught:
-        limits.authenticate(ANN, given, configured)
-    assert (caught.value.status, caught.value.message) == (401, "The API key is not valid.")
-
-
-@pytest.mark.parametrize("given, configured", [("secret", "secret"), ("x", "secret"), ("x", None), ("", None)])
-def test_keys_are_compared_in_constant_time_always(
-    monkeypatch: pytest.MonkeyPatch, given: str, configured: str
-) -> None:
-    compared = []
-
-    def compare(left: bytes, right: bytes) -> bool:
-        compared.append((left, right))
-        return left == right
-
-    monkeypatch.setattr(limits.hmac, "compare_digest", compare)
-    try:
-        limits.authenticate(ANN, given, configured)
-    except AuthenticationError:
-        pass
-    assert compared == [(given.encode("utf-8"), (configured or "").encode("utf-8"))]

@@ -8,27 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import secrets
-import threading
 import time
 import traceback
-from typing import Callable, ContextManager
+from typing import Callable
 
-from pyexec import callers, log
+from pyexec import log
 from pyexec.accounts import Now
 from pyexec.api import hints, request
+from pyexec.api.forwarding import Watch
 from pyexec.api.keys import Keys
 from pyexec.api.metrics import Metrics
 from pyexec.api.request import Request
 from pyexec.api.response import Context, Done, nobody, respond
-from pyexec.callers import Caller
+from pyexec.callers import Caller, Proxies
 from pyexec.config import Config
 from pyexec.errors import InternalServerError, PyexecError, ValidationError
 from pyexec.http1.answer import Answer, Asked
-from pyexec.http1.memory import AnswerBudget
+from pyexec.http1.memory import AnswerBudget, one_at_a_time
 from pyexec.http1.message import Head
 from pyexec.job import Job, Outcome
-from pyexec.limits import Limits, Ticket
+from pyexec.limits import Admission, Ticket
 from pyexec.presence import CallerGone
 from pyexec.sandbox import Sandbox
 from pyexec.timing import Stopwatch
@@ -36,19 +37,30 @@ from pyexec.timing import Stopwatch
 Read = Callable[[bytes, Config], Request]
 Render = Callable[["Done | PyexecError", Context, Config], Answer]
 
-_WIDE = 1 << 20  # bytes of a body from which on the width of its characters matters
 _FREE_BODY = 65536  # a malformed request up to this size is promised to cost nothing
 
 
 class Execute:
-    """Runs one server's scripts. Thread-safe."""
+    """Runs one server's scripts. Thread-safe.
+
+    Attributes:
+        proxies: whose word on callers is believed.
+    """
 
     def __init__(
-        self, config: Config, sandbox: Sandbox, limits: Limits, answers: AnswerBudget, metrics: Metrics
+        self,
+        config: Config,
+        sandbox: Sandbox,
+        admission: Admission,
+        answers: AnswerBudget,
+        metrics: Metrics,
+        keys: Keys | None = None,
     ) -> None:
         """Take the parts of the server that a request goes through."""
-        self._config, self._sandbox, self._limits, self._metrics = config, sandbox, limits, metrics
-        self._answers, self._keys, self._wide = answers, Keys(config), threading.Lock()
+        self._config, self._sandbox, self._admission, self._metrics = config, sandbox, admission, metrics
+        self._answers, self._keys = answers, keys or Keys(config)
+        self.proxies = Proxies.of(config)
+        self._watch = Watch(self.proxies)
 
     def __call__(self, asked: Asked) -> Answer:
         """Return the answer to one request, whatever becomes of it."""
@@ -62,13 +74,15 @@ class Execute:
         """
         watch, now, kept = Stopwatch(time.monotonic()), Now.read(), self._answers.keep()
         caller = self.caller(asked.head, asked.peer)
+        self._watch.look(asked.head, asked.peer, caller)
         ticket: Ticket | None = None
         try:
-            parsed = self._parse(asked.body, read)
+            once, parsed = self._parse(asked, read)
             caller = self._authenticate(caller, asked.head, parsed, now)
-            job = self._accept(parsed, caller, len(asked.body), now)
+            job = self._accept(parsed, caller, asked.size, now)
+            del parsed
             watch.mark("parse")
-            ticket = self._limits.admit(caller, now)
+            ticket = self._admission.admit(caller, now, once, asked.presence)
             watch.mark("admit")
             context = Context(now.utc, caller, ticket.quota, ticket.active)
             # The slot is free as soon as the run is over, before the answer is out: whoever has it may ask again.
@@ -91,7 +105,14 @@ class Execute:
 
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is, not yet an admin."""
-        return callers.identify(peer, head.get("x-forwarded-for"), self._config.trusted_proxies)
+        return self.proxies.caller(peer, head.fields)
+
+    def _once(self, asked: Asked) -> str:
+        """Return what marks a request and its repetitions alone: a client may have chosen the id."""
+        if not self._config.charge_once:
+            return ""
+        request_id = self.proxies.request_id(asked.peer, asked.head.fields)
+        return f"{hashlib.sha256(asked.body).hexdigest()} {request_id}" if request_id else ""
 
     def refuse(self, error: PyexecError, head: Head, peer: str) -> Answer:
         """Return the answer to a request that was refused before its body was read."""
@@ -103,32 +124,29 @@ class Execute:
 
     def charge_large(self, asked: Asked) -> PyexecError | None:
         """Charge a large request that asked for no run; return why its caller may not have more of them."""
-        if len(asked.body) <= _FREE_BODY:
+        if asked.size <= _FREE_BODY:
             return None
         try:
             caller = self.authenticated(asked)
-            if not caller.admin:
-                self._limits.charge(caller, Now.read())
+            if not caller.unlimited:
+                self._admission.charge(caller, Now.read())
         except PyexecError as error:
             return error
         return None
 
-    def parsing(self, body: bytes) -> ContextManager[object]:
-        """Return what keeps bodies from being parsed at the same time that take much memory then."""
-        # A character outside of ASCII takes up to four times its bytes as text: one such body at a time.
-        wide = len(body) >= _WIDE and not body.isascii()
-        return self._wide if wide else contextlib.nullcontext()
-
-    def _parse(self, body: bytes, read: Read) -> Request | ValidationError:
-        """Return the request in a body, or what is wrong with it: the cost of that depends on who sent it."""
-        with self.parsing(body):
+    def _parse(self, asked: Asked, read: Read) -> tuple[str, Request | ValidationError]:
+        """Return what `_once` does, and the request in a body, or what is wrong with it; the body is gone then."""
+        # Whole, and as text, whose characters take up to four bytes each, it would be in memory several times.
+        with one_at_a_time(asked.size):
             try:
-                return read(body, self._config)
+                return self._once(asked), read(asked.body, self._config)
             except ValidationError as error:
-                return error
+                return "", error
+            finally:
+                asked.forget_body()
 
     def _authenticate(self, caller: Caller, head: Head, parsed: Request | ValidationError | None, now: Now) -> Caller:
-        """Return the caller, as admin if the right key came with the request. Raises what `Keys` does."""
+        """Return the caller, with what the key lets it do that came with the request. Raises what `Keys` does."""
         key = parsed.api_key if isinstance(parsed, Request) else None
         scheme, _, token = head.get("authorization").partition(" ")
         if key is None and scheme.lower() == "bearer":
@@ -142,8 +160,8 @@ class Execute:
         """Return the job. Raises ValidationError, RateLimitExceeded."""
         if isinstance(parsed, ValidationError):
             # Finding the fault in a large body is work, which nobody gets for free without end.
-            if size > _FREE_BODY and not caller.admin:
-                self._limits.charge(caller, now)
+            if size > _FREE_BODY and not caller.unlimited:
+                self._admission.charge(caller, now)
             raise parsed
         return dataclasses.replace(parsed.job, admin=True) if caller.admin else parsed.job
 
@@ -162,8 +180,8 @@ class Execute:
         error = cause if isinstance(cause, PyexecError) else fault(cause)
         if ticket is not None and error.status >= 500:
             ticket.refund()
-        quota = None if caller.admin else self._limits.quota(caller, now)
-        active = self._limits.active if ticket is None else ticket.active
+        quota = None if caller.unlimited else self._admission.quota(caller, now)
+        active = self._admission.active if ticket is None else ticket.active
         return render(error, Context(Now.read().utc, caller, quota, active), self._config)
 
 

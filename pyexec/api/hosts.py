@@ -39,10 +39,11 @@ def _is_loopback(text: str) -> bool:
 class Hosts:
     """The rule of one listening socket: an address always; names as configured, and `localhost` on the loopback."""
 
-    def __init__(self, listen_on: str, allowed: tuple[str, ...]) -> None:
-        """Take the address to listen on, and the names that the operator allows."""
-        local = _LOCAL if is_loopback(listen_on) else ()
-        self._names = frozenset(local + allowed)
+    def __init__(self, listen_on: str | None, allowed: tuple[str, ...]) -> None:
+        """Take the address to listen on, None for a Unix socket, and the names that the operator allows."""
+        self._names: frozenset[str] = frozenset()  # which means any: no browser reaches a Unix socket
+        if listen_on is not None:
+            self._names = frozenset((_LOCAL if is_loopback(listen_on) else ()) + allowed)
 
     def check(self, head: Head) -> None:
         """Check that a request is for this server.

@@ -1,4 +1,4 @@
-"""Counters of one server, as Prometheus text. They carry no address, no key, and no part of any script.
+"""Counters of one server, as Prometheus text. They carry no address, no part of any script, and of keys only names.
 
 Thread-safe. Source: the Prometheus text exposition format, version 0.0.4.
 """
@@ -11,7 +11,8 @@ from typing import Mapping, Sequence
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 # Every limit that a request or run can meet, so that each series is there from the start.
 LIMITS = (
-    "minute day guesses runs connections bodies answers body head time memory cpu processes threads disk files output"
+    "minute day guesses runs slots queue connections bodies answers body head"
+    " time memory cpu processes threads disk files output"
 ).split()
 BUCKETS_S = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -27,17 +28,22 @@ class Metrics:
         self._bytes = {"received": 0, "sent": 0}
         self._durations = [0] * (len(BUCKETS_S) + 1)
         self._duration_sum_s = 0.0
+        self._by_key: dict[tuple[str, str, int], int] = {}
 
-    def count_request(self, path: str, kind: str, status: int, received: int, sent: int, limit_name: str = "") -> None:
+    def count_request(
+        self, path: str, kind: str, status: int, received: int, sent: int, limit_name: str = "", key: str = ""
+    ) -> None:
         """Count one answer.
 
         Args:
             path: a known route or "other", so that callers can't create series. limit_name: the limit that refused the
-                request or ended its run, "" if none did.
+                request or ended its run, "" if none did. key: the name of the caller's key, "" without one.
         """
         with self._lock:
-            key = (path, kind, status)
-            self._requests[key] = self._requests.get(key, 0) + 1
+            series = (path, kind, status)
+            self._requests[series] = self._requests.get(series, 0) + 1
+            if key:
+                self._by_key[key, kind, status] = self._by_key.get((key, kind, status), 0) + 1
             if limit_name:
                 self._refusals[limit_name] = self._refusals.get(limit_name, 0) + 1
             self._bytes["received"] += received
@@ -50,10 +56,11 @@ class Metrics:
             self._durations[bucket] += 1
             self._duration_sum_s += duration_s
 
-    def render(self, now: Mapping[str, tuple[str, str, float]]) -> bytes:
+    def render(self, now: Mapping[str, tuple[str, str, float]], by_key: bool = False) -> bytes:
         """Return everything as text.
 
         Args:
+            by_key: also by names of keys, which are nobody's business but the operator's.
             now: name → (type, help, value) of each gauge or counter that is kept elsewhere.
         """
         with self._lock:
@@ -69,9 +76,17 @@ class Metrics:
             lines += _family("pyexec_body_bytes_total", "counter", "Bytes of bodies, received and sent.")
             lines += [_sample("pyexec_body_bytes_total", (("way", w),), n) for w, n in sorted(self._bytes.items())]
             lines += self._histogram()
+            lines += self._of_keys() if by_key else []
         for name, (kind, text, value) in now.items():
             lines += _family(name, kind, text) + [_sample(name, (), value)]
         return ("\n".join(lines) + "\n").encode("utf-8")
+
+    def _of_keys(self) -> list[str]:
+        name = "pyexec_key_requests_total"
+        lines = _family(name, "counter", "Answers to requests with a named key, by its name, outcome type and status.")
+        for (key, kind, status), count in sorted(self._by_key.items()):
+            lines.append(_sample(name, (("key", key), ("type", kind), ("status", str(status))), count))
+        return lines
 
     def _histogram(self) -> list[str]:
         name = "pyexec_run_duration_seconds"

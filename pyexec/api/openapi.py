@@ -50,7 +50,7 @@ def _marks(config: Config) -> dict[str, str]:
     found = limits(config)
     helps = {setting.name: setting.help for setting in SETTINGS}
     return {
-        **{name: f"{value:,}" for name, value in found.items()},
+        **{name: "none" if value is None else f"{value:,}" for name, value in found.items()},
         "body_bytes": f"{config.body_bytes:,}",
         "version": __version__,
         "limits": "\n".join(f"- `{name}`: {helps[name]}, {value}" for name, value in found.items()),

@@ -193,15 +193,16 @@ def _without_contents(body: bytes, start: int) -> tuple[bytes, dict[str, memoryv
     lost: what JSON would refuse in such a string isn't Base64 either.
     """
     contents: dict[str, memoryview] = {}
-    parts: list[bytes] = []
-    offset = start
+    parts: list[bytes | memoryview] = []
+    view, offset = memoryview(body), start
     for begin, end in _check_frame(body, start):
         if _CONTENT.search(body, max(0, begin - 1 - _BEFORE_CONTENT), begin - 1):
             mark = secrets.token_hex(16)  # which no caller can guess and send
-            contents[mark] = memoryview(body)[begin:end]
-            parts += [body[offset:begin], mark.encode("ascii")]
+            contents[mark] = view[begin:end]
+            parts += [view[offset:begin], mark.encode("ascii")]
             offset = end
-    return b"".join(parts + [body[offset:]]), contents
+    # Without any, and without a byte order mark, the frame is the body itself, not a copy.
+    return (b"".join([*parts, view[offset:]]) if parts else body[start:]), contents
 
 
 def _object(pairs: list[tuple[str, Any]], contents: Mapping[str, memoryview]) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def respond(result: Done | PyexecError, context: Context, config: Config) -> Ans
 def addressed(answer: Answer, context: Context) -> Answer:
     """Return an answer that says, to the log and in its header, whose it is and what is left of their quota."""
     if context.caller is not None:
-        answer.caller = "admin" if context.caller.admin else context.caller.address
+        _to(context.caller, answer)
     if context.quota is not None:
         answer.fields += rate_limit_fields(context.quota)
     return answer
@@ -76,7 +76,14 @@ def addressed(answer: Answer, context: Context) -> Answer:
 
 def nobody(caller: Caller) -> Answer:
     """Return what stands for the answer to a caller that has gone; it is logged and never sent."""
-    return Answer(CLOSED_BY_CLIENT, [], kind="CallerGone", caller="admin" if caller.admin else caller.address)
+    return _to(caller, Answer(CLOSED_BY_CLIENT, [], kind="CallerGone"))
+
+
+def _to(caller: Caller, answer: Answer) -> Answer:
+    """Return an answer with what the log may say of its caller."""
+    answer.caller = "admin" if caller.unlimited else caller.address
+    answer.key = caller.key.name if caller.key is not None else ""
+    return answer
 
 
 def _of_error(error: PyexecError, parts: list[Part]) -> Answer:
@@ -124,10 +131,13 @@ def error_of(outcome: Outcome, config: Config) -> PyexecError | None:
 
 def user_info(caller: Caller, quota: Quota | None) -> dict[str, Any]:
     """Return the `user_info` of an answer."""
-    if caller.admin or quota is None:
+    if caller.unlimited or quota is None:
         return {"role": "admin", "rate_limits_applied": False}
+    role: dict[str, Any] = {"role": "admin"} if caller.admin else {}
     return {
+        **role,
         "ip_address": caller.address,
+        **({"key": caller.key.name} if caller.key is not None else {}),
         "daily_quota_limit": quota.daily_limit,
         "requests_today": quota.used_today,
         "requests_remaining_today": quota.left_today,
@@ -144,11 +154,15 @@ def server_status(active: int, max_runs: int) -> dict[str, Any]:
 
 
 def rate_limit_fields(quota: Quota) -> list[tuple[str, str]]:
-    """Return the fields of draft-ietf-httpapi-ratelimit-headers."""
-    policy = f'"minute";q={quota.minute_limit};w=60, "day";q={quota.daily_limit};w=86400'
-    minute = f'"minute";r={quota.minute_left};t={quota.minute_reset_s}'
-    day = f'"day";r={quota.left_today};t={quota.day_reset_s}'
-    return [("RateLimit-Policy", policy), ("RateLimit", f"{minute}, {day}")]
+    """Return the fields of draft-ietf-httpapi-ratelimit-headers; none where nothing is limited."""
+    policies, left = [], []
+    if quota.minute_limit is not None:
+        policies.append(f'"minute";q={quota.minute_limit};w=60')
+        left.append(f'"minute";r={quota.minute_left};t={quota.minute_reset_s}')
+    if quota.daily_limit is not None:
+        policies.append(f'"day";q={quota.daily_limit};w=86400')
+        left.append(f'"day";r={quota.left_today};t={quota.day_reset_s}')
+    return [("RateLimit-Policy", ", ".join(policies)), ("RateLimit", ", ".join(left))] if left else []
 
 
 def dumps(value: Any) -> bytes:

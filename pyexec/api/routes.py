@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, Iterable
+from typing import Callable, Dict, Iterable, Sequence
 
+from pyexec import key_file, log, units
 from pyexec.accounts import Now
 from pyexec.api import browsers, execute, media, pages
 from pyexec.api.execute import Execute
 from pyexec.api.hosts import LOOPBACK, Hosts
+from pyexec.api.keys import Keys
 from pyexec.api.mcp import revisions
 from pyexec.api.mcp.endpoint import Endpoint
 from pyexec.api.metrics import Metrics
@@ -15,11 +17,12 @@ from pyexec.api.response import Context, respond
 from pyexec.api.status import Status
 from pyexec.callers import Caller
 from pyexec.config import Config
-from pyexec.errors import MethodNotAllowed, NotFound, PyexecError
+from pyexec.errors import ConfigError, MethodNotAllowed, NotFound, PyexecError
 from pyexec.http1.answer import Answer, Asked
 from pyexec.http1.memory import AnswerBudget
 from pyexec.http1.message import Head
-from pyexec.limits import Limits
+from pyexec.key_file import NamedKey
+from pyexec.limits import Admission
 from pyexec.sandbox import Sandbox
 
 _EXECUTE, _MCP, _METRICS = "/execute", "/mcp", "/metrics"
@@ -34,11 +37,12 @@ class Service:
         public: what the server's own socket answers. metrics_only: what the one for `--metrics-port` does.
     """
 
-    def __init__(self, config: Config, sandbox: Sandbox) -> None:
-        """Wire the parts together."""
-        limits, metrics, answers = Limits(config), Metrics(), AnswerBudget(config.answers_bytes)
-        scripts = Execute(config, sandbox, limits, answers, metrics)
-        status = Status(config, sandbox, limits, metrics)
+    def __init__(self, config: Config, sandbox: Sandbox, named: Sequence[NamedKey] = ()) -> None:
+        """Wire the parts together; `named` are the keys of the keys file."""
+        admission, metrics, answers = Admission(config), Metrics(), AnswerBudget(config.answers_bytes)
+        self._keys, self._keys_file = Keys(config, named), config.keys_file
+        scripts = Execute(config, sandbox, admission, answers, metrics, self._keys)
+        self._status = status = Status(config, sandbox, admission, metrics)
         everything: Table = {
             _EXECUTE: {"POST": scripts},
             _MCP: {"POST": Endpoint(config, sandbox, scripts)},
@@ -48,12 +52,29 @@ class Service:
             "/openapi.json": {"GET": status.openapi},
             **{path: {"GET": pages.answer} for path in pages.PAGES},
         }
-        alone = {_METRICS: everything[_METRICS]}
+        alone: Table = {_METRICS: {"GET": status.operators_metrics}}
         if config.metrics_port is not None:
             del everything[_METRICS]
-        public, inside = Hosts(config.host, config.allowed_hosts), Hosts(LOOPBACK, config.allowed_hosts)
+        public = Hosts(config.host if config.unix_socket is None else None, config.allowed_hosts)
+        inside = Hosts(LOOPBACK, config.allowed_hosts)
         self.public = Routes(config, everything, public, scripts, metrics, answers)
         self.metrics_only = Routes(config, alone, inside, scripts, metrics, answers)
+
+    def read_keys(self) -> None:
+        """Read the keys file again; where it is malformed, the log says so and the old keys stay."""
+        if self._keys_file is None:
+            return
+        try:
+            named = key_file.read(self._keys_file)
+        except ConfigError as error:
+            log.say(f"the old keys stay: {error}")
+            return
+        self._keys.replace(named)
+        log.say(f"{units.count(len(named), 'named key')} from {self._keys_file}")
+
+    def drain(self) -> None:
+        """Have `/health` say from now on that this server takes no new callers; all else is answered as before."""
+        self._status.draining = True
 
 
 class Routes:
@@ -119,6 +140,10 @@ class Routes:
         """Return whose request this is, not yet an admin."""
         return self._scripts.caller(head, peer)
 
+    def request_id(self, head: Head, peer: str) -> str:
+        """Return the id that a trusted proxy gave this request, "" if none did."""
+        return self._scripts.proxies.request_id(peer, head.fields)
+
     def security_fields(self) -> list[tuple[str, str]]:
         """Return the header fields that every answer carries."""
         return browsers.fields_of_all(self.config.cors_origin)
@@ -127,7 +152,7 @@ class Routes:
         """Count an answer that went out, or that its client did not wait for."""
         # A path of the caller's own making must not become a series of its own.
         path = head.path if head is not None and head.path in self._table else "other"
-        self._metrics.count_request(path, answer.kind, status, received, answer.length, answer.limit_name)
+        self._metrics.count_request(path, answer.kind, status, received, answer.length, answer.limit_name, answer.key)
 
 
 def _allowed(methods: Iterable[str]) -> tuple[str, ...]:

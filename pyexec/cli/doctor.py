@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pyexec.callers import Proxies
 from pyexec.config import Config
 from pyexec.sandbox import Sandbox
 
@@ -29,5 +30,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
             print(f"Not installed: {', '.join(report.missing)}")
         for name, reason in report.not_loaded.items():
             print(f"Not loaded ahead: {name} ({reason})")
+    described = Proxies.of(config).describe(config.unix_socket is not None)
+    print(described[0].upper() + described[1:])
     print("No danger is uncovered.")
     return 0

@@ -7,20 +7,20 @@ import os
 import sys
 
 from pyexec import __version__, config, config_sources, log
-from pyexec.cli import batch, doctor, mcp, run, serve
+from pyexec.cli import batch, doctor, key, mcp, run, serve
 from pyexec.errors import ConfigError, SandboxError, ValidationError
 from pyexec.kernel import libc
 
 # A command is a module with HELP, and main(config, given), which returns the exit status. The first is the default. One
 # with options of its own has them in OPTIONS and add_flags(parser); those that two of them share are here.
-COMMANDS = {"serve": serve, "run": run, "batch": batch, "mcp": mcp, "doctor": doctor}
-_WITH_FILE = ("run", "batch")
+COMMANDS = {"serve": serve, "run": run, "batch": batch, "mcp": mcp, "key": key, "doctor": doctor}
+_WITH_FILE = {"run": "FILE", "batch": "FILE", "key": "NAME"}  # what the one argument is
 _OPTIONS = {"admin": False, "attach": [], "returned": [], "out": None, "url": None}  # with what they are if not given
 _USAGE_STATUS, _REFUSED_STATUS = 2, 1
 
 
 def _parser(program: str) -> argparse.ArgumentParser:
-    forms = " | ".join(f"{name} FILE" if name in _WITH_FILE else name for name in COMMANDS)
+    forms = " | ".join(f"{name} {_WITH_FILE[name]}" if name in _WITH_FILE else name for name in COMMANDS)
     parser = argparse.ArgumentParser(
         prog=program,
         usage=f"%(prog)s [{forms}] [FLAG VALUE]...; --help lists the flags",
@@ -36,8 +36,14 @@ def _parser(program: str) -> argparse.ArgumentParser:
         default=next(iter(COMMANDS)),
         help="; ".join(f"{name}: {module.HELP}" for name, module in COMMANDS.items()),
     )
-    parser.add_argument("file", nargs="?", help="for run: the script, or - for standard input; for batch: the jobs")
-    parser.add_argument("--admin", action="store_true", help="for run, batch and mcp: as a caller with the admin key")
+    parser.add_argument(
+        "file", nargs="?", help="for run: the script, or - for standard input; for batch: the jobs; for key: a name"
+    )
+    parser.add_argument(
+        "--admin",
+        action="store_true",
+        help="for run, batch and mcp: as a caller with the admin key; for key: an admin's",
+    )
     parser.add_argument("--out", metavar="PATH", help="for run: a directory for files; for batch: the results")
     for module in (run, batch):
         module.add_flags(parser)
@@ -66,7 +72,8 @@ def main(arguments: list[str] | None = None, program: str = "pyexec") -> int:
     parser = _parser(program)
     given = parser.parse_intermixed_args(arguments)
     if (given.command in _WITH_FILE) != (given.file is not None):
-        parser.error(f"{given.command} needs a FILE" if given.file is None else f"{given.command} takes no FILE")
+        kind = _WITH_FILE.get(given.command)
+        parser.error(f"{given.command} needs a {kind}" if kind else f"{given.command} takes no FILE")
     command = COMMANDS[given.command]
     for name, absent in _OPTIONS.items():
         if getattr(given, name) != absent and name not in getattr(command, "OPTIONS", ()):

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Union
 
-from pyexec.http1.memory import Kept
+from pyexec.http1.memory import Body, Kept
 from pyexec.http1.message import Head
 from pyexec.presence import Presence
 from pyexec.timing import Stage
@@ -17,20 +17,40 @@ JSON = "application/json; charset=utf-8"
 _BLOCK = 3 << 16  # whole groups of three bytes, so that the texts of the blocks make up the text of the whole
 
 
-@dataclass(frozen=True)
 class Asked:
     """A request as it was read.
 
     Attributes:
-        peer: the address at the connection's other end. after: unwound once the answer is written. presence: tells when
-            the client has gone; None if that can't be known.
+        peer: the address at the connection's other end. after: unwound once the answer is written.
+        presence: whether the client is still there; None where nothing can tell. size: bytes of the body.
     """
 
-    head: Head
-    body: bytes
-    peer: str
-    after: contextlib.ExitStack
-    presence: Presence | None = None
+    def __init__(
+        self,
+        head: Head,
+        body: Body | bytes,
+        peer: str,
+        after: contextlib.ExitStack,
+        presence: Presence | None = None,
+    ) -> None:
+        """Take what was read."""
+        self.head, self.peer, self.after, self.presence = head, peer, after, presence
+        self._body, self.size = body, body.size if isinstance(body, Body) else len(body)
+
+    @property
+    def body(self) -> bytes:
+        """The body; a large one is put together when it is first asked for, which takes its size again for a moment."""
+        if isinstance(self._body, Body):
+            self._body = self._body.whole()
+        return self._body
+
+    def within(self, after: contextlib.ExitStack) -> Asked:
+        """Return the same request with another stack."""
+        return Asked(self.head, self._body, self.peer, after, self.presence)
+
+    def forget_body(self) -> None:
+        """Let go of the body, which nobody asks for again: its request may wait and run for long."""
+        self._body = b""
 
 
 class Encoded:
@@ -68,7 +88,7 @@ def made_as_written(parts: Iterable[Part]) -> Iterator[bytes]:
 
 @dataclass
 class Answer:
-    """What goes back to the client, and what the log says about it."""
+    """What goes back to the client, and what the log says about it; with CLOSED_BY_CLIENT, nothing goes back."""
 
     status: int
     parts: list[Part]
@@ -77,6 +97,7 @@ class Answer:
     kind: str = "ok"
     limit_name: str = ""
     caller: str = "-"
+    key: str = ""  # the name of the caller's key
     fault: str = ""
     stages: list[Stage] = field(default_factory=list)  # where the time went
     kept: Kept | None = None  # its share of the memory of all answers

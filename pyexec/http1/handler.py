@@ -16,7 +16,7 @@ from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
 from pyexec.http1.answer import CLOSED_BY_CLIENT, Answer, Asked, Part, made_as_written
 from pyexec.http1.connection import IDLE, LINGERING, RUNNING, Connection, Disconnected
 from pyexec.http1.departure import Departure
-from pyexec.http1.memory import AnswerBudget, BodyBudget
+from pyexec.http1.memory import AnswerBudget, Body, BodyBudget
 from pyexec.http1.message import Head, parse_head, render_head
 from pyexec.http1.reader import Reader
 from pyexec.http1.table import Table
@@ -44,6 +44,9 @@ class Application(Protocol):
     def caller(self, head: Head, peer: str) -> Caller:
         """Return whose request this is."""
 
+    def request_id(self, head: Head, peer: str) -> str:
+        """Return the id that a trusted proxy gave this request, "" if none did."""
+
     def count(self, head: Head | None, answer: Answer, status: int, received: int) -> None:
         """Count an answer that went out, or that its client did not wait for."""
 
@@ -58,6 +61,7 @@ class Listener(Protocol):
     application: Application
     bodies: BodyBudget
     table: Table
+    leaving: bool
     draining: bool
 
 
@@ -114,7 +118,7 @@ class Handler:
                 body = self._body(head, chunked, after)
                 asked = Asked(head, body, self._peer, after, Departure(self._connection.sock, self._reader.has_more))
                 del body
-                unread, received = False, len(asked.body)
+                unread, received = False, asked.size
                 watch.mark("read")
                 if not server.table.mark(self._connection, RUNNING):
                     return False
@@ -126,6 +130,9 @@ class Handler:
                 raise
             except Exception as fault:  # noqa: BLE001
                 answer = server.application.refuse(server.application.fault(fault), None, self._peer)
+            request_id = "" if head is None else server.application.request_id(head, self._peer)
+            if request_id:
+                answer.fields.append(("X-Request-ID", request_id))
             close = self._must_close(head, unread)
             if config.server_timing:
                 answer.fields.append(("Server-Timing", server_timing(watch.stages + answer.stages)))
@@ -135,14 +142,14 @@ class Handler:
         return not close
 
     def _must_close(self, head: Head | None, unread: bool) -> bool:
-        if head is None or self._server.draining or not head.keep_alive:
+        if head is None or self._server.leaving or not head.keep_alive:
             return True
         # A body that was not read would be taken for the next request.
         return unread and (
             head.method == "POST" or "content-length" in head.fields or "transfer-encoding" in head.fields
         )
 
-    def _body(self, head: Head, chunked: bool, after: contextlib.ExitStack) -> bytes:
+    def _body(self, head: Head, chunked: bool, after: contextlib.ExitStack) -> Body | bytes:
         config = self._server.config
         length = head.body_length
         if length is None and not chunked:
@@ -157,8 +164,10 @@ class Handler:
         if head.expects_continue:
             self._writer.write([b"HTTP/1.1 100 Continue\r\n\r\n"], config.write_timeout_s)
         if length is None:
-            return self._reader.read_chunks(config.body_bytes, config.body_timeout_s, body)
-        return self._reader.read_body(length, config.body_timeout_s, body)
+            self._reader.read_chunks(config.body_bytes, config.body_timeout_s, body)
+        else:
+            self._reader.read_body(length, config.body_timeout_s, body)
+        return body
 
     def _write(
         self,
@@ -210,6 +219,11 @@ class Handler:
             "bytes": answer.length,
             "ms": round((time.monotonic() - started) * 1000, 1),
         }
+        if answer.key:
+            line["key"] = answer.key
+        request_id = "" if head is None else self._server.application.request_id(head, self._peer)
+        if request_id:
+            line["request_id"] = request_id
         if answer.fault:
             line["fault"] = answer.fault
         # One write: print would make two, and lines of two threads could run into each other.

@@ -6,9 +6,11 @@ least progress (`Connection.due`): refusing the newest instead would let clients
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import threading
 import time
-from typing import Callable
+from typing import Callable, ContextManager
 
 from pyexec.errors import ServerBusy
 from pyexec.http1.connection import Connection
@@ -17,7 +19,13 @@ FREE_BYTES = 1 << 16  # of each body, uncounted: every connection may cost that 
 _LARGEST_PIECE = 1 << 20
 _LARGE = 1 << 20
 _ROOM_S = 5.0
+_copying = threading.Lock()
 _LOOK_S = 0.1
+
+
+def one_at_a_time(size: int) -> ContextManager[object]:
+    """Return what keeps large bodies from being copied at the same time: copies come on top of what is counted."""
+    return _copying if size >= _LARGE else contextlib.nullcontext()
 
 
 class Body:
@@ -27,8 +35,9 @@ class Body:
         """Start empty; `length` is what was announced, None in chunks."""
         self.connection, self.size, self.held, self.dropped = connection, 0, 0, False
         self._budget, self._length = budget, length
-        self._pieces: list[bytearray] = []
-        self._last, self._fill = bytearray(), 0
+        self._pieces: list[bytearray | mmap.mmap] = []
+        self._last: bytearray | mmap.mmap = bytearray()
+        self._fill = 0
 
     def __enter__(self) -> Body:
         return self
@@ -41,7 +50,7 @@ class Body:
         if self._fill == len(self._last):
             # As much again as has come so far: small chunks share a piece, and a large announcement takes no memory.
             size = max(FREE_BYTES, min(self.size, _LARGEST_PIECE))
-            self._last = bytearray(size if self._length is None else min(size, self._length - self.size))
+            self._last = _piece(size if self._length is None else min(size, self._length - self.size))
             self._fill = 0
             self._pieces.append(self._last)
         return memoryview(self._last)[self._fill : self._fill + most]
@@ -61,14 +70,16 @@ class Body:
         if self.dropped:
             raise _no_room_for_bodies()
 
-    def whole(self) -> bytes:
-        """Return all of it, once it has arrived. Raises ServerBusy: it had to make room for another."""
+    def complete(self) -> None:
+        """Note that all of it has arrived. Raises ServerBusy: it had to make room for another."""
         self._budget.keep(self)
+
+    def whole(self) -> bytes:
+        """Return all of it, once it is complete, and let go of the pieces."""
         if len(self._pieces) == 1 and self._fill == len(self._last):
             data = bytes(self._last)
         else:
-            del self._last[self._fill :]
-            data = b"".join(self._pieces)
+            data = b"".join([*self._pieces[:-1], memoryview(self._last)[: self._fill]])
         self._forget()
         return data
 
@@ -84,6 +95,20 @@ class Body:
         self.dropped, freed, self.held = True, self.held, 0
         self._forget()
         return freed
+
+
+def _piece(size: int) -> bytearray | mmap.mmap:
+    """Return room for a part of a body.
+
+    Mapped where it is large: between the pieces of other bodies it would leave holes that the C library keeps, and that
+    nothing larger fits into. Raises MemoryError.
+    """
+    if size < _LARGEST_PIECE:
+        return bytearray(size)
+    try:
+        return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:  # which would pass for a client that has gone
+        raise MemoryError from error
 
 
 class BodyBudget:

@@ -112,18 +112,18 @@ class Reader:
         self._connection.moved(len(data))
         self._buffer += data
 
-    def read_body(self, length: int, timeout_s: float, body: Body) -> bytes:
-        """Return a body of this length.
+    def read_body(self, length: int, timeout_s: float, body: Body) -> None:
+        """Read a body of this length.
 
         Raises:
             RequestTimeout. Disconnected: the client closed before the end. ServerBusy: the body had to make room.
         """
         deadline = Deadline(timeout_s)
         self._read_into(body, length, deadline)
-        return body.whole()
+        body.complete()
 
-    def read_chunks(self, most: int, timeout_s: float, body: Body) -> bytes:
-        """Return a body that comes in chunks.
+    def read_chunks(self, most: int, timeout_s: float, body: Body) -> None:
+        """Read a body that comes in chunks.
 
         Raises:
             ValidationError: the chunks are malformed. PayloadTooLarge: more than `most` bytes. RequestTimeout,
@@ -144,7 +144,7 @@ class Reader:
                 raise ValidationError("A chunk of the body is longer than its size.")
         while not chunks.is_end(self._line(body, deadline)):
             pass
-        return body.whole()
+        body.complete()
 
     def _line(self, body: Body, deadline: Deadline) -> bytes:
         """Return the next line of a chunked body's framing, CR LF included."""

@@ -35,7 +35,7 @@ class Table:
     def enter(self, sock: socket.socket, address: Any) -> Connection | None:
         """Return a new connection's entry, None if no other can make room for it."""
         with self._changed:
-            new = Connection(sock, self._counted(str(address[0]) if address else ""))
+            new = Connection(sock, self._counted(str(address[0]) if isinstance(address, tuple) else ""))
             if new.peer is not None and self._of_peer[new.peer] >= self._most_of_peer:
                 if not self._make_room(each for each in self._connections.values() if each.peer == new.peer):
                     return None

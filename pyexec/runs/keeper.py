@@ -48,12 +48,13 @@ class Keeper:
         self.guard: Guard | None = None  # of the disk that they are on
         self.rows = Rows(config, self._allowed)
         self._pools: dict[tuple[str, bool], Pool] = {}
+        has_admins = config.admin_key is not None or config.keys_file is not None
         every = kinds(config)
         for index, kind in enumerate(every):
             # One public child a slot waits, shared out between the kinds: more runs at once are bound by the processors
             # anyway. An admin's waits only where there can be one.
             share = max(1, (config.max_runs + len(every) - 1 - index) // len(every))
-            for admin, target in ((False, share), (True, 1 if config.admin_key is not None else 0)):
+            for admin, target in ((False, share), (True, 1 if has_admins else 0)):
                 self._pools[kind.name, admin] = Pool(admin, target, self.changed, self.slots, self._make, self.release)
         self._released: collections.deque[tuple[float, ChildHandle]] = collections.deque()
         self._failure: BaseException | None = None

@@ -20,7 +20,7 @@ from pyexec.http1.answer import Answer, Asked, made_as_written
 from pyexec.http1.memory import AnswerBudget
 from pyexec.http1.message import Head
 from pyexec.job import ENDED, FORBIDDEN, TIMEOUT, Job, Outcome
-from pyexec.limits import Limits
+from pyexec.limits import Admission
 
 PEER = "192.0.2.1"
 FAILURES: Dict[str, Tuple[BaseException, int]] = {
@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self, sandbox: Sandbox, **settings: Any) -> None:
         config = Config.of(**settings)
-        self.limits, self.answers = Limits(config), AnswerBudget(config.answers_bytes)
+        self.limits, self.answers = Admission(config), AnswerBudget(config.answers_bytes)
         self.execute = Execute(config, sandbox, self.limits, self.answers, Metrics())  # type: ignore[arg-type]
 
     def ask(self, document: Any, **fields: str) -> Tuple[Answer, Dict[str, Any]]:
@@ -140,7 +140,7 @@ def test_one_wide_body_is_parsed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(contract, "parse", parse)
     config = Config.of()
-    walk = Execute(config, None, Limits(config), AnswerBudget(config.answers_bytes), Metrics())  # type: ignore[arg-type]
+    walk = Execute(config, None, Admission(config), AnswerBudget(config.answers_bytes), Metrics())  # type: ignore[arg-type]
     head = Head("POST", "/execute", "HTTP/1.1", {})
     body = b"x" * (1 << 20) + "\N{GRINNING FACE}".encode()
     answers = in_threads(4, lambda _: walk(Asked(head, body, "192.0.2.1", contextlib.ExitStack())).kind)

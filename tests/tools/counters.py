@@ -10,7 +10,7 @@ from pyexec.accounts import Now
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import RateLimitExceeded
-from pyexec.limits import Limits, Quota
+from pyexec.limits import Admission, Quota
 
 NOON = datetime(2024, 3, 15, 12, 0, 0, tzinfo=timezone.utc)
 ANN, BOB = Caller("192.0.2.1", "192.0.2.1"), Caller("192.0.2.2", "192.0.2.2")
@@ -24,12 +24,12 @@ def at(seconds: float, start: datetime = NOON, monotonic_s: float = 5000.0) -> N
     return Now(monotonic_s + seconds, start + timedelta(seconds=seconds))
 
 
-def limits_of(**settings: int) -> Limits:
+def limits_of(**settings: int) -> Admission:
     """Return fresh counters."""
-    return Limits(Config.of(**settings))
+    return Admission(Config.of(**settings))
 
 
-def refused(counters: Limits, caller: Caller, now: Now) -> RateLimitExceeded:
+def refused(counters: Admission, caller: Caller, now: Now) -> RateLimitExceeded:
     """Return the error that a caller gets."""
     with pytest.raises(RateLimitExceeded) as caught:
         counters.charge(caller, now)
@@ -37,7 +37,7 @@ def refused(counters: Limits, caller: Caller, now: Now) -> RateLimitExceeded:
     return caught.value
 
 
-def use(counters: Limits, caller: Caller, times: int, now: Now) -> Quota:
+def use(counters: Admission, caller: Caller, times: int, now: Now) -> Quota:
     """Charge a caller so many times; return what it has left."""
     for _ in range(times):
         quota = counters.charge(caller, now)

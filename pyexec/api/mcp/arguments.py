@@ -17,6 +17,9 @@ _ALIASES = {"script": "code", "python": "code", "source": "code", "input": "stdi
 _ALIASES.update(attachments="files", output_files="return_files", outputs="return_files", filename="files")
 
 
+EVERYTHING = "**"  # what a caller gets who names no files: `result` shows pictures and short texts of these
+
+
 def _fail(field: str, message: str) -> NoReturn:
     raise ValidationError(message, field)
 
@@ -44,7 +47,7 @@ def job_of(arguments: Mapping[str, Any], config: Config) -> Job:
     if data is not None and len(data) > config.stdin_bytes:
         _fail("stdin", f"'stdin' may have at most {units.size(config.stdin_bytes)}.")
     returned = _return_files(arguments.get("return_files"), config)
-    return Job(code, data, _files(arguments.get("files"), config), returned)
+    return Job(code, data, _files(arguments.get("files"), config), returned, value=True)
 
 
 def names_files(arguments: Mapping[str, Any]) -> bool:
@@ -97,7 +100,7 @@ def _content(value: Any, field: str, config: Config) -> bytes:
 
 def _return_files(value: Any, config: Config) -> tuple[str, ...]:
     if value is None:
-        return ()
+        return (EVERYTHING,) if config.return_files else ()
     entries = [value] if isinstance(value, str) else value  # one name, which is as clear as a list of one
     if not isinstance(entries, list):
         what = request_json.type_name(value)

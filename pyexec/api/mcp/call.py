@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import dataclasses
 
+from pyexec.api import hints
+from pyexec.api.hint_scene import Names
 from pyexec.api.mcp import arguments, jsonrpc, methods, result
 from pyexec.api.mcp.jsonrpc import Message
 from pyexec.api.mcp.tool import Server
 from pyexec.api.response import Done
-from pyexec.errors import PyexecError
+from pyexec.errors import PyexecError, RateLimitExceeded, ServerBusy
 from pyexec.http1.answer import Part
 from pyexec.job import Job
 from pyexec.limits import Quota
+
+_NAMES = Names(stdin="'stdin'", attachments="'files'", return_files="'return_files'")
 
 
 class Call:
@@ -41,5 +45,9 @@ class Call:
         return jsonrpc.parts_of(jsonrpc.result_of(self._message, found), shaped.blobs)
 
     def _hint(self, done: Done | PyexecError) -> str | None:
-        """Return the advice for what happened."""
-        return None
+        """Return the advice for what happened, in the words of the tool's arguments."""
+        if isinstance(done, Done):
+            libraries = self._server.libraries
+            return hints.for_run(done.job, done.outcome, self._server.config, libraries, _NAMES)
+        # When to go on stands in the message.
+        return None if isinstance(done, (RateLimitExceeded, ServerBusy)) else hints.for_error(done)

@@ -6,7 +6,6 @@ Every message stands for itself: there is no session, and an answer is one JSON 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from typing import Any
 
 from pyexec.accounts import Now
@@ -22,6 +21,7 @@ from pyexec.api.response import Context, Done
 from pyexec.config import Config
 from pyexec.errors import AuthenticationError, PyexecError
 from pyexec.http1.answer import Answer, Asked, Part
+from pyexec.http1.memory import one_at_a_time
 from pyexec.sandbox import Sandbox
 
 _MOST_OF_BATCH = 20  # messages; no client is known to send more than two
@@ -39,7 +39,7 @@ class Endpoint:
         """Return the answer to the message in a body."""
         header = Header.of(asked.head)
         try:
-            with self._scripts.parsing(asked.body):
+            with one_at_a_time(asked.size):
                 value = jsonrpc.load(asked.body)
             batch = isinstance(value, list) and header.version in (None, revisions.WITH_BATCHES)
             answer = self._batch(value, asked, header) if batch else self._one(value, asked, header)
@@ -94,7 +94,7 @@ class Endpoint:
             # What is left of each run goes at once: a batch must not hold several children.
             with contextlib.ExitStack() as after:
                 try:
-                    answers.append(self._one(value, dataclasses.replace(asked, after=after), header))
+                    answers.append(self._one(value, asked.within(after), header))
                 except RpcError as error:
                     answers.append(_refusal(error))
         spoken = [answer for answer in answers if answer.parts]

@@ -75,8 +75,8 @@ def _message(error: PyexecError, quota: Quota | None) -> str:
         return f"{error.type}: {error.message}"
     what = error.message.rstrip(".").partition("; try again")[0]
     limits = {} if quota is None else {"minute": quota.minute_limit, "day": quota.daily_limit}
-    if error.limit_name in limits:
-        count = limits[error.limit_name]
+    count = limits.get(error.limit_name)
+    if count is not None:
         what = f"{units.count(count, 'run')} a {error.limit_name} {'is' if count == 1 else 'are'} used up"
     return f"{what}; try again in {duration(error.retry_after_s)}."
 

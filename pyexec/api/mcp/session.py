@@ -6,6 +6,8 @@ There is no rate limit; at most `max_runs` scripts run at once, and further call
 from __future__ import annotations
 
 import contextlib
+import os
+import select
 import threading
 from typing import Any, Callable, ContextManager, Iterable
 
@@ -17,20 +19,42 @@ from pyexec.api.mcp.tool import Server
 from pyexec.api.response import Done
 from pyexec.errors import PyexecError, ServerBusy
 from pyexec.http1.answer import Part
-from pyexec.job import Job, Outcome
+from pyexec.job import Outcome
+from pyexec.presence import CallerGone
 
 _MOST_CALLS = 256  # that wait or run, each of which has a thread
 
-Execution = Callable[[Job], ContextManager[Outcome]]
+Execution = Callable[..., ContextManager[Outcome]]  # of a Job, and a `presence`
 Send = Callable[[Iterable[Part]], None]
 
 
 class Pending:
-    """A call that has no answer yet."""
+    """A call that has no answer yet: a `Presence` for its run, which ends when the call is cancelled."""
 
     def __init__(self) -> None:
-        """Start as not cancelled."""
-        self.cancelled = False
+        """Start as not cancelled. Raises OSError: no descriptor is left."""
+        self._seen, self._told = os.pipe()
+        self.events, self.cancelled = select.POLLIN, False
+
+    def cancel(self) -> None:
+        """Let the run end; holds the session's lock."""
+        if not self.cancelled and self._told >= 0:
+            self.cancelled = True
+            os.write(self._told, b"x")
+
+    def fileno(self) -> int:
+        """Return what is readable once the call is cancelled."""
+        return self._seen
+
+    def is_gone(self, found: int) -> bool:
+        """Return whether the call is cancelled."""
+        return self.cancelled
+
+    def close(self) -> None:
+        """Give back the descriptors; holds the session's lock."""
+        os.close(self._seen)
+        os.close(self._told)
+        self._seen = self._told = -1
 
 
 class Session:
@@ -118,6 +142,7 @@ class Session:
                 send([] if pending.cancelled else parts)
         finally:
             with self._changed:
+                pending.close()
                 self._busy -= 1
                 self._changed.notify_all()
 
@@ -129,8 +154,10 @@ class Session:
             with self._slots:
                 if pending.cancelled:
                     return []
-                outcome = after.enter_context(self._execution(job))
+                outcome = after.enter_context(self._execution(job, presence=pending))
             return call.answer(Done(job, outcome))
+        except CallerGone:
+            return []
         except PyexecError as error:
             result = error
         except Exception as cause:  # noqa: BLE001
@@ -144,7 +171,8 @@ class Session:
         with contextlib.suppress(RpcError):
             pending = self._pending.get(jsonrpc.id_of(message.params.get("requestId")))
             if pending is not None:
-                pending.cancelled = True
+                with self._changed:
+                    pending.cancel()
 
 
 class Gathered:

@@ -74,8 +74,8 @@ def description(server: Server) -> str:
 
 def _files_back() -> str:
     return (
-        f"Files named in return_files come back: pictures (PNG, JPEG, GIF, WebP) as images, up to"
-        f" {units.size(PICTURE_BYTES)} in all, text files as text, others as attachments."
+        f"Pictures that it writes or shows (PNG, JPEG, GIF, WebP) come back as images, up to {units.size(PICTURE_BYTES)}"
+        " in all, and short text files as text; what return_files names comes whole, others as attachments."
     )
 
 
@@ -83,7 +83,8 @@ def _quota(server: Server) -> str:
     if server.admin or not server.quotas:
         return ""
     config = server.config
-    return f", {units.count(config.rate_per_minute, 'run')} a minute and {config.rate_per_day} a day"
+    rates = [(config.rate_per_minute, "a minute"), (config.rate_per_day, "a day")]
+    return "".join(f", {units.count(rate, 'run')} {per}" for rate, per in rates if rate is not None)
 
 
 def schema(config: Config) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""The kinds of settings that name a socket, a proxy's field or a store. Pure; as in `config_kinds`."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+from typing import Any
+
+from pyexec.config_kinds import Directory, Kind, Text
+
+_FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
+_LONGEST_SOCKET_PATH = 107  # of bytes, since the kernel's field has 108, with a NUL
+_STORE_SCHEMES = ("redis", "rediss")
+
+
+class SocketPath(Directory):
+    """The path of a Unix socket."""
+
+    def check(self, value: Any) -> str:
+        """Return the path, which fits into an address."""
+        path = super().check(value)
+        if len(os.fsencode(path)) > _LONGEST_SOCKET_PATH:
+            raise ValueError(f"must have at most {_LONGEST_SOCKET_PATH} bytes")
+        return path
+
+
+class FieldName(Text):
+    """The name of a header field that holds one address."""
+
+    metavar = "NAME"
+
+    def check(self, value: Any) -> str:
+        """Return the name as it was written."""
+        name = super().check(value)
+        if not _FIELD_NAME.match(name):
+            raise ValueError("must be the name of a header field, like CF-Connecting-IP")
+        if name.lower() in ("x-forwarded-for", "forwarded"):
+            raise ValueError("must name a field with one address; for a list of them there is --proxy-hops")
+        return name
+
+
+class StoreUrl(Kind):
+    """The URL of a Redis or Valkey. It may have a password in it, so no error repeats it."""
+
+    def check(self, value: Any) -> str:
+        """Return the URL."""
+        if not isinstance(value, str):
+            raise ValueError("must be a string")
+        try:
+            parts = urllib.parse.urlsplit(value.strip())
+            port = parts.port
+        except ValueError:
+            raise ValueError("must be a URL with a valid port") from None
+        if parts.scheme not in _STORE_SCHEMES or not parts.hostname or port == 0:
+            raise ValueError(
+                "must be redis://HOST:PORT/0, or rediss:// for TLS, with :PASSWORD@ before HOST if need be"
+            )
+        if not re.fullmatch(r"/?[0-9]{0,4}", parts.path) or parts.fragment:
+            raise ValueError("must end with the number of a database, if with anything")
+        # Whatever else redis-py takes from there, such as another timeout, would undo what is promised of the store.
+        if any(not name.startswith("ssl_") for name, _ in urllib.parse.parse_qsl(parts.query, keep_blank_values=True)):
+            raise ValueError("may have options for TLS behind its question mark (ssl_…), and no others")
+        return value.strip()
