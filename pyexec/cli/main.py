@@ -42,7 +42,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--admin",
         action="store_true",
-        help="for run, batch and mcp: as a caller with the admin key; for key: an admin's",
+        help="for run, batch, mcp: as a caller with the admin key; for key: an admin's",
     )
     parser.add_argument("--out", metavar="PATH", help="for run: a directory for files; for batch: the results")
     for module in (run, batch):

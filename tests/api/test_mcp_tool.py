@@ -100,7 +100,7 @@ def test_arguments_make_a_job() -> None:
 
 def test_null_means_absent_and_one_name_needs_no_list() -> None:
     job = job_of(code="1", stdin=None, files=None, return_files=None)
-    assert (job.stdin, job.attachments, job.return_files) == (None, (), ())
+    assert (job.stdin, job.attachments, job.return_files) == (None, (), ("**",))
     assert job_of(code="1", return_files="a.png").return_files == ("a.png",)
 
 

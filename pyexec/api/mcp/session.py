@@ -118,15 +118,14 @@ class Session:
         send(jsonrpc.parts_of(jsonrpc.result_of(message, result), []))
 
     def _begin(self, call: Call, id: Id, send: Send) -> None:
-        pending = Pending()
+        pending: Pending | None = None
         with self._changed:
             if id in self._pending:
                 raise RpcError(INVALID_REQUEST, "A request with this 'id' has no answer yet.", id=id)
-            full = self._busy >= _MOST_CALLS
-            if not full:
-                self._pending[id] = pending
+            if self._busy < _MOST_CALLS:
+                pending = self._pending[id] = Pending()
                 self._busy += 1
-        if full:
+        if pending is None:
             send(call.answer(ServerBusy(f"{_MOST_CALLS} calls have no answer yet.")))
             return
         # A daemon, so that a run doesn't keep the process when its client has gone.

@@ -74,8 +74,9 @@ def description(server: Server) -> str:
 
 def _files_back() -> str:
     return (
-        f"Pictures that it writes or shows (PNG, JPEG, GIF, WebP) come back as images, up to {units.size(PICTURE_BYTES)}"
-        " in all, and short text files as text; what return_files names comes whole, others as attachments."
+        "Pictures that it writes or shows (PNG, JPEG, GIF, WebP) come back as images, up to"
+        f" {units.size(PICTURE_BYTES)} in all, and short text files as text; what return_files names comes whole, others"
+        " as attachments."
     )
 
 
