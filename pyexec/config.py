@@ -290,22 +290,3 @@ def _checked_url(url: Any) -> str | None:
         return None if url is None else StoreUrl().check(url)
     except ValueError as error:
         raise ConfigError(f"{LIMITS_VARIABLE} is not valid: it {error}.") from None
-
-
-def zygote_environment() -> dict[str, str]:
-    """Return the environment of the zygotes and so of every script: nothing of the server's own.
-
-    Each child adds HOME and TMPDIR, its own directory. Libraries start one thread each, since a process with threads
-    can't be forked safely (OpenBLAS issue 5520): their pools are sized when they are imported, so these stand before.
-    """
-    pools = "OPENBLAS OMP MKL POLARS_MAX RAYON"
-    threads = {f"{name}_{'THREADS' if name.endswith('_MAX') else 'NUM_THREADS'}": "1" for name in pools.split()}
-    return dict(
-        threads,
-        NUMEXPR_MAX_THREADS="1",
-        JE_ARROW_MALLOC_CONF="background_thread:false",  # jemalloc's own thread, in pyarrow
-        MPLBACKEND="Agg",  # there is no screen
-        PATH="/usr/local/bin:/usr/bin:/bin",
-        LANG="C.UTF-8",
-        TZ="UTC",
-    )

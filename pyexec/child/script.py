@@ -8,16 +8,15 @@ What CPython does around a script is done here in the same order, in five steps 
     finish          threads joined, atexit, standard streams flushed
     let_go          objects finalised, files flushed
 
-Only the teardown of the interpreter itself is left out: the process is about to be killed, which frees its memory, too.
+Only the teardown of the interpreter itself is left out: the process is about to be killed.
 
 From the end of `execute` on, no frame and no object of ours may hold the exception or the script's namespace. The
 exception has a traceback, that has the script's frames, and they have its local variables; what is still held during
 `let_go` is finalised late or never, so that `__del__` prints in another order than under plain Python, or not at all.
-That is why a step takes the `Exit` of the one before and gives back a new one: the variable that held the exception is
-bound anew. After `show_exception` only `sys.last_value` holds it, as under plain Python, until `let_go` clears that.
+That is why a step takes the `Exit` of the one before and gives back a new one. After `show_exception` only
+`sys.last_value` holds the exception, as under plain Python, until `let_go` clears that.
 
-Runs in the child, confined, and in the zygote for the warm-up. Knows nothing of the sandbox. A corpus of scripts, each
-run both ways, holds it to its promise.
+Runs in the child, and in the zygote for the warm-up. A corpus of scripts, each run both ways, holds it to its promise.
 
 Source: CPython Modules/main.c, Python/pythonrun.c (PyErr_PrintEx), Python/pylifecycle.c (Py_FinalizeEx, create_stdio).
 """

@@ -18,10 +18,11 @@ import time
 from typing import Any, Sequence
 
 from pyexec import messages
-from pyexec.config import Config, zygote_environment
+from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import HostReport
 from pyexec.messages import WireError
+from pyexec.runs.environment import zygote_environment
 
 _START_S, _END_S = 60.0, 5.0
 _IMPORT_S = 75.0  # in the zygote a name has 60 s, after which the kernel kills it

@@ -21,9 +21,9 @@ import pytest
 from corpus import SCRIPTS, Script
 
 from pyexec import Config, Job, Sandbox
-from pyexec.config import zygote_environment
 from pyexec.job import ENDED, SCRIPT_NAME
 from pyexec.kernel.tree import PLACE
+from pyexec.runs.environment import zygote_environment
 from pyexec.zygote.preload import installed_code
 
 # With a file tree of its own, and without.

@@ -14,7 +14,7 @@ import time
 from typing import Any, Dict, NamedTuple, Optional
 
 from pyexec.client import Client, ServiceError
-from pyexec.config import zygote_environment
+from pyexec.runs.environment import zygote_environment
 from tests.prove_slow.outcomes import SuiteError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))

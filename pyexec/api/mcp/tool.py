@@ -75,8 +75,8 @@ def description(server: Server) -> str:
 def _files_back() -> str:
     return (
         "Pictures that it writes or shows (PNG, JPEG, GIF, WebP) come back as images, up to"
-        f" {units.size(PICTURE_BYTES)} in all, and short text files as text; what return_files names comes whole, others"
-        " as attachments."
+        f" {units.size(PICTURE_BYTES)} in all, and short text files as text;"
+        " what return_files names comes whole, others as attachments."
     )
 
 

@@ -1,0 +1,22 @@
+"""The environment of the zygotes and so of every script: nothing of the server's own. Pure.
+
+Each child adds HOME and TMPDIR, its own directory.
+"""
+
+from __future__ import annotations
+
+# Libraries size their thread pools when they are imported, so these stand before: a process with threads must not fork
+# (OpenBLAS issue 5520).
+_POOLS = "OPENBLAS_NUM_THREADS OMP_NUM_THREADS MKL_NUM_THREADS NUMEXPR_MAX_THREADS POLARS_MAX_THREADS RAYON_NUM_THREADS"
+
+
+def zygote_environment() -> dict[str, str]:
+    """Return the variables."""
+    return dict(
+        dict.fromkeys(_POOLS.split(), "1"),
+        JE_ARROW_MALLOC_CONF="background_thread:false",  # jemalloc's own thread, in pyarrow
+        MPLBACKEND="Agg",  # there is no screen
+        PATH="/usr/local/bin:/usr/bin:/bin",
+        LANG="C.UTF-8",
+        TZ="UTC",
+    )
