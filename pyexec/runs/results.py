@@ -1,4 +1,4 @@
-"""What a run left, read from outside once it can change no more, and the verdict on a run that met a wall inside."""
+"""What a run left behind, read from outside once nothing can change it; and whether it hit a limit of its tmpfs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RunEnd:
 
 
 def met_a_wall(child: ChildHandle, end: RunEnd, budget: Budget) -> RunEnd:
-    """Return the end of a run in a file system of its own: that of a limit, if it failed and nothing is left there."""
+    """Return how a run with its own file system ended: at a limit, if it failed and its file system is full."""
     if end.verdict != ENDED or not end.exit_code:
         return end
     resource = workdir.full(child.directory_fd)
