@@ -163,6 +163,7 @@ def test_a_start_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> N
         with batch_runners.local(Config.of(), admin=False) as runner:
             assert runner.at_once == len(os.sched_getaffinity(0)) == tries[0].max_runs
         assert len(tries) == failures and tries[0].code_chars == 100_000
+    tries.clear()
     failures = 4
     with pytest.raises(SandboxError), batch_runners.local(Config.of(), admin=False):
         raise AssertionError
