@@ -108,9 +108,9 @@ def _printed(details: Mapping[str, Any], config: Config) -> list[str]:
     lines = [cut(out, most - for_err)] if out else []
     if details["stdout_truncated"] or details["stderr_truncated"]:
         lines.append(f"[The output was cut at {units.size(config.budget.output_bytes)}.]")
-    value = details.get("value")
-    if value:
-        lines.append(cut(str(value.get("markdown") or value.get("repr")), most - for_err))
+    value = details.get("value") or {}
+    if value.get("repr", "None") != "None":  # which every call of print() returns
+        lines.append(cut(str(value.get("markdown") or value["repr"]), most - for_err))
     if err:
         lines += [*(["[stderr]"] if details["success"] else []), cut(err, for_err)]
     return lines
