@@ -135,7 +135,7 @@ class Pool:
 
     @staticmethod
     def _say(error: BaseException) -> None:
-        log.say(f"no child can be made for now: {error!r}")
+        log.say(f"no child can be made for now: {error!r}", log.ERROR)
 
     def _order(self) -> bool:
         """Order a child, which waits from then on; return whether that could be done. Holds the lock.
