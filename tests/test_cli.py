@@ -75,7 +75,7 @@ def test_a_server_in_any_locale_takes_any_key_and_name(way: str) -> None:
         try:
             assert process.stderr is not None
             for line in process.stderr:
-                found = re.search(rb"serving on (http://[^\s"]+)", line)
+                found = re.search(rb'serving on (http://[^\s"]+)', line)
                 if found:
                     break
             assert found
