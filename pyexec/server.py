@@ -81,7 +81,7 @@ def _serve(
     ending: set[signal.Signals],
     rereading: set[signal.Signals],
 ) -> None:
-    # While the templates load, in processes of their own, this one loads the rest of itself.
+    # While the zygotes load, in processes of their own, this one loads the rest of itself.
     from pyexec.api.routes import Service
 
     sandbox.await_start()

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Sequence
 
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile, WrittenFile
 from pyexec.runs import workdir, written
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.written import Placed, Walk
 
 

@@ -18,12 +18,12 @@ from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
 from pyexec.presence import CallerGone, Presence, is_gone_now
-from pyexec.runs import processes, results, workdir
+from pyexec.runs import results, workdir
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Abandoned, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
-from pyexec.runs.handles import ChildHandle
 from pyexec.runs.keeper import Keeper
 from pyexec.runs.results import RunEnd
-from pyexec.runs.watch import Watch, members
+from pyexec.runs.usage_watch import Watch, members
 from pyexec.runs.written import Placed
 from pyexec.timing import Stopwatch
 
@@ -199,7 +199,7 @@ def _is_stopped(child: ChildHandle, own_pids: bool) -> bool:
     try:
         child.stop()
         # Only now, when none of them can make another: what is seen is all there is.
-        first = processes.process(processes.pid_of(child.pidfd))
+        first = child.first_process()
         if first is None:
             return False
         if not child.admin:

@@ -11,8 +11,8 @@ import time
 from typing import Any, Callable, Dict, Iterator, Tuple
 
 import pytest
-from processes import await_that
-from servers import RunningServer
+from processes import await_that, descendants, state
+from servers import ADMIN_KEY, RunningServer
 from support import connect, execute, log_lines, read_reply, request
 
 from pyexec.http1.departure import Departure
@@ -102,8 +102,6 @@ def _lines(running: RunningServer) -> Any:
 @pytest.mark.parametrize("how", GOING)
 @pytest.mark.parametrize("admin", [False, True])
 def test_a_run_ends_when_its_caller_has_gone(running: RunningServer, how: str, admin: bool) -> None:
-    from servers import ADMIN_KEY
-
     fields = [("Authorization", "Bearer " + ADMIN_KEY)] if admin else []
     before = len(_lines(running))
     sock = connect(running.port)
@@ -115,7 +113,7 @@ def test_a_run_ends_when_its_caller_has_gone(running: RunningServer, how: str, a
         GOING[how](sock)
         await_that(lambda: _active(running) == 0)
         took_s = time.monotonic() - gone_s
-    assert took_s < 2  # 0.2 s unless the machine is busy; see tests/prove/test_budget.py
+    assert took_s < 2  # 0.2 s unless the machine is busy; see tests/prove/test_departures.py
     await_that(lambda: len(_lines(running)) > before)
     (line,) = _lines(running)[before:]
     assert (line["status"], line["type"]) == (499, "CallerGone") and line["ms"] < 3500
@@ -126,8 +124,8 @@ def test_it_costs_one(start_server: Any) -> None:
     running = start_server(rate_per_day=3, rate_per_minute=3)
     for _ in range(2):
         with connect(running.port) as sock:
-            sock.sendall(execute(SLOW))
-            await_that(lambda: _active(running) == 1)
+            sock.sendall(execute({"code": "while True: pass"}))
+            await_that(lambda: [pid for pid in descendants(running.process.pid) if state(pid) == "R"])
         await_that(lambda: _active(running) == 0)
     answer = running.client.execute("print(1)").document
     assert answer["user_info"]["requests_today"] == 3
@@ -184,8 +182,6 @@ def test_nothing_of_such_a_run_stays(running: RunningServer) -> None:
 
 def _spinning(pid: int) -> int:
     """Return how many processes below one take processor time."""
-    from processes import descendants, state
-
     time.sleep(0.2)
     counts = [sum(state(each) == "R" for each in descendants(pid)) for _ in range(3) if not time.sleep(0.05)]
     return min(counts)

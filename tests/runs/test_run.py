@@ -15,8 +15,9 @@ from processes import await_that, state
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT
 from pyexec.kernel import libc
-from pyexec.runs.events import Died, Ended, Forbidden, Late, Lost, Unbegun
-from pyexec.runs.handles import ChildHandle
+from pyexec.presence import CallerGone
+from pyexec.runs.child_handle import ChildHandle
+from pyexec.runs.events import Abandoned, Died, Ended, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.run import Run, UnbegunError, kind_for, settle
 from pyexec.runs.slots import Slot
 
@@ -46,6 +47,12 @@ def test_what_is_no_fault_of_the_script(event, error) -> None:
     with pytest.raises(SandboxError) as caught:
         Run._end_of(event)
     assert type(caught.value) is error
+
+
+def test_a_run_that_nobody_waits_for_has_no_outcome() -> None:
+    with pytest.raises(CallerGone) as caught:
+        Run._end_of(Abandoned())
+    assert caught.value.begun
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_an_attachment_counts_only_when_it_was_changed(directory, tmp_path, chan
 
 def test_a_change_that_leaves_no_time_behind_is_seen_in_the_content(directory, tmp_path) -> None:
     """Within one tick of the clock, or through a mapping of a tmpfs, ctime stays as it is."""
-    content = b"x" * (written._PIECE + 10)
+    content = b"x" * written._LARGE
     status = workdir.put(directory, "a", content)
     assert _paths(Walk(directory, {"a": Placed(status, content)})) == []
     for place in (0, len(content) - 1):

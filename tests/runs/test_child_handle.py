@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import socket
 import subprocess
 import time
@@ -14,8 +16,8 @@ from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import Death, Order
-from pyexec.runs.events import Died, Ended, Forbidden, Late, Lost, Unbegun
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
+from pyexec.runs.events import Abandoned, Died, Ended, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.slots import Slot
 from pyexec.runs.zygotes import ZygoteHandle
 
@@ -245,3 +247,53 @@ def test_a_zygote_that_was_given_up_is_not_alive_and_can_still_be_asked() -> Non
     assert not zygote.alive() and not zygote.gone()
     Nursery.ended = lambda self: True  # type: ignore[method-assign]
     assert zygote.gone() and not zygote.alive() and zygote.gone()
+
+
+# -- whoever asked for the run ----------------------------------------------------------------------------------------
+
+
+class Caller:
+    """A caller that has gone, or only seems to, when the other end of a pipe is closed."""
+
+    events = select.POLLIN
+
+    def __init__(self, stays: bool = False) -> None:
+        self.here, self.there = os.pipe()
+        self.stays, self.asked = stays, 0
+
+    def fileno(self) -> int:
+        return self.here
+
+    def is_gone(self, found: int) -> bool:
+        self.asked += 1
+        self.events = 0
+        return bool(found) and not self.stays
+
+    def leave(self) -> None:
+        os.write(self.there, b"x")
+
+    def close(self) -> None:
+        os.close(self.here)
+        os.close(self.there)
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_a_caller_that_has_gone_is_an_event(pair, stays) -> None:
+    child, _ = pair
+    with contextlib.closing(Caller(stays)) as caller:
+        child.watch_caller(caller)
+        assert isinstance(_next(child), Late) and caller.asked == 0
+        caller.leave()
+        assert isinstance(_next(child), Late if stays else Abandoned)
+        assert caller.asked == 1
+        if stays:  # what is polled is then what the caller still has to say: nothing
+            assert isinstance(_next(child), Late) and caller.asked == 1
+
+
+def test_what_the_run_says_comes_before_its_caller(pair) -> None:
+    child, zygote = pair
+    with contextlib.closing(Caller()) as caller:
+        child.watch_caller(caller)
+        caller.leave()
+        zygote.say(messages.EXIT, {"code": 3})
+        assert _next(child) == Ended(3)
