@@ -20,6 +20,8 @@ from pyexec.authority import parse_authority
 Network = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 MIB = 1024 * 1024
+_UNITS = {"": 1, "K": 1024, "M": MIB, "G": 1024 * MIB}
+_SIZE = re.compile(r"([0-9]{1,15})([KMGkmg]?)(?:i?[Bb])?\Z")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
 _DEFAULT_PORT = re.compile(r"http:.*:80\Z|https:.*:443\Z")
 _HOST_NAME = re.compile(r"[a-z0-9._-]+\Z")
@@ -82,9 +84,21 @@ class Whole(Number):
 
 
 class Size(Whole):
-    """A number of bytes."""
+    """A number of bytes, in binary units where they are whole: 64M is 64 × 1024 × 1024 bytes."""
 
-    metavar = "BYTES"
+    metavar = "SIZE"
+
+    def read(self, text: str) -> int:
+        """Return a number of bytes, or of units of 1024, 1024² or 1024³ bytes."""
+        parts = _SIZE.match(text.strip())
+        if parts is None:
+            raise ValueError("must be a whole number of bytes, or of K, M or G, such as 64M")
+        return self.check(int(parts.group(1)) * _UNITS[parts.group(2).upper()])
+
+    def written(self, value: int) -> str:
+        """Return it in the largest unit that is exact."""
+        unit = max((unit for unit in _UNITS if value % _UNITS[unit] == 0), key=lambda unit: _UNITS[unit])
+        return f"{value // _UNITS[unit]}{unit}"
 
     def shown(self, value: int) -> str:
         """Return whole mebibytes as such."""

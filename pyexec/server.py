@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Sequence
 
-from pyexec import key_file, listening, log
+from pyexec import key_file, listening, log, units
 from pyexec.callers import UNIX, Proxies
 from pyexec.config import Config
 from pyexec.errors import ServerBusy
@@ -55,6 +55,8 @@ def serve(config: Config) -> int:
     # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
     # since the kernel may deliver the signal to any other.
     signal.pthread_sigmask(signal.SIG_BLOCK, ending | rereading)
+    if not (sys.stderr is not None and sys.stderr.isatty()):
+        log.serve_machines()
     sys.stderr = Log(sys.stderr)
     with Sandbox(config, wait=False) as sandbox:
         try:
@@ -91,7 +93,7 @@ def _serve(
     threads = [threading.Thread(target=server.accept, name="pyexec-accept", daemon=True) for server in servers]
     for thread in threads:
         thread.start()
-    _announce(config, sandbox, servers)
+    _announce(config, sandbox, named, servers)
     while signal.sigwait(ending | rereading) in rereading:
         service.read_keys()
     _end_at_once_on(ending)  # a second one ends us without draining
@@ -108,7 +110,7 @@ def _serve(
         server.drain((config.queue_s if config.queue else 0) + config.budget.wall_s + _DRAIN_GRACE_S)
 
 
-def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
+def _announce(config: Config, sandbox: Sandbox, named: Sequence[NamedKey], servers: list[Server]) -> None:
     on = ", ".join(sandbox.report.on)
     missing = ", ".join(sandbox.report.missing)
     log.say(f"layers on: {on}")
@@ -116,6 +118,13 @@ def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
         log.say(f"not installed, so scripts can't import: {missing}")
     if config.admin_key is None:
         log.say("no admin key; set PYTHON_EXE_KEY to have one")
+    elif len(config.admin_key) < key_file.SHORTEST_KEY:
+        log.say(
+            f"the admin key has fewer than {key_file.SHORTEST_KEY} characters, and can be guessed; make a longer one",
+            log.WARNING,
+        )
+    if config.keys_file is not None:
+        log.say(f"{units.count(len(named), 'named key')} from {config.keys_file}")
     log.say(Proxies.of(config).describe(config.unix_socket is not None))
     # The public address last: whoever starts us takes it as the sign that everything is ready.
     for server in servers[1:]:

@@ -562,7 +562,7 @@ def test_help_groups_the_settings() -> None:
 def test_help_shows_defaults_for_people() -> None:
     text = " ".join(PARSER.format_help().split())
     for shown in (
-        "--memory-bytes BYTES memory a run may use, beyond the loaded libraries (PYEXEC_MEMORY_BYTES; default: 512 MiB)",
+        "--memory-bytes SIZE memory a run may use, beyond the loaded libraries (PYEXEC_MEMORY_BYTES; default: 512 MiB)",
         "(PYEXEC_WALL_S; default: 10)",
         "(PYEXEC_MODULES; default: numpy PIL reportlab and %d more)" % (len(DEFAULTS["modules"]) - 3),
         "(PYEXEC_ALLOWED_HOSTS; default: none)",
@@ -688,3 +688,33 @@ def test_a_kubernetes_service_of_our_name_sets_nothing(address: str) -> None:
 def test_what_only_resembles_a_service_is_an_error(name: str, value: str) -> None:
     with pytest.raises(ConfigError):
         from_sources([], dict(SERVICE, **{name: value}))
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("64M", 64 << 20), ("64m", 64 << 20), ("64MB", 64 << 20), ("64 MiB".replace(" ", ""), 64 << 20), ("1K", 1024)]
+    + [("2G", 2 << 30), ("1025", 1025), ("1025B", 1025), (" 7 ", 7)],
+)
+def test_a_size_may_have_a_unit(text: str, value: int) -> None:
+    assert Config.of(memory_bytes=text).memory_bytes == value
+    assert from_sources(["--memory-bytes", text]).memory_bytes == value
+
+
+@pytest.mark.parametrize("text", ["64X", "M", "1.5M", "-1M", "64 M", "1e6", "0x10", "1M1", "64MM", "", "none", "٣M"])
+def test_what_is_no_size_is_an_error_that_says_how_to_write_one(text: str) -> None:
+    with pytest.raises(ConfigError, match="must be a whole number of bytes, or of K, M or G, such as 64M"):
+        from_sources(["--memory-bytes=" + text])
+
+
+def test_sizes_are_written_in_the_largest_unit_that_is_exact() -> None:
+    size = config.kinds.Size(1, 1 << 40)
+    for value in (1, 1023, 1024, 1536, 1 << 20, (1 << 20) + 1, 3 << 30):
+        assert size.read(size.written(value)) == value
+    assert [size.written(value) for value in (1536, 512 << 20, 2 << 30)] == ["1536", "512M", "2G"]
+
+
+@pytest.mark.parametrize("name", ["rate_per_minute", "rate_per_day", "metrics_port"])
+def test_none_is_no_limit_and_no_port(name: str) -> None:
+    assert value_of(from_sources([BY_NAME[name].flag + "=none"]), name) is None
+    assert value_of(Config.of(**{name: "none"}), name) is None
+    assert value_of(Config.of(**{name: None}), name) is None

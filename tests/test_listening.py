@@ -110,7 +110,7 @@ def test_a_path_too_long_for_a_socket_is_refused_as_a_setting() -> None:
 def test_a_server_on_a_socket(start_server, path: str) -> None:
     """Its peer is a proxy; without a field all are one caller; no Host is checked, and there is no port."""
     running = start_server(unix_socket=path, trusted_proxies="", rate_per_minute=2, allowed_hosts="example.org")
-    assert f"serving on unix:{path}\n" in running.log
+    assert f'"serving on unix:{path}"' in running.log
     assert "callers are told apart by X-Forwarded-For, believed from every connection to the socket" in running.log
     told = [("X-Forwarded-For", "8.8.8.8, 203.0.113.7"), ("X-Request-ID", "7b1e")]
     reply = _ask(path, execute({"code": "print(6 * 7)"}, *told))

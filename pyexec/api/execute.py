@@ -189,5 +189,5 @@ def fault(cause: BaseException) -> InternalServerError:
     """Return the error that stands for a fault of ours; its id and cause go to the log, never to the client."""
     fault_id = secrets.token_hex(8)
     text = "".join(traceback.format_exception(type(cause), cause, cause.__traceback__))
-    log.say(f"fault {fault_id}: {text.strip()}")
+    log.say(f"fault {fault_id}: {text.strip()}", log.ERROR)
     return InternalServerError(str(cause), fault_id)

@@ -51,4 +51,4 @@ class Watch:
             if (what, peer) in self._said or len(self._said) >= _MOST_PEERS:
                 return
             self._said.add((what, peer))
-        log.say(text)
+        log.say(text, log.WARNING)

@@ -67,7 +67,7 @@ class Service:
         try:
             named = key_file.read(self._keys_file)
         except ConfigError as error:
-            log.say(f"the old keys stay: {error}")
+            log.say(f"the old keys stay: {error}", log.ERROR)
             return
         self._keys.replace(named)
         log.say(f"{units.count(len(named), 'named key')} from {self._keys_file}")

@@ -50,7 +50,10 @@ class Status:
             "template_restarts": state["restarts"],
             "uptime_sec": round(self._uptime_s(), 3),
         }
-        return response.document(found, status)
+        answer = response.document(found, status)
+        # Balancers ask every second; only that no run could be started is news.
+        answer.is_logged = status == 503
+        return answer
 
     def about(self, asked: Asked) -> Answer:
         """Return what the web page says about this server: limits, modules and layers as they are, not typed twice."""

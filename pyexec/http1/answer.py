@@ -99,6 +99,7 @@ class Answer:
     caller: str = "-"
     key: str = ""  # the name of the caller's key
     fault: str = ""
+    is_logged: bool = True  # not what balancers ask for every second
     stages: list[Stage] = field(default_factory=list)  # where the time went
     kept: Kept | None = None  # its share of the memory of all answers
 

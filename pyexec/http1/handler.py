@@ -1,18 +1,18 @@
-"""One connection: read a request with a cap and a deadline, have it answered, write once, log one line."""
+"""One connection: read a request with a cap and a deadline, have it answered, write once, log one entry."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-import json
-import sys
+import secrets
 import time
 from typing import Callable, Iterator, Protocol
 
-from pyexec import __version__, units
+from pyexec import __version__, log, units
 from pyexec.callers import Caller
 from pyexec.config import Config
 from pyexec.errors import LengthRequired, PayloadTooLarge, PyexecError
+from pyexec.http1 import access
 from pyexec.http1.answer import CLOSED_BY_CLIENT, Answer, Asked, Part, made_as_written
 from pyexec.http1.connection import IDLE, LINGERING, RUNNING, Connection, Disconnected
 from pyexec.http1.departure import Departure
@@ -108,11 +108,14 @@ class Handler:
         if accepted_s is not None:
             watch.mark_at("accept", started)  # which includes any wait for the client's first byte
         head: Head | None = None
-        unread = True
-        received = 0
+        unread, received, request_id = True, 0, ""
         with contextlib.ExitStack() as after:
+            log.begin_request(secrets.token_hex(8))
             try:
                 head = parse_head(self._reader.read_head(config.header_timeout_s))
+                request_id = server.application.request_id(head, self._peer)
+                if request_id:
+                    log.begin_request(request_id)
                 chunked = head.chunked  # framing first: where it is wrong, nothing else can be relied on
                 respond = server.application.route(head)
                 body = self._body(head, chunked, after)
@@ -130,8 +133,7 @@ class Handler:
                 raise
             except Exception as fault:  # noqa: BLE001
                 answer = server.application.refuse(server.application.fault(fault), None, self._peer)
-            request_id = "" if head is None else server.application.request_id(head, self._peer)
-            if request_id:
+            if request_id:  # that of a trusted proxy, which may look for it in the answer
                 answer.fields.append(("X-Request-ID", request_id))
             close = self._must_close(head, unread)
             if config.server_timing:
@@ -202,30 +204,13 @@ class Handler:
             if answer.kept is not None:
                 answer.kept.release()
             application.count(head, answer, status, received)
-            self._log(answer, head, status, started)
+            if answer.is_logged:
+                self._log(answer, head, status, started)
 
     def _log(self, answer: Answer, head: Head | None, status: int, started: float) -> None:
-        """Write one line: never code, files or keys, no query, and nothing that could forge a line."""
+        """Write the entry of a request."""
         caller = answer.caller
-        if caller == "-" and head is not None:
-            caller = self._server.application.caller(head, self._peer).address
-        line = {
-            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "caller": caller if head is not None else self._peer,
-            "method": head.method if head is not None else "-",
-            "path": head.path[:200] if head is not None else "-",
-            "status": status,
-            "type": answer.kind,
-            "bytes": answer.length,
-            "ms": round((time.monotonic() - started) * 1000, 1),
-        }
-        if answer.key:
-            line["key"] = answer.key
-        request_id = "" if head is None else self._server.application.request_id(head, self._peer)
-        if request_id:
-            line["request_id"] = request_id
-        if answer.fault:
-            line["fault"] = answer.fault
-        # One write: print would make two, and lines of two threads could run into each other.
-        sys.stderr.write(json.dumps(line) + "\n")
-        sys.stderr.flush()
+        if caller == "-":
+            caller = self._peer if head is None else self._server.application.caller(head, self._peer).address
+        fields = access.fields(answer, head, caller, status, time.monotonic() - started)
+        log.request(fields, log.ERROR if status == 500 else log.INFO)

@@ -140,7 +140,10 @@ class Connections:
             self._down_until_s = time.monotonic() + _LEFT_ALONE_S
         self._drop_idle()
         if first:  # neither the address nor what the store says: both may have a password in them
-            log.say(f"the shared limits can't be reached ({type(error).__name__}); this node counts alone meanwhile")
+            log.say(
+                f"the shared limits can't be reached ({type(error).__name__}); this node counts alone meanwhile",
+                log.WARNING,
+            )
 
     def _keep_open(self) -> None:
         """Open a connection whenever somebody waits for one, or none is open."""

@@ -162,7 +162,7 @@ class Keeper:
                     if not self._started:
                         self._failure = error
                         break
-                    log.say(f"the keeper could not do everything: {error!r}")
+                    log.say(f"the keeper could not do everything: {error!r}", log.ERROR)
                     due = time.monotonic() + RETRY_S
                 self._wait(due)
         finally:

@@ -136,7 +136,7 @@ class Pool:
 
     @staticmethod
     def _say(error: BaseException) -> None:
-        log.say(f"no child can be created for now: {error!r}")
+        log.say(f"no child can be created for now: {error!r}", log.ERROR)
 
     def _order(self) -> bool:
         """Order a child and add it to those that wait; return whether that was possible. The caller holds the lock.

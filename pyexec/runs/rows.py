@@ -149,7 +149,7 @@ class Rows:
         for row in self.rows:
             if row.zygote is not None and not row.zygote.alive():
                 text = "the %s zygote ended unexpectedly; starting another"
-                log.say(text % row.kind.name)
+                log.say(text % row.kind.name, log.WARNING)
                 self._ending.append(row.note_end())
         try:
             self._start_missing(now)
@@ -212,7 +212,7 @@ class Rows:
         """Note a start that failed; what never served is given up for good."""
         if any(row.restarts == 0 and row.zygote is None and row.kind.name != ADDED for row in rows):
             raise error
-        log.say(f"a zygote did not restart: {error}")
+        log.say(f"a zygote did not restart: {error}", log.ERROR)
         hangs = any(row.coming is not None and row.coming.alive() for row in rows)
         self._ending += filter(None, [row.note_failure(now) for row in rows])
         # A nursery that isn't fit to serve, or that hangs, is ended with everything below it.

@@ -113,7 +113,7 @@ class Base:
             remove_tree(self._fd, directory.name)
         except OSError as error:
             # Not raised: a response may be on its way out.
-            log.say(f"a run's directory could not be removed: {error!r}")
+            log.say(f"a run's directory could not be removed: {error!r}", log.WARNING)
             self.left = True
         finally:
             self._owned.discard(directory.name)
@@ -179,7 +179,7 @@ class Base:
             try:
                 self._remove(name, fd)
             except OSError as error:
-                log.say(f"could not remove {name} of an earlier server: {error}")
+                log.say(f"could not remove {name} of an earlier server: {error}", log.WARNING)
 
 
 def _mark(fd: int, name: str) -> bytes:

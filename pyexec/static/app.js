@@ -332,7 +332,7 @@ function show({ ok, title, parts }) {
 function showQuota(user, rateLimit) {
   if (!user) return;
   const minute = /"minute";r=(\d+)/.exec(rateLimit);
-  if (user.role === 'admin') page.quota.textContent = 'Admin: no rate limit';
+  if (user.rate_limits_applied === false) page.quota.textContent = 'Admin: no rate limit';
   else if (user.daily_quota_limit) {
     const left = `${user.requests_remaining_today.toLocaleString('en')} of ${count(user.daily_quota_limit, 'run')} left today`;
     page.quota.textContent = minute ? `${left}, ${Number(minute[1]).toLocaleString('en')} this minute` : left;
@@ -480,7 +480,7 @@ async function start() {
 // Show the limits beside the inputs, once the server has stated them.
 function fillHints() {
   if (limits.attachments && limits.attachment_bytes) byId('files-hint').textContent = `At most ${count(limits.attachments, 'file')}, ${bytes(limits.attachment_bytes)} each`;
-  if (limits.rate_per_day && !page.quota.textContent) page.quota.textContent = `${count(limits.rate_per_minute, 'run')} a minute, ${limits.rate_per_day.toLocaleString('en')} a day`;
+  if (limits.rate_per_day && limits.rate_per_minute && !page.quota.textContent) page.quota.textContent = `${count(limits.rate_per_minute, 'run')} a minute, ${limits.rate_per_day.toLocaleString('en')} a day`;
   if (limits.return_files) byId('returns-hint').textContent = `One name or pattern a line; at most ${limits.return_files} files, what else it wrote included`;
 }
 

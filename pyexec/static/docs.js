@@ -3,7 +3,7 @@
 import { bytes, copyButton, count, el, seconds } from './dom.js';
 
 // A limit's name in GET /about → its name here, how to write it; shown in this order.
-const number = (value) => value.toLocaleString('en');
+const number = (value) => (value === null ? 'no limit' : value.toLocaleString('en'));
 const LIMITS = {
   rate_per_minute: ['Runs a minute, per caller', number],
   rate_per_day: ['Runs a day (UTC), per caller', number],

@@ -81,7 +81,7 @@ def test_the_log_stays_bounded_however_many_peers_are_trusted(said: List[str]) -
 
 def test_a_server_says_whose_field_is_believed_and_what_is_missing(start_server) -> None:
     running = start_server(trusted_proxies="127.0.0.1")
-    assert "pyexec: callers are told apart by X-Forwarded-For from 127.0.0.1/32" in running.log
+    assert "callers are told apart by X-Forwarded-For from 127.0.0.1/32" in running.log
     ask(running.port, b"GET /about HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert "counts as one caller" not in running.log
     for _ in range(2):

@@ -407,7 +407,7 @@ def test_about_says_what_is_configured(start_server) -> None:
 
 def _families(running) -> Any:
     """Return the metrics, from the port of their own if the server has one: asking takes no connection there."""
-    inside = re.search(r"metrics on (http://[^ ]*/metrics)", running.log)
+    inside = re.search(r"metrics on (http://[^ \"]*/metrics)", running.log)
     with urllib.request.urlopen(inside.group(1) if inside else running.url + "/metrics") as answer:
         return {family.name: family for family in text_string_to_metric_families(answer.read().decode("utf-8"))}
 
@@ -461,7 +461,7 @@ def test_every_metric_is_documented(server) -> None:
 
 def test_metrics_on_a_port_of_their_own(start_server) -> None:
     running = start_server(metrics_port=0)
-    found = re.search(r"^pyexec: metrics on http://127\.0\.0\.1:(\d+)/metrics$", running.log, re.M)
+    found = re.search(r"\"metrics on http://127\.0\.0\.1:(\d+)/metrics\"", running.log)
     assert found
     inside = int(found.group(1))
     running.client.execute("print('secret-script')")

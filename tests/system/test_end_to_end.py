@@ -21,7 +21,7 @@ import requests
 from PIL import Image
 from processes import await_that
 from servers import ADMIN_KEY, RunningServer
-from support import MIB, ROOT, check_error, check_timestamp, in_threads, log_lines
+from support import MIB, ROOT, check_error, check_timestamp, in_threads, log_entries
 
 from pyexec.client import Client, ServiceError
 from pyexec.runs import workdir
@@ -873,14 +873,13 @@ def test_a_server_that_is_told_to_stop_lets_scripts_end(
     with asleep(running, 1, 2.0, "198.51.100.1") as sleepers:
         running.process.send_signal(number)
         await_that(refused, what="no new connection taken")
-        assert "pyexec: draining" in running.log and not sleepers
+        assert "draining" in running.log and not sleepers
     idle.close()
     (answer,) = sleepers
     assert (answer.status_code, answer.json()["execution_details"]["stdout"]) == (200, "slept\n")
     assert answer.headers["Connection"] == "close"
     assert running.process.wait(30) == 0
-    assert running.log.endswith("pyexec: stopped\n")
-    log_lines(running.log)
+    assert log_entries(running.log)[-1]["message"] == "stopped"
 
 
 def test_a_server_with_nothing_to_do_stops_at_once(start_server: Callable[..., RunningServer]) -> None:

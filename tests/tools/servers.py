@@ -60,7 +60,7 @@ class RunningServer:
     def _await_port(self) -> int:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            found = re.search(r"serving on (?:http://[^ ]*:(\d+)|unix:\S+)\n", self.log)
+            found = re.search(r"serving on (?:http://[^ ]*:(\d+)|unix:[^\s\"]+)[\n\"]", self.log)
             if found:
                 return int(found.group(1) or 0)  # a Unix socket has none
             if self.process.poll() is not None:

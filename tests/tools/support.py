@@ -299,15 +299,23 @@ def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
     return results
 
 
-def log_lines(text: str) -> List[Dict[str, Any]]:
-    """Return the access log's lines, parsed; what is none starts with the program's name."""
-    lines = []
+def log_entries(text: str) -> List[Dict[str, Any]]:
+    """Return the entries of a server's log, each checked for what all have; zygotes' own words are text."""
+    entries = []
     for line in text.splitlines():
         if line.startswith("{"):
-            lines.append(json.loads(line))
+            entry = json.loads(line)
+            assert re.match(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\Z", entry["time"]), line
+            assert entry["level"] in ("info", "warning", "error"), line
+            entries.append(entry)
         else:
             assert line.startswith("pyexec: "), line
-    return lines
+    return entries
+
+
+def log_lines(text: str) -> List[Dict[str, Any]]:
+    """Return the entries of requests in a server's log."""
+    return [entry for entry in log_entries(text) if "message" not in entry]
 
 
 @contextlib.contextmanager
