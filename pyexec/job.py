@@ -154,3 +154,4 @@ class Plan:
     parent_pid: int
     proc_fd: int  # directory descriptor of /proc, closed before the script runs
     budget: Budget
+    deletion_bounded: bool = False  # its directory is on a tmpfs with a size, which bounds deleted files too

@@ -32,7 +32,7 @@ def program(admin: bool, contained: Contained, machine: str | None = None) -> li
     machine = machine or libc.machine()
     calls = allowed(admin, contained, machine)
     rules = [bpf.Rule(libc.number(name, machine), checks, bpf.RET_ALLOW) for name, checks in calls.items()]  # type: ignore[arg-type]
-    for name, number in policy.answered(admin, contained).items():
+    for name, number in policy.answered(contained).items():
         nr = libc.number(name, machine)
         if nr is not None and name not in calls:
             rules.append(bpf.Rule(nr, (), bpf.errno_action(number) if number else bpf.RET_SUCCESS))
