@@ -24,8 +24,13 @@ PREFIX = "PYEXEC_"
 DEFAULT_MODULES = tuple(
     "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64 hashlib"
     " uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath calendar"
-    " zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib"
-    " difflib html traceback warnings __future__ sys".split()
+    " zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct binascii zlib gzip"
+    " bz2 lzma zipfile tarfile tempfile pathlib glob fnmatch shutil difflib html xml urllib email mimetypes"
+    " configparser tomllib pickle shelve sqlite3 logging argparse traceback warnings inspect timeit unittest doctest"
+    " queue threading concurrent asyncio sched graphlib colorsys ipaddress locale gettext platform codecs builtins"
+    " copyreg weakref keyword hmac fileinput gc atexit errno stat shlex contextvars reprlib getopt optparse cProfile"
+    " profile pstats tracemalloc linecache http wave plistlib quopri cmd tokenize token symtable dis __future__"
+    " sys".split()
 )
 DEFAULT_PROXIES = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
 GROUPS = LISTENING, LIMITS, BUDGET, SCRIPTS, PROXIES, OPERATION = tuple(
@@ -93,6 +98,7 @@ class Config:
     wall_s: float = _setting(10.0, Seconds(0.1, 3600), BUDGET, "seconds a script may run")
     memory_bytes: int = _setting(512 * MIB, _size, BUDGET, "memory a run may use, beyond the loaded libraries")
     processes: int = _setting(10, Whole(0, 1000), BUDGET, "child processes of an admin script")
+    threads: int = _setting(32, Whole(0, 1000), BUDGET, "threads of a script beside the first")
     output_bytes: int = _setting(MIB, _size, BUDGET, "stdout and stderr, each, before they are cut off")
     returned_file_bytes: int = _setting(8 * MIB, _size, BUDGET, "size of each returned file")
     workdir_bytes: int = _setting(64 * MIB, _size, BUDGET, "size of a run's directory, and of any file that it writes")
@@ -226,7 +232,8 @@ def zygote_environment() -> dict[str, str]:
     """Return the environment of the zygotes and so of every script: nothing of the server's own.
 
     Each child adds HOME and TMPDIR, its own directory. One BLAS thread, since a process with threads can't be forked
-    safely (OpenBLAS issue 5520).
+    safely (OpenBLAS issue 5520). One arena of malloc: glibc reserves 64 MiB of address space for each further one, and
+    would have one a thread.
     """
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return dict(threads, PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC")
+    return dict(threads, MALLOC_ARENA_MAX="1", PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC")

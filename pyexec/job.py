@@ -74,6 +74,7 @@ class Budget:
     wall_s: float
     memory_bytes: int
     processes: int
+    threads: int
     output_bytes: int
     returned_file_bytes: int
     workdir_bytes: int

@@ -33,9 +33,7 @@ def cpu_s(plan: Plan) -> int:
 
     A backstop in case the server hangs or dies; the two extra seconds cover a child's work before it gets its job.
     """
-    # An admin's process may have as many threads as its run may have processes.
-    threads = plan.budget.processes if plan.admin else 0
-    return min(threads + 1, _PROCESSORS) * math.ceil(plan.budget.wall_s) + 2
+    return min(plan.budget.threads + 1, _PROCESSORS) * math.ceil(plan.budget.wall_s) + 2
 
 
 def ended_by_cpu(status: int, used: resource.struct_rusage, limit_s: int) -> bool:
@@ -52,7 +50,8 @@ def values(plan: Plan) -> dict[int, int]:
     """Return rlimit → value for a plan. Pure."""
     budget = plan.budget
     limits = {
-        resource.RLIMIT_AS: plan.baseline_bytes + budget.memory_bytes,
+        # Stacks are reserved whole and used in part; how much of that may be used at once is for the watch.
+        resource.RLIMIT_AS: plan.baseline_bytes + budget.memory_bytes + budget.threads * STACK_BYTES,
         resource.RLIMIT_CPU: cpu_s(plan),
         resource.RLIMIT_FSIZE: budget.workdir_bytes,
         resource.RLIMIT_NOFILE: DESCRIPTORS,
@@ -66,8 +65,8 @@ def values(plan: Plan) -> dict[int, int]:
         resource.RLIMIT_SIGPENDING: 64,
     }
     if counts_own_processes(plan):
-        # A public script is one process. An admin script has its keeper and its first process.
-        limits[resource.RLIMIT_NPROC] = 2 + budget.processes if plan.admin else 1
+        # Threads count as processes do. A public script is one process. An admin script has its supervisor beside it.
+        limits[resource.RLIMIT_NPROC] = budget.threads + (2 + budget.processes if plan.admin else 1)
     return limits
 
 

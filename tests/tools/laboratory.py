@@ -205,8 +205,10 @@ def all_but_one(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
     for left_out in available:
         found = laboratory.result(name, tuple(step for step in lab.STEPS if step != left_out), abi=abi)
         assert not found.startswith("other"), found
-        if stoppers - {left_out}:
+        told = any(line.partition("@")[0] == "without " + left_out for line in head)
+        if stoppers - {left_out} and not told and expected(head, "all", reached) not in claims_of.SUCCESS:
             assert found not in claims_of.SUCCESS, "without %s: %s" % (left_out, found)
         else:
+            assert found not in claims_of.SUCCESS or stoppers == {left_out} or head["contained"]
             assert found == as_expected(laboratory, name, "without " + left_out, reached, found), left_out
         figures.record("attack runs behind all layers but one")
