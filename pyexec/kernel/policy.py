@@ -140,6 +140,7 @@ ADMIN: tuple[Group, ...] = (
         (("fallocate", (one_of(1, 0),)),),
     ),
     Group("looking up names once more, as newer programs do", plain("faccessat2")),
+    Group("lowering the process's own limits, which no process here may raise", (("prlimit64", (SELF,)),)),
     Group(
         "what programs ask about themselves",
         plain("getgid getegid getgroups getresuid getresgid sysinfo times alarm setitimer getitimer time pause")
