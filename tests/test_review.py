@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
 import os
@@ -14,13 +15,12 @@ import tempfile
 import threading
 import time
 import tracemalloc
-from typing import List
+from typing import List, Optional
 
 import pytest
 from conftest import ROOT, in_threads, left_by_runs
-from processes import anyone_left, await_that, descendants, state
+from processes import anyone_left, await_that, descendants, settled, state
 from test_faults import PLAIN, WITH_LIBRARIES, _template
-from test_kernel import _host
 
 from pyexec import messages
 from pyexec.api import request as contract
@@ -36,12 +36,12 @@ from pyexec.http1.message import Head
 from pyexec.job import ENDED, Job
 from pyexec.kernel import bpf, libc, policy, seccomp
 from pyexec.limits import Limits
-from pyexec.runs import workdirs_on_disk as base_module
-from pyexec.runs.handles import Child
-from pyexec.runs.pool import Pool
+from pyexec.runs.handles import ChildHandle
+from pyexec.runs.requirements import check_own_means
+from pyexec.runs.slots import Slot
 from pyexec.runs.workdirs_on_disk import Base
 from pyexec.sandbox import Sandbox
-from pyexec.zygote import start
+from pyexec.zygote.loop import Loop, Prepared
 
 REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
@@ -74,55 +74,39 @@ def test_callers_who_do_not_read_hold_no_child(start_server) -> None:
 def test_a_child_whose_process_is_not_known_is_not_waited_for(lost) -> None:
     """With no descriptor left for the pidfd it could not be killed; its slot was lost for as long as the server ran."""
     program = """
-import sys, time
+import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pyexec import messages
-from pyexec.runs import handles
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
+from pyexec.runs.handles import ChildHandle
 from pyexec.sandbox import Sandbox
 
 def fail(child, deadline):
     if child.pidfd >= 0:
         return await_ready(child, deadline)
-    if sys.argv[2] == "its process":  # else its birth is told when nobody listens any more
-        for fd in messages.receive(child.status).descriptors:
-            handles.os.close(fd)
+    if sys.argv[2] == "its process":  # else its hello comes when nobody listens any more
+        for fd in messages.receive(child.channel).descriptors:
+            os.close(fd)
     time.sleep(0.2)
-    handles.Child.await_ready = await_ready
+    ChildHandle.await_ready = await_ready
     raise SandboxError("a message was cut off")
 
+ChildHandle.look = lambda child: None
 with Sandbox(Config.of(max_runs=1, uid_base=int(sys.argv[3]))) as sandbox:
-    assert "mount" not in sandbox.report["namespaces"]
+    assert not sandbox.report.own_tree
     for admin in (False, False, True):
-        await_ready, handles.Child.await_ready = handles.Child.await_ready, fail
+        await_ready, ChildHandle.await_ready = ChildHandle.await_ready, fail
         sandbox.run(Job("1", admin=admin))
-        print(sandbox.run(Job("print(6 * 7)", admin=admin)).stdout, handles.Child.await_ready is await_ready)
+        print(sandbox.run(Job("print(6 * 7)", admin=admin)).stdout, ChildHandle.await_ready is await_ready)
+    while sandbox._keeper.slots.free_count < 6 - 2:  # two wait; no slot is lost
+        time.sleep(0.05)
 """
     uids = str(30000000 + 10 * os.getpid())
     command = [*REFUSE, sys.executable, "-c", program, ROOT, lost, uids]
     done = subprocess.run(command, capture_output=True, timeout=60, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "b'42\\n' True\n" * 3, "")
-
-
-def test_a_directory_that_could_not_be_removed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(24, "Too many open files")
-
-    with tempfile.TemporaryDirectory() as parent:
-        base = Base(parent)
-        for name in ("a", "b", "c"):
-            os.mkdir(os.path.join(base.path, name))
-        with monkeypatch.context() as patch:
-            patch.setattr(base_module, "remove_tree", fail)
-            for name in ("a", "b"):
-                with pytest.raises(OSError, match="Too many"):
-                    base.remove(name)
-        base.remove("c")
-        base.remove("none")
-        assert os.listdir(base.path) == [Base.MARK]
-        base.close()
 
 
 def test_files_opened_for_reading_are_not_emptied() -> None:
@@ -135,24 +119,34 @@ def test_files_opened_for_reading_are_not_emptied() -> None:
             assert (action == bpf.RET_ALLOW) == allowed
 
 
-def _spawn_in_vain(gate: object = None) -> None:
-    """Have a template, not started, make a child that it can't make; check that it goes on and that the server hears."""
+class _Gate:
+    def __init__(self, refuses: bool = False) -> None:
+        self.refuses, self.left = refuses, False
+
+    def enter_for_next_fork(self) -> None:
+        if self.refuses:
+            raise OSError(28, "No space left on device")
+
+    def leave(self) -> None:
+        self.left = True
+
+
+def _spawn_in_vain(gate: Optional[_Gate] = None) -> None:
+    """Have a zygote, not started, make a child that it can't make; check that it goes on and that the server hears."""
     control, far_control = messages.pair()
-    settings = {"uid_base": 1, "modules": [], "budget": vars(Config.of().budget)}
-    server = start.ForkServer(control, settings, _host(), 0)
-    server._reads = server._executes = ()
-    server._baseline = 0
-    server._gate = gate  # type: ignore[assignment]
     status, far_status = messages.pair()
     spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
-    message = messages.Message(
-        messages.SPAWN, {"place": 0, "admin": False, "workdir": "/x"}, (spare[0], far_status.detach(), *spare[1:])
-    )
-    assert server._spawn(message) is None
+    badness, log = os.open("/dev/null", os.O_WRONLY), []
+    gate = gate or _Gate()
+    server = Loop(control, lambda order: Prepared(order, (), 1), None, gate, badness, log.append)  # type: ignore[arg-type]
+    server.spawn(messages.encode_order(messages.Order(0, False)), (spare[0], far_status.detach(), *spare[1:]))
+    assert not server._running and gate.left
     assert status.recv(10) == b""  # the server hears of it
+    assert len(log) == 1
     for fd in spare:
         with pytest.raises(OSError):
             os.fstat(fd)
+    os.close(badness)
     for end in (control, far_control, status):
         end.close()
 
@@ -171,31 +165,31 @@ def test_a_child_that_no_descriptor_is_left_for_is_killed_and_reaped(monkeypatch
     def fork() -> int:
         return process.pid
 
-    def fail(name: str, *_: object) -> int:
-        raise OSError(24, "no descriptor left", name)
+    def fail(pid: int) -> int:
+        raise OSError(24, "no descriptor left", "pidfd_open")
 
     monkeypatch.setattr(os, "fork", fork)
-    monkeypatch.setattr(libc, "syscall", fail)
+    monkeypatch.setattr(libc, "pidfd_open", fail)
     _spawn_in_vain()
     process.returncode = -signal.SIGKILL  # has been taken
     with pytest.raises(ChildProcessError):
         os.waitpid(process.pid, 0)
 
 
-def test_a_template_that_reads_no_orders_holds_nobody() -> None:
+def test_a_zygote_that_reads_no_orders_holds_nobody() -> None:
     with Sandbox(Config.of(max_runs=1, uid_base=91000 + os.getpid() % 10000)) as sandbox:
-        template = sandbox._pool._template
-        assert template is not None
-        template._controls[False].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # room for a few
-        stopped = [template.process.pid] + descendants(template.process.pid)
+        zygote = sandbox._keeper.rows.rows[0].zygote
+        assert zygote is not None
+        zygote.control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # room for a few
+        stopped = [zygote.nursery.process.pid] + descendants(zygote.nursery.process.pid)
         for pid in stopped:
             with contextlib.suppress(ProcessLookupError):  # a trial of something, at the start
                 os.kill(pid, signal.SIGSTOP)
-        made: List[Child] = []
-        with pytest.raises(SandboxError):
-            for _ in range(50):
-                made.append(Child(0, False, False, ""))
-                template.spawn(made[-1])
+        made: List[ChildHandle] = []
+        with pytest.raises(BlockingIOError):
+            for number in range(50):
+                made.append(ChildHandle(Slot(number, number), False))
+                made[-1].order_from(zygote)
         for pid in stopped:
             with contextlib.suppress(ProcessLookupError):  # it has died with one before it
                 os.kill(pid, signal.SIGKILL)
@@ -204,26 +198,17 @@ def test_a_template_that_reads_no_orders_holds_nobody() -> None:
 
 
 def test_a_restart_with_fewer_layers_is_none() -> None:
-    pool = Pool(Config.of(max_runs=1, uid_base=90000 + os.getpid() % 10000))
-    try:
-        pool.await_start()
-        template = pool._template
-        assert template is not None
-        fewer = [dict(row, on=row["on"] and row["name"] != "landlock") for row in template.report["layers"]]
+    with Sandbox(Config.of(max_runs=1, uid_base=90000 + os.getpid() % 10000)) as sandbox:
+        rows, report = sandbox._keeper.rows, sandbox.report
+        fewer = tuple(dataclasses.replace(row, on=row.on and row.name != "landlock") for row in report.layers)
 
         class Poorer:
-            report = dict(template.report, layers=fewer)
-            ended = False
+            def receive_report(self) -> None:
+                self.report = dataclasses.replace(report, layers=fewer)
 
-            def end(self) -> None:
-                self.ended = True
-
-        poorer = Poorer()
         with pytest.raises(SandboxError, match="landlock"):
-            pool._check_floor(poorer)  # type: ignore[arg-type]
-        assert poorer.ended and pool.layers_on > {"landlock"}
-    finally:
-        pool.close()
+            rows._check_nursery(Poorer())  # type: ignore[arg-type]
+        assert rows.layers_on > {"landlock"}
 
 
 @pytest.mark.parametrize(
@@ -314,11 +299,12 @@ def test_received_bytes_are_those_that_came(start_server) -> None:
 
 
 def test_uids_of_users_are_not_taken() -> None:
+    config = Config.of(max_runs=1, uid_base=65533)
     if os.geteuid() == 0:
         with pytest.raises(SandboxError, match="nobody"):
-            Pool(Config.of(max_runs=1, uid_base=65533))
+            check_own_means(config)
     else:  # an ordinary user's server gives no uids away
-        Pool(Config.of(max_runs=1, uid_base=65533)).close()
+        check_own_means(config)
 
 
 def test_without_a_way_to_end_runs_the_server_does_not_start(start_server) -> None:
@@ -346,7 +332,7 @@ def test_a_process_of_an_admin_does_not_outlive_a_killed_server(start_server) ->
 def test_a_process_of_an_admin_does_not_outlive_a_killed_template(start_server, which) -> None:
     running = start_server(REFUSE, max_runs=1)
     template = _template(running.process.pid, which)
-    before = len(descendants(template))
+    before = len(settled(lambda: descendants(template)))
     code = "import os, time\nif os.fork() == 0: time.sleep(300)\ntime.sleep(60)" + which * "\nimport numpy"
 
     def run(_: int) -> None:
@@ -355,7 +341,9 @@ def test_a_process_of_an_admin_does_not_outlive_a_killed_template(start_server, 
 
     caller = threading.Thread(target=in_threads, args=(1, run))
     caller.start()
-    await_that(lambda: len(descendants(template)) == before + 3)  # the keeper, the script, what it has forked
+    await_that(
+        lambda: len(descendants(template)) == before + 3
+    )  # what it has forked; a supervisor and a script's process that wait next
 
     pids = descendants(template)
     os.kill(template, signal.SIGKILL)
@@ -387,21 +375,9 @@ def test_a_script_that_only_says_that_it_has_ended_does_nothing_more() -> None:
         await_that(lambda: not [pid for pid in descendants(os.getpid()) if state(pid) == "R"])
 
 
-def test_a_pid_namespace_that_is_refused_ends_one_child_and_not_the_template() -> None:
+def test_a_pid_namespace_that_is_refused_ends_one_child_and_not_the_zygote() -> None:
     """Without memory, or past user.max_pid_namespaces, it ended the template and with it every run."""
-
-    class Gate:
-        left = False
-
-        def enter_for_next_fork(self) -> None:
-            raise OSError(28, "No space left on device")
-
-        def leave(self) -> None:
-            self.left = True
-
-    gate = Gate()
-    _spawn_in_vain(gate)
-    assert gate.left
+    _spawn_in_vain(_Gate(refuses=True))
 
 
 def test_answers_that_nobody_takes_hold_little_memory(start_server) -> None:

@@ -17,19 +17,20 @@ from typing import Any, List
 
 import pytest
 from conftest import ROOT
-from processes import anyone_left, await_that, descendants, state
+from processes import anyone_left, await_that, descendants, parents, settled, state
 from test_faults import PLAIN, _restarts, _template, _works
-from test_kernel import _host
 from test_review import _spawn_in_vain
 
 from pyexec import messages
+from pyexec.child import confine
 from pyexec.child import main as child_module
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.job import ENDED, TIMEOUT, Job, Plan
-from pyexec.runs import handles, pool, workdir
+from pyexec.job import ENDED, TIMEOUT, Job
+from pyexec.runs import handles, rows, run, workdir, workdirs_on_disk, zygotes
 from pyexec.runs import watch as usage
+from pyexec.runs.slots import POOLS
 from pyexec.runs.workdirs_on_disk import Base
 from pyexec.sandbox import Sandbox
 
@@ -60,7 +61,8 @@ def test_an_order_that_a_template_has_no_descriptors_for(running) -> None:
 
 def test_an_admin_run_that_the_memory_killer_takes_is_told_so(running) -> None:
     """Also where no pid namespace is: that its end has been told already is no want of a word."""
-    before = descendants(running.process.pid)
+    plain = _template(running.process.pid, PLAIN)
+    (supervisor,) = settled(lambda: [pid for pid, parent in parents().items() if parent == plain and descendants(pid)])
     found: List[ServiceError] = []
 
     def run() -> None:
@@ -71,9 +73,9 @@ def test_an_admin_run_that_the_memory_killer_takes_is_told_so(running) -> None:
 
     caller = threading.Thread(target=run)
     caller.start()
-    await_that(lambda: len(set(descendants(running.process.pid)) - set(before)) == 2)  # the keeper, the script
-    (keeper,) = (pid for pid in set(descendants(running.process.pid)) - set(before) if descendants(pid))
-    os.kill(keeper, signal.SIGKILL)
+    await_that(lambda: running.client.health()["active_runs"] == 1)
+    time.sleep(0.2)  # until it has its job
+    os.kill(supervisor, signal.SIGKILL)
     caller.join()
     assert [(error.status, error.type) for error in found] == [(500, "InternalServerError")]
 
@@ -83,15 +85,14 @@ def _config(**settings: Any) -> Config:
 
 
 def _make_unremovable(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    """Give a sandbox directories, if it has none, and have their removal fail until it is closed; return what was tried."""
+    """Have no directory of a run be removed until the sandbox is closed; return what was tried."""
     tried: List[str] = []
 
-    def fail(base: Base, name: str) -> None:
+    def fail(parent_fd: int, name: str) -> None:
         tried.append(name)
         raise OSError(errno.EMFILE, "Too many open files")
 
-    sandbox._pool._base = sandbox._pool._base or Base(tempfile.gettempdir())
-    monkeypatch.setattr(Base, "remove", fail)
+    monkeypatch.setattr(workdirs_on_disk, "remove_tree", fail)
     return tried
 
 
@@ -113,14 +114,14 @@ def test_a_full_log_does_not_end_a_template(monkeypatch: pytest.MonkeyPatch) -> 
     _spawn_in_vain()
 
 
-def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
-    """Its descriptor 3 is still one of the template's: the control socket, or another child's status socket."""
+def test_a_child_without_its_channel_does_not_write_elsewhere() -> None:
+    """Its descriptor 3 is still one of the zygote's: the control socket, or another child's status socket."""
     near, far = messages.pair()
     pid = os.fork()
     if pid == 0:
-        os.dup2(far.fileno(), child_module.SOCKET_FD)
-        os.dup = _fails(OSError(errno.EMFILE, "Too many open files"))
-        child_module.main(Plan(_host(), False, 0, 0, "", (), (), 0, 0, 0, Config.of().budget), (0, 1, 2, 3), (), (), ())
+        os.dup2(far.fileno(), confine.CHANNEL_FD)
+        os.dup2 = _fails(OSError(errno.EMFILE, "Too many open files"))
+        child_module.main((), (20, 21, 22, 23), messages.Order(0, False), None, 1)  # type: ignore[arg-type]
     far.close()
     assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) != 0
     assert near.recv(1000) == b""
@@ -136,29 +137,64 @@ def test_directories_of_children_that_waited_for_a_killed_template(start_server)
         first = set(os.listdir(base))
         os.kill(_template(running.process.pid, PLAIN), signal.SIGKILL)
         await_that(lambda: "starting another" in running.log and _works(running))
-        await_that(lambda: first & set(os.listdir(base)) == {Base.MARK} and len(os.listdir(base)) == len(first))
+        # The mark stays, and those of the other zygote's children: one that waits, and one for an admin.
+        await_that(lambda: len(first & set(os.listdir(base))) == 3 and len(os.listdir(base)) == len(first))
+
+
+def _without_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs get their directories on disk here as well."""
+    refused = "from pyexec.kernel import namespaces as n; p = n.probe; "
+    refused += "n.probe = lambda *a: (tuple(x for x in p(*a)[0] if x != 'mount'), {'mount': 'left out'}); "
+    monkeypatch.setattr(zygotes, "_BOOT", zygotes._BOOT.replace("from pyexec.zygote", refused + "from pyexec.zygote"))
 
 
 def test_an_answer_is_whole_though_the_directory_can_not_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection was closed before the rest of it was sent, where that didn't fit into the first write."""
-
-    with Sandbox(_config()) as sandbox:
-        tried = _make_unremovable(sandbox, monkeypatch)
+    _without_mounts(monkeypatch)
+    with Sandbox(_config()) as sandbox, monkeypatch.context() as patch:
+        tried = _make_unremovable(sandbox, patch)
         with sandbox.execution(Job("print(1)")) as outcome:
             assert outcome.stdout == b"1\n"
-        assert len(tried) == 1
+        assert len(set(tried)) == 1  # and again with each sweep
 
 
-def test_a_directory_that_is_made_while_its_template_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_directories_of_a_zygote_that_is_killed_go_once_its_children_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Now and then a killed template left one: removed before it was there, and made by a child that just still lived."""
-    with Sandbox(_config()) as sandbox:
-        tried = _make_unremovable(sandbox, monkeypatch)
-        child = sandbox._pool.take(True, False, time.monotonic() + 20)
-        assert child.template is not None
-        with sandbox._pool._changed:  # the keeper waits for this
-            os.kill(_template(child.template.process.pid, PLAIN), signal.SIGKILL)
-            sandbox._pool.give_back(child)
-        await_that(lambda: tried.count(os.path.basename(child.workdir)) == 2)
+    _without_mounts(monkeypatch)
+    with tempfile.TemporaryDirectory() as work_dir:
+        os.chmod(work_dir, 0o755)
+        with Sandbox(_config(work_dir=work_dir)) as sandbox:
+            for _ in range(3):
+                base = sandbox._keeper.directories
+                assert base is not None
+                before = set(os.listdir(base.path))
+                child = sandbox._keeper.pool("plain", True).take(time.monotonic() + 20)
+                os.kill(_template(os.getpid(), PLAIN), signal.SIGKILL)
+                sandbox._keeper.release(child)
+                await_that(lambda: sandbox.state()["ready"] and sandbox.run(Job("print(1)")).stdout == b"1\n")
+                # Those of the other kind stay; of the plain ones there are as many as wait, and none of the old.
+                await_that(lambda b=base, old=before: len(os.listdir(b.path)) == len(old))
+                assert (
+                    child.directory is None and len(before & set(os.listdir(base.path))) == 2
+                )  # the mark, the other's
+
+
+def test_what_could_not_be_removed_goes_with_a_later_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that was just being made is not taken for one that was left."""
+    with tempfile.TemporaryDirectory() as parent:
+        base = Base(parent)
+        first, second = base.make(None), base.make(None)
+        with monkeypatch.context() as patch:
+            patch.setattr(workdirs_on_disk, "remove_tree", _fails(OSError(errno.EMFILE, "Too many open files")))
+            base.remove(first)
+        assert sorted(os.listdir(base.path)) == sorted([first.name, second.name, Base.MARK])
+        for _ in range(2):  # it may be called at any time
+            base.sweep()
+            assert sorted(os.listdir(base.path)) == sorted([second.name, Base.MARK])
+        for directory in (first, second):
+            directory.close()
+        base.close()
+        assert os.listdir(parent) == []
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
@@ -212,18 +248,18 @@ def test_a_server_that_looks_late_does_not_call_it_a_timeout(monkeypatch: pytest
 
 def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) -> List[str]:
     """Have the next children stopped before their job comes, and killed with it unread; return what these were."""
-    hand_over = Sandbox._hand_over
+    hand_over = run.hand_over
     killed: List[str] = []
 
-    def stop(sandbox: Sandbox, child: handles.Child, job: Job) -> None:
-        hand_over(sandbox, child, job)
+    def stop(child: handles.ChildHandle, job: Job, owner: Any) -> None:
+        hand_over(child, job, owner)
         if len(killed) < times:
             killed.append(job.code)
             child.stop()
             await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
             threading.Timer(0.2, child.kill).start()
 
-    monkeypatch.setattr(Sandbox, "_hand_over", stop)
+    monkeypatch.setattr(run, "hand_over", stop)
     return killed
 
 
@@ -259,36 +295,34 @@ def test_a_child_that_missed_the_end_of_its_template_is_no_failed_layer(running)
 
 def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pid namespace its processes went on for a moment, while its files were read and it was said to be over."""
-    kill = handles.Child.kill
+    kill = handles.ChildHandle.kill
 
-    def kill_both(child: handles.Child) -> None:
-        monkeypatch.setattr(handles.Child, "kill", kill)
-        assert child.template is not None
-        os.kill(_template(child.template.process.pid, PLAIN), signal.SIGKILL)
+    def kill_both(child: handles.ChildHandle) -> None:
+        monkeypatch.setattr(handles.ChildHandle, "kill", kill)
+        os.kill(_template(os.getpid(), PLAIN), signal.SIGKILL)
         kill(child)
 
     with Sandbox(_config()) as sandbox:
-        monkeypatch.setattr(Sandbox, "_has", lambda sandbox, name: name == "mount")
-        monkeypatch.setattr(handles.Child, "kill", kill_both)
+        monkeypatch.setattr(handles.ChildHandle, "kill", kill_both)
         with pytest.raises(SandboxError, match="nobody can tell"):
-            sandbox.run(Job("print(1)", admin=True))
+            sandbox.run(Job("import os, time\nif os.fork() == 0: time.sleep(60)", admin=True))
 
 
-def test_a_template_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nursery_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server waited without end for it to notice that nobody wanted it any more, and started no other."""
-    monkeypatch.setattr(handles, "_BOOT", "import time; time.sleep(30)  # %r")
-    monkeypatch.setattr(handles, "_START_S", 0.2)
-    monkeypatch.setattr(handles, "_END_S", 0.2)
+    monkeypatch.setattr(zygotes, "_BOOT", "import time; time.sleep(30)  # %r")
+    monkeypatch.setattr(zygotes, "_START_S", 0.2)
+    monkeypatch.setattr(zygotes, "_END_S", 0.2)
     started: List[Any] = []
-    start = handles.subprocess.Popen
+    start = zygotes.subprocess.Popen
 
     def noted(*arguments: Any, **named: Any) -> Any:
         started.append(start(*arguments, **named))
         return started[0]
 
-    monkeypatch.setattr(handles.subprocess, "Popen", noted)
-    with pytest.raises(SandboxError, match="did not start"):
-        handles.Template(_config())
+    monkeypatch.setattr(zygotes.subprocess, "Popen", noted)
+    with pytest.raises(SandboxError, match="did not start in time"):
+        Sandbox(_config())
     assert started[0].returncode == -signal.SIGKILL
 
 
@@ -299,16 +333,17 @@ def test_a_second_without_descriptors_costs_no_minute(monkeypatch: pytest.Monkey
         short.set()
         threading.Timer(0.6, short.clear).start()
 
-        def start(config: Config) -> handles.Template:
+        def start(config: Config) -> zygotes.NurseryHandle:
             if short.is_set():
                 raise OSError(errno.EMFILE, "Too many open files")
-            return handles.Template(config)
+            return zygotes.NurseryHandle(config)
 
-        monkeypatch.setattr(pool, "Template", start)
-        current = sandbox._pool._template
-        assert current is not None
-        os.kill(current.process.pid, signal.SIGKILL)
-        current.process.wait()
+        monkeypatch.setattr(rows, "NurseryHandle", start)
+        nursery = sandbox._keeper.rows._nursery
+        assert nursery is not None
+        os.kill(nursery.process.pid, signal.SIGKILL)
+        nursery.process.wait()
+        await_that(lambda: sandbox._keeper.rows.restarts() == 2)  # else a run could begin, and be lost with it
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"
 
 
@@ -316,16 +351,16 @@ def test_children_that_die_one_after_the_other_are_not_made_without_a_pause(monk
     """Where no process could be made a caller had thousands tried in its twenty seconds, each with a line in the log."""
     tried: List[Any] = []
 
-    def fail(child: handles.Child, deadline: float) -> None:
+    def fail(child: handles.ChildHandle, deadline: float = 0) -> None:
         tried.append(child)
         raise SandboxError("a child ended before it was ready")
 
     with Sandbox(_config()) as sandbox:
-        monkeypatch.setattr(handles.Child, "await_ready", fail)
+        monkeypatch.setattr(handles.ChildHandle, "await_ready", fail)
         for admin in (False, True):
             tried.clear()
             with pytest.raises(SandboxError):
-                sandbox._pool.take(admin, False, time.monotonic() + 0.5)
+                sandbox._keeper.pool("plain", admin).take(time.monotonic() + 0.5)
             assert 2 <= len(tried) <= 6
         monkeypatch.undo()
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"
@@ -333,17 +368,16 @@ def test_children_that_die_one_after_the_other_are_not_made_without_a_pause(monk
 
 @pytest.mark.parametrize("admin", [False, True])
 def test_a_child_that_there_is_no_memory_for(monkeypatch: pytest.MonkeyPatch, admin) -> None:
-    """Its place was lost; when the keeper made it, with the keeper's thread: there was never another template."""
+    """Its slot was lost; when the keeper made it, with the keeper's thread: there was never another zygote."""
     with Sandbox(_config()) as sandbox:
-        for name in ("spawn", "__init__"):
+        for owner, name in ((zygotes.ZygoteHandle, "send_order"), (handles.ChildHandle, "__init__")):
+            await_that(lambda: sandbox.state()["waiting"] == 2)
             with monkeypatch.context() as patch:
-                patch.setattr(
-                    *{"spawn": (handles.Template,), "__init__": (handles.Child,)}[name], name, _fails(MemoryError())
-                )
+                patch.setattr(owner, name, _fails(MemoryError()))
                 if not admin:
-                    assert (
-                        sandbox.run(Job("1")).exit_code == 0
-                    )  # in the one that waited; no other can be made behind it
+                    # In the one that waited; no other can be made behind it.
+                    assert sandbox.run(Job("1")).exit_code == 0
                 with pytest.raises((SandboxError, MemoryError)):
-                    sandbox._pool.take(admin, False, time.monotonic() + 0.5)
+                    sandbox._keeper.pool("plain", admin).take(time.monotonic() + 0.5)
             assert sandbox.run(Job("print(1)", admin=admin)).stdout == b"1\n"
+        await_that(lambda: sandbox._keeper.slots.free_count == POOLS - 2)  # two wait; none is lost

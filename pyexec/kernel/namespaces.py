@@ -1,23 +1,22 @@
-"""Namespaces and the minimal file tree: what of the machine exists for the templates and their children.
+"""Namespaces: what of the machine exists for the zygotes and their children.
 
-The first template enters its own user (if not root), pid, mount and UTS namespaces once and leaves the host's file tree
-for a read-only one that holds the interpreter, its libraries and little else. Each child adds its own user, pid,
-mount, IPC and network namespaces, and a size-limited tmpfs as its directory; both vanish with it.
+The nursery enters its own user (if not root), pid, mount and UTS namespaces once; each zygote adds those that its
+children can share. Each child adds its own user, pid and mount namespaces, those that can't be shared, and a
+size-limited tmpfs for its files; all vanish with it.
 
-Source: namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2).
+Source: namespaces(7), user_namespaces(7), ipc_namespaces(7).
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import socket
-import stat
-from typing import Callable, Collection, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 from pyexec.job import Host, Plan
-from pyexec.kernel import libc
+from pyexec.kernel import libc, tree
+from pyexec.kernel.tree import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -34,21 +33,9 @@ FLAGS = {
     "uts": CLONE_NEWUTS,
 }
 
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
-MNT_DETACH = 2
-AT_FDCWD, AT_RECURSIVE = -100, 0x8000
-
-# The tree is put together on top of /proc: nothing that goes into it can lie below, and it exists everywhere.
-_STAGE = "/proc"
-DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
-# Where a run's directory is mounted in the tree, unless something of the host's that the tree needs lies there.
-WORKDIR = "/work"
+_ABI_OF_ABSTRACT_SCOPE = 6
+_IPC_LIMITS = (("shmmni", "0"), ("msgmni", "0"), ("sem", "0 0 0 0"))
 _HOSTNAME = "pyexec"
-
-
-class _MountAttributes(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 def in_a_child(step: Callable[[], None]) -> str:
@@ -94,10 +81,10 @@ def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, 
 
     def mounts() -> None:
         enter(CLONE_NEWNS)
-        _make_private()
-        libc.mount("tmpfs", _STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "size=4096")
-        _set_attributes(_STAGE, MS_RDONLY | MS_NOSUID | MS_NODEV)
-        _pivot()
+        tree.make_private()
+        libc.mount("tmpfs", tree.STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "size=4096")
+        tree.set_attributes(tree.STAGE, MS_RDONLY | MS_NOSUID | MS_NODEV)
+        tree.pivot()
 
     def pids() -> None:
         enter(CLONE_NEWPID)
@@ -139,9 +126,13 @@ def map_ids(uid: int, gid: int, proc_fd: int) -> None:
 
     Through an open /proc, since the tree has none. "self" is read in the namespace that this /proc was mounted for.
     """
-    # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
-    for name, text in (("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))):
+    for name, text in _maps(uid, gid):
         write_own(proc_fd, name, text)
+
+
+def _maps(uid: int, gid: int) -> Tuple[Tuple[str, str], ...]:
+    # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
+    return ("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))
 
 
 def write_own(proc_fd: int, name: str, text: str) -> None:
@@ -153,8 +144,8 @@ def write_own(proc_fd: int, name: str, text: str) -> None:
         os.close(fd)
 
 
-def enter_template(host: Host, proc_fd: int) -> None:
-    """Take the namespaces that the template keeps for itself; the caller forks next to become pid 1 of the new one."""
+def enter_nursery(host: Host, proc_fd: int) -> None:
+    """Take the namespaces that the nursery keeps for itself; the caller forks next to become pid 1 of the new one."""
     flags = 0
     for name in ("user", "pid", "mount", "uts"):
         flags |= FLAGS[name] if name in host.namespaces else 0
@@ -163,7 +154,7 @@ def enter_template(host: Host, proc_fd: int) -> None:
         if "user" in host.namespaces:
             map_ids(host.uid, host.gid, proc_fd)
     if "mount" in host.namespaces:
-        _make_private()
+        tree.make_private()
     if "uts" in host.namespaces:
         socket.sethostname(_HOSTNAME)
 
@@ -181,130 +172,92 @@ class PidGate:
 
     def __init__(self, proc_fd: int) -> None:
         """Remember this process's own pid namespace. Raises OSError."""
-        self._own = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+        self._own = libc.high(os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd))
+        # Once each for a run, in a process that should touch few pages.
+        self._enter = libc.system_call("gate", "unshare", CLONE_NEWPID)
+        self._leave = libc.system_call("gate", "setns", self._own, CLONE_NEWPID)
+        self._call, self._ways = self._enter.function, (self._enter.arguments, self._leave.arguments)
 
     def enter_for_next_fork(self) -> None:
         """Make the next fork's child pid 1 of a new namespace. Raises OSError."""
-        _unshare(CLONE_NEWPID)
+        if self._call(*self._ways[0]):
+            libc.make(self._enter)  # fails again, and says why
 
     def leave(self) -> None:
         """Make further forks' children ordinary again. Raises OSError."""
-        libc.syscall("setns", self._own, CLONE_NEWPID)
-
-    def close(self) -> None:
-        """Close the descriptor; for the child."""
-        os.close(self._own)
+        if self._call(*self._ways[1]):
+            libc.make(self._leave)
 
 
-def _make_private() -> None:
-    libc.mount(None, "/", None, MS_REC | MS_PRIVATE)
-
-
-def _pivot() -> None:
-    os.chdir(_STAGE)
-    # Both names the same: the old root lies on top of the new one and is taken off at once; see pivot_root(2).
-    libc.syscall("pivot_root", b".", b".")
-    libc.syscall("umount2", b".", MNT_DETACH)
-    os.chdir("/")
-
-
-def free_place(taken: Collection[str]) -> str:
-    """Return the path, straight below the root, at which a run's directory covers none of these names, nor the reverse.
-
-    Where the interpreter lies in `/work/venv`, say, a tmpfs on `/work` would hide it from the very runs that need it.
-    """
-    place, serial = WORKDIR, 0
-    while place[1:] in taken:
-        serial += 1
-        place = "%s-%d" % (WORKDIR, serial)
-    return place
-
-
-def build_tree(paths: Sequence[str]) -> str:
-    """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty directory.
-
-    Symbolic links on the way to a path are made anew, so that each path keeps its name.
-
-    Returns:
-        The empty directory's path, for the children to mount their own on.
-
-    Raises:
-        OSError: a mount was refused.
-    """
-    libc.mount("pyexec", _STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=0755")
-    bound: List[str] = []
-    for path in sorted(set(paths) - set(DEVICES)):
-        _place(path, bound)
-    for device in DEVICES:
-        if os.path.exists(device):
-            _bind(device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
-    # Only now is it known what else stands there: a link on the way to a path may lead anywhere.
-    workdir = free_place(os.listdir(_STAGE))
-    os.mkdir(_STAGE + workdir, 0o755)
-    if not os.path.lexists(_STAGE + "/tmp"):
-        os.symlink(workdir[1:], _STAGE + "/tmp")
-    libc.mount(None, _STAGE, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-    _pivot()
-    return workdir
-
-
-def _place(path: str, bound: List[str]) -> None:
-    walked, rest = "", path.strip("/").split("/")
-    while rest:
-        walked = walked + "/" + rest.pop(0)
-        if any(walked == done or walked.startswith(done + "/") for done in bound):
-            return
-        if os.path.islink(walked):
-            target = os.readlink(walked)
-            os.makedirs(os.path.dirname(_STAGE + walked), exist_ok=True)
-            if not os.path.lexists(_STAGE + walked):
-                os.symlink(target, _STAGE + walked)
-            onward = os.path.normpath(os.path.join(os.path.dirname(walked), target, *rest))
-            return _place(onward, bound)
-        if not os.path.exists(walked):
-            return
-    _bind(walked, MS_RDONLY | MS_NOSUID | MS_NODEV)
-    bound.append(walked)
-
-
-def _bind(path: str, flags: int) -> None:
-    target = _STAGE + path
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    if stat.S_ISDIR(os.stat(path).st_mode):
-        os.makedirs(target, exist_ok=True)
-    else:
-        os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
-    # Recursive: in a user namespace a mount with others below it can only be bound whole.
-    libc.mount(path, target, None, MS_BIND | MS_REC)
-    _set_attributes(target, flags)
-
-
-def _set_attributes(target: str, flags: int) -> None:
-    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is not there.
-    attributes = _MountAttributes(flags, 0, 0, 0)
-    libc.syscall("mount_setattr", AT_FDCWD, os.fsencode(target), AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
-
-
-def apply(plan: Plan) -> None:
-    """Take the child's own namespaces and mount its directory.
-
-    Raises:
-        OSError: a namespace, a mapping or the mount was refused.
-    """
+def share(plan_shared: Sequence[str]) -> None:
+    """Take the namespaces that all children of this zygote are to share. Raises OSError."""
     flags = 0
-    for name in ("user", "mount", "network", "ipc"):
-        flags |= FLAGS[name] if name in plan.host.namespaces else 0
+    for name in plan_shared:
+        flags |= FLAGS[name]
     if flags:
         _unshare(flags)
-    if "user" in plan.host.namespaces:
-        map_ids(plan.host.uid, plan.host.gid, plan.proc_fd)
-    if "mount" in plan.host.namespaces:
-        budget = plan.budget
-        # One more inode: the root of the tmpfs is one.
+
+
+def shareable(host: Host, proc_fd: int) -> Tuple[str, ...]:
+    """Return which of a child's namespaces all children of a zygote can share without a loss; tries it in a child.
+
+    A network namespace of its own is dear (half a millisecond, and as much in the kernel's own threads). Shared by all
+    children, and by nobody else, it stops what it stopped towards the host. What keeps two runs apart in it beside
+    seccomp is Landlock, from ABI 6 on, which knows abstract sockets; below that each child has its own. In a shared IPC
+    namespace the limits are 0, so that no object can be made; where they can't be written each child has its own.
+    """
+    found = []
+    if "network" in host.namespaces and host.landlock_abi >= _ABI_OF_ABSTRACT_SCOPE:
+        found.append("network")
+    if "ipc" in host.namespaces:
+
+        def close() -> None:
+            _unshare(FLAGS["ipc"])
+            forbid_ipc(proc_fd)
+
+        if not in_a_child(close):
+            found.append("ipc")
+    return tuple(found)
+
+
+def forbid_ipc(proc_fd: int) -> None:
+    """Let no System V object be made in this IPC namespace any more.
+
+    Raises:
+        OSError: the limits can't be written (before Linux 6.9, in a user namespace), or say something else afterwards.
+    """
+    for name, value in _IPC_LIMITS:
+        path = "sys/kernel/" + name
+        for flags in (os.O_WRONLY, os.O_RDONLY):
+            fd = os.open(path, flags | os.O_CLOEXEC, dir_fd=proc_fd)
+            try:
+                if flags == os.O_WRONLY:
+                    os.write(fd, value.encode())
+                elif os.read(fd, 100).split() != value.encode().split():
+                    raise OSError(errno.EPERM, "the limit stays", path)
+            finally:
+                os.close(fd)
+
+
+def calls(plan: Plan) -> List[libc.Call]:
+    """Return the calls by which a child takes its own namespaces, and mounts its directory."""
+    host, found = plan.host, []
+    flags = 0
+    for name in ("user", "mount", "network", "ipc"):
+        flags |= FLAGS[name] if name in host.namespaces and name not in plan.shared else 0
+    if flags:
+        found.append(libc.system_call("namespaces", "unshare", flags))
+    if "user" in host.namespaces:
+        for file, text in _maps(host.uid, host.gid):
+            found.append(libc.Call("namespaces", write_own, (plan.proc_fd, file, text), None))
+    if plan.mount_point:
+        # The inodes of the root and of the directories in it are not the script's.
         options = "size=%d,nr_inodes=%d,mode=0700,uid=%d,gid=%d" % (
-            budget.workdir_bytes,
-            budget.workdir_files + 1,
+            plan.budget.workdir_bytes,
+            plan.budget.workdir_files + 1 + len(tree.DIRECTORIES),
             plan.uid,
             plan.gid,
         )
-        libc.mount("pyexec", plan.workdir, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+        flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+        found.append(libc.mount_call("namespaces", "pyexec", plan.mount_point, "tmpfs", flags, options))
+    return found

@@ -1,7 +1,8 @@
 """Resource limits of one process of a run, soft and hard alike, so that nothing can raise them again.
 
-Runs in the child before Landlock and seccomp. What rlimits can't count (a whole run's memory and processes where
-RLIMIT_NPROC counts more than the run) is the server's watch's business.
+Those that are the same for all runs are set in the zygote, the others in the child before Landlock and seccomp. What
+rlimits can't count (a whole run's memory, and processes where RLIMIT_NPROC counts more than the run) is the business of
+the server's watch.
 
 Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid over the whole host.
 """
@@ -13,14 +14,26 @@ import math
 import os
 import resource
 import signal
-from typing import Dict
+from typing import Dict, List
 
 from pyexec.job import Plan
-from pyexec.kernel import namespaces
+from pyexec.kernel import libc
 
 DESCRIPTORS = 256
 STACK_BYTES = 8 * 1024 * 1024
 NICE = 5
+_NICE_TEXT = b"%d" % NICE
+_LOWEST_PRIORITY = 19
+# What a zygote does not need either: it starts no program, locks no memory, and its uid queues no signals of its own.
+INHERITED = (
+    resource.RLIMIT_STACK,
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_MEMLOCK,
+    resource.RLIMIT_MSGQUEUE,
+    resource.RLIMIT_NICE,
+    resource.RLIMIT_RTPRIO,
+    resource.RLIMIT_SIGPENDING,
+)
 
 
 def counts_own_processes(plan: Plan) -> bool:
@@ -38,12 +51,12 @@ def cpu_s(plan: Plan) -> int:
     return min(threads + 1, os.cpu_count() or 1) * math.ceil(plan.budget.wall_s) + 2
 
 
-def ended_by_cpu(status: int, used: resource.struct_rusage, limit_s: int) -> bool:
-    """Return whether a process with this wait status and usage was killed for its processor time.
+def ended_by_cpu(status: int, used_s: float, limit_s: int) -> bool:
+    """Return whether a process with this wait status and processor time was killed for that.
 
     The kernel counts the ticks of its clock for the limit, and the time itself for the usage: a second's difference.
     """
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used[0] + used[1] > limit_s - 1
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used_s > limit_s - 1
 
 
 def values(plan: Plan) -> Dict[int, int]:
@@ -70,7 +83,7 @@ def values(plan: Plan) -> Dict[int, int]:
 
 
 def yield_as_a_session(proc_fd: int) -> None:
-    """Give the caller's new session a lower priority, in place of one equal to the server's; as root only.
+    """Give the caller's new session a lower priority, in place of one equal to the server's; for root.
 
     The kernel shares the processor out among sessions first, and a process's own nice value counts within its own.
     Others than root may do this once in 100 ms in the whole system, which is no promise to make.
@@ -79,27 +92,46 @@ def yield_as_a_session(proc_fd: int) -> None:
         OSError: it was refused for another reason than that this kernel has no such groups, or lets only its first
             root do it at any time.
     """
-    if os.geteuid() != 0:
-        return
     try:
-        namespaces.write_own(proc_fd, "autogroup", str(NICE))
+        fd = os.open("self/autogroup", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+        try:
+            os.write(fd, _NICE_TEXT)
+        finally:
+            os.close(fd)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.EAGAIN, errno.EPERM, errno.EACCES, errno.EROFS):
             raise
 
 
-def apply(plan: Plan) -> None:
-    """Set every limit, and the lower priority that keeps the server answering beside busy runs.
+def inherit(plan: Plan) -> None:
+    """Set, in the zygote, the limits that are the same for all its children and that it can live with itself.
 
     A limit that the host itself keeps lower stays as it is.
 
     Raises:
-        OSError, ValueError: a limit was refused.
+        OSError, ValueError: a limit was refused. RuntimeError: it did not take effect.
     """
     for what, value in values(plan).items():
-        try:
-            resource.setrlimit(what, (value, value))
-        except ValueError:  # it would raise the hard limit
-            value = min(value, resource.getrlimit(what)[1])
-            resource.setrlimit(what, (value, value))
-    os.nice(NICE)
+        if what in INHERITED:
+            pair = (_possible(what, value),) * 2
+            resource.setrlimit(what, pair)
+            if resource.getrlimit(what) != pair:
+                raise RuntimeError("rlimit %d did not take effect" % what)
+
+
+def calls(plan: Plan) -> List[libc.Call]:
+    """Return the calls by which a child sets its other limits, and takes a lower priority, as seen from the zygote.
+
+    The priority keeps the server answering beside busy runs.
+    """
+    limits = {what: _possible(what, value) for what, value in values(plan).items() if what not in INHERITED}
+    found = [libc.Call("rlimits", resource.setrlimit, (what, (value, value)), None) for what, value in limits.items()]
+    return [
+        *found,
+        libc.Call("rlimits", os.nice, (NICE,), min(_LOWEST_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0) + NICE)),
+    ]
+
+
+def _possible(what: int, value: int) -> int:
+    hard = resource.getrlimit(what)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)

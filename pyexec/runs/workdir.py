@@ -19,7 +19,7 @@ from pyexec.job import OutputFile
 
 NOT_FOUND = "File not found after execution."
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
+OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
 # Non-blocking: a FIFO planted at a returned name must not make the server wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -93,7 +93,7 @@ def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, i
     try:
         return _read(directory_fd, parts, name, longest, read)
     except OSError as error:
-        if error.errno in _OURS:
+        if error.errno in OURS:
             raise
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             return OutputFile(name, error=NOT_FOUND)
@@ -182,7 +182,7 @@ class _Walk:
             except PermissionError:
                 raise
             except OSError as error:
-                if error.errno in _OURS:
+                if error.errno in OURS:
                     raise
                 continue  # gone, or replaced, between two looks
             self._count(below)

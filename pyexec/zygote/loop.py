@@ -1,265 +1,172 @@
-"""One template's loop: fork a child when told to, tell how it ended, reap it and all that it left.
+"""A zygote's loop: fork a child for each order, tell how it ended once it is reaped with all that it left.
 
-Runs in each of the two templates, once `forkserver` has brought it up; what it holds and who closes that stands there.
+Each turn copies the pages that it writes to, of a heap shared with all children, so it does as little as it can: orders
+and deaths have a fixed form, what confines a child is made ready once a slot, and a child is two numbers. It is
+single-threaded and never sees a byte of a request. `row` builds it; who closes which descriptor stands in `start`.
 """
 
 from __future__ import annotations
 
+import array
 import contextlib
-import errno
 import gc
 import os
 import select
 import signal
 import socket
-import sys
-from typing import Any, Dict, Iterator, NamedTuple, NoReturn, Optional
+import struct
+import time
+from typing import Callable, Dict, NamedTuple, NoReturn, Optional, Tuple
 
 from pyexec import messages
-from pyexec.child import compat, frames, script
 from pyexec.child import main as child
-from pyexec.job import Budget, Host, Plan
-from pyexec.kernel import layers, libc, namespaces, rlimits
-from pyexec.zygote import preload
+from pyexec.kernel import libc, namespaces
+from pyexec.zygote import overseer
+from pyexec.zygote.overseer import Running
 
 _DYING_POLL_MS = 5
-_OTHER_ENDS_MS = 2000
+# The kernel's memory killer takes a run first, then the zygotes, then the server.
+OWN_BADNESS, BADNESS_OF_RUNS = b"500", b"1000"
 
 
-class Running(NamedTuple):
-    """A child as the template sees it."""
+_LONGEST = 256
+_SPACE = socket.CMSG_SPACE(8 * array.array("i").itemsize)
+_FIVE = struct.Struct("5i")
+_YOUNG_S = 1.0  # no limit of processor time is so low
+_SIGKILL = int(signal.SIGKILL)
+_KILLED = messages.encode_death(messages.Death(-_SIGKILL))
+_CUT_OFF = socket.MSG_TRUNC | socket.MSG_CTRUNC
 
-    pid: int
-    pidfd: int
-    status: socket.socket
+
+class Prepared(NamedTuple):
+    """An order, what confines its child, and the seconds of processor time at which the kernel kills that."""
+
+    order: messages.Order
+    calls: Tuple[libc.Call, ...]
     cpu_limit_s: int
 
 
-class Death(NamedTuple):
-    """How a child ended, as the server is told."""
-
-    code: int
-    cpu_limit_s: Optional[int]  # if it was killed for having used that much processor time
-
-
-@contextlib.contextmanager
-def failures_told(control: socket.socket) -> Iterator[None]:
-    """Tell the server of an OSError, and end."""
-    try:
-        yield
-    except OSError as error:
-        reason = "%s: %s" % (error.filename or "start", error.strerror or error)
-        messages.send(control, messages.READY, {"error": reason})
-        os._exit(1)
-
-
-class ForkServer:
-    """One template's loop, once its namespaces are taken."""
+class Loop:
+    """What a zygote holds while it serves."""
 
     def __init__(
-        self, control: socket.socket, settings: Dict[str, Any], host: Host, proc_fd: int, other: Optional[int] = None
+        self,
+        control: socket.socket,
+        prepare: Callable[[messages.Order], Prepared],
+        kit: child.Kit,
+        gate: Optional[namespaces.PidGate],
+        badness_fd: int,
+        log: Callable[[str], None],
     ) -> None:
-        """Take over what `main` made; `settings` is the server's PLAN, `other` the pid of the second template."""
-        self._control = control
-        self._settings = settings
-        self._host = host
-        self._proc_fd = proc_fd
-        self._other = other
-        self._budget = Budget(**settings["budget"])
-        self._running: Dict[int, Running] = {}
-        self._dying: Dict[Running, Death] = {}  # killed and reaped themselves, their groups perhaps not
-        self._gate: Optional[namespaces.PidGate] = None
-        self._other_fd = -1
-        self._workdir = ""  # where each child mounts its directory; without mounts the server names one for each
+        """Take what has been made ready.
 
-    def run(self, report: Dict[str, Any]) -> NoReturn:
-        """Settle, report, serve until the server closes the control socket."""
-        # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
-        gc.freeze()
-        self._snippets = preload.rehearse(self._settings["modules"])
-        with failures_told(self._control):
-            self._settle()
-        messages.send(self._control, messages.READY, report)
-        self._loop()
-
-    def _settle(self) -> None:
-        """Do what must come after loading: measure, leave the file tree, freeze."""
-        statm = os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._proc_fd)
-        with os.fdopen(statm) as file:
-            self._baseline = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        self._reads, self._executes = preload.read_paths(), preload.execute_paths()
-        if "pid" in self._host.namespaces:
-            self._gate = namespaces.PidGate(self._proc_fd)
-        self._check_reach()
-        if "mount" in self._host.namespaces:
-            self._workdir = namespaces.build_tree(self._reads + self._executes)
-        for admin in (False, True):
-            layers.prepare(self._plan({"admin": admin, "place": 0, "workdir": ""}))
-        frames.conceal(script.run)
-        compat.install()
-        gc.enable()
-        gc.collect()
-        gc.freeze()
-
-    def _check_reach(self) -> None:
-        """Check that runs of another uid get to installed code and work_dir, where they see the host's own file tree.
-
-        Raises:
-            OSError: they don't; says what to do.
+        Args:
+            prepare: gives what confines the child of an order. gate: puts each child into a pid namespace of its own,
+                if there are any. badness_fd: our own oom_score_adj. log: writes a line, whatever happens.
         """
-        if not self._host.own_uids or "mount" in self._host.namespaces:
-            return
-        uid, paths = self._settings["uid_base"], preload.installed_code()
+        self._control, self._prepare, self._kit, self._gate = control, prepare, kit, gate
+        self._badness_fd, self.log = badness_fd, log
+        self._prepared: Dict[bytes, Prepared] = {}
+        self._running: Dict[
+            int, Tuple[int, int, int, float]
+        ] = {}  # pidfd → pid, status socket, limit of processor time, birth
+        self._reaper = libc.Reaper()
+        self._groups = overseer.Groups()
+        self._poll = select.poll()
+        self._poll.register(control, select.POLLIN)
 
-        def look() -> None:
-            os.setgroups([])
-            os.setresgid(uid, uid, uid)
-            os.setresuid(uid, uid, uid)
-            for path in paths:
-                os.listdir(path)
-            os.chdir(self._settings["work_dir"])
-
-        reason = namespaces.in_a_child(look)
-        if reason:
-            advice = "keep Python, its packages and the work_dir where every user may go, or don't start pyexec as root"
-            raise OSError(errno.EACCES, "runs have uid %d and can't go there; %s" % (uid, advice), reason)
-
-    def _loop(self) -> NoReturn:
-        poll = select.poll()
-        poll.register(self._control, select.POLLIN)
-        if self._other:
-            self._other_fd = libc.syscall("pidfd_open", self._other, 0)
-            poll.register(self._other_fd, select.POLLIN)
+    def run(self) -> NoReturn:
+        """Serve until the server closes the control socket."""
+        poll, running, reaper, monotonic = self._poll.poll, self._running, self._reaper, time.monotonic
+        groups = self._groups if self._gate is None else None
         while True:
-            for fd, _ in poll.poll(_DYING_POLL_MS if self._dying else None):
-                if fd == self._other_fd:
-                    self._end()
-                if fd != self._control.fileno():
-                    poll.unregister(fd)
-                    self._note_death(fd)
+            for fd, _ in poll(_DYING_POLL_MS if groups else None):
+                if fd in running:
+                    self._poll.unregister(fd)
+                    pid, told, cpu_limit_s, born = running.pop(fd)
+                    if groups is not None:
+                        groups.note(Running(pid, fd, told, cpu_limit_s), self._reaper)
+                    else:
+                        # As nearly all end: killed by the server, too young to have met its limit of processor time.
+                        if monotonic() > born + _YOUNG_S:
+                            _tell(fd, told, overseer.death(reaper, pid, cpu_limit_s))
+                            continue
+                        status = os.waitpid(pid, 0)[1]
+                        _tell(fd, told, _KILLED if status == _SIGKILL else overseer.encoded(status, 0))
                     continue
                 try:
-                    message = messages.receive(self._control)
-                except messages.CutOff as error:
-                    # What came of the order is closed, which the server takes for a child that died. Others run.
-                    _say("no descriptor is left for a child: %s" % error)
-                    continue
-                except (messages.WireError, OSError):
+                    packet, ancillary, flags, _ = self._control.recvmsg(_LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC)
+                except OSError:
                     self._end()
-                pidfd = self._spawn(message)
-                if pidfd is not None:
-                    poll.register(pidfd, select.POLLIN)
-            self._report_deaths()
+                if not packet:
+                    self._end()
+                data = ancillary[0][2] if ancillary else b""
+                descriptors = (_FIVE if len(data) == _FIVE.size else struct.Struct("%di" % (len(data) // 4))).unpack(
+                    data
+                )
+                if flags & _CUT_OFF:
+                    # All that came of the order is closed, which the server takes for a child that died. Others run.
+                    for each in descriptors:
+                        os.close(each)
+                    self.log("no descriptor is left for a child")
+                    continue
+                self.spawn(packet, descriptors)
+            if groups:
+                for dead, death in groups.gone():
+                    _tell(dead.pidfd, dead.status, death)
 
     def _end(self) -> NoReturn:
-        for running in self._running.values():
-            _kill_group(running)
-        if self._other:
-            # The server has closed its socket too, or it is that which ended. If neither, it must not go on alone:
-            # the server starts both anew once both have ended, and would wait for ever.
-            poll = select.poll()
-            poll.register(self._other_fd, select.POLLIN)
-            if not poll.poll(_OTHER_ENDS_MS):
-                os.kill(self._other, signal.SIGKILL)
-            os.waitpid(self._other, 0)
+        """End with every child: each has a parent-death signal, and what it has forked is killed here or above us."""
+        if self._gate is None:
+            for pidfd, (pid, *_) in self._running.items():
+                with contextlib.suppress(OSError):
+                    overseer.kill_group(pid, pidfd)
         os._exit(0)
 
-    def _spawn(self, message: messages.Message) -> Optional[int]:
-        """Fork one child and return its pidfd, after sending the server a copy; None if that failed."""
-        end, status_fd, stdin, stdout, stderr = message.descriptors
-        status = socket.socket(fileno=status_fd)
-        plan = self._plan(message.payload)
-        pid, pidfd = 0, None
+    def spawn(self, packet: bytes, descriptors: Tuple[int, ...]) -> None:
+        """Fork the child of an order. If that fails its sockets close, which the server takes for a child that died."""
+        status, pid = descriptors[1], 0
         try:
+            order, calls, cpu_limit_s = self._prepared.get(packet) or self._make_ready(packet)
+            os.pwrite(self._badness_fd, BADNESS_OF_RUNS, 0)
             if self._gate is not None:
                 self._gate.enter_for_next_fork()
             pid = os.fork()
             if pid == 0:
-                streams = (end, stdin, stdout, stderr)
-                child.main(plan, streams, self._settings["modules"], self._reads, self._snippets)
-            pidfd = libc.syscall("pidfd_open", pid, 0)
-            self._running[pidfd] = Running(pid, pidfd, status, rlimits.cpu_s(plan))
-            messages.send(status, messages.FORKED, {}, [pidfd])
-        except OSError as error:
-            _say("the template can't make a child: %s" % error)
-            if pidfd is None:
-                if pid:  # it was forked, but there is no descriptor left to know it by
-                    os.kill(pid, signal.SIGKILL)
-                    os.waitpid(pid, 0)
-                status.close()  # the server takes the end of file for a child that died
-            else:
-                # Nobody waits for this child any more.
-                libc.syscall("pidfd_send_signal", pidfd, signal.SIGKILL, None, 0)
+                child.main(calls, descriptors[:1] + descriptors[2:], order, self._kit, cpu_limit_s)
+            pidfd = libc.pidfd_open(pid)
+            self._running[pidfd] = pid, status, cpu_limit_s, time.monotonic()
+            self._poll.register(pidfd, select.POLLIN)
+        except (OSError, RuntimeError, messages.WireError) as error:
+            self.log("a zygote can't make a child: %s" % error)
+            if pid:  # it was forked, but there is no descriptor left to know it by
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            os.close(status)
         finally:
             if self._gate is not None:
                 self._gate.leave()
-            for fd in (end, stdin, stdout, stderr):
-                os.close(fd)
-        return pidfd
+            os.pwrite(self._badness_fd, OWN_BADNESS, 0)
+            for fd in descriptors:
+                if fd != status:
+                    os.close(fd)
 
-    def _plan(self, order: Dict[str, Any]) -> Plan:
-        host, admin = self._host, bool(order["admin"])
-        uid = self._settings["uid_base"] + order["place"] if host.own_uids else host.uid
-        gid = uid if host.own_uids else host.gid
-        workdir = self._workdir or order["workdir"]
-        return Plan(
-            host,
-            admin,
-            uid,
-            gid,
-            workdir,
-            self._reads,
-            self._executes,
-            self._baseline,
-            os.getpid(),
-            self._proc_fd,
-            self._budget,
-        )
-
-    def _note_death(self, pidfd: int) -> None:
-        """Kill the rest of a dead child's group while its pid still stands, then reap the child itself."""
-        running = self._running.pop(pidfd)
-        _kill_group(running)
-        _, status, used = os.wait4(running.pid, 0)
-        limit = running.cpu_limit_s if rlimits.ended_by_cpu(status, used, running.cpu_limit_s) else None
-        self._dying[running] = Death(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), limit)
-
-    def _report_deaths(self) -> None:
-        """Tell the server of each dead child of whose group nothing is left; never wait for one that dies slowly."""
-        for running, death in list(self._dying.items()):
-            if not _group_is_gone(running.pid):
-                continue
-            del self._dying[running]
-            with contextlib.suppress(OSError):  # the server has closed its end: it no longer wants to know
-                messages.send(running.status, messages.DEAD, death._asdict())
-            running.status.close()
-            os.close(running.pidfd)
+    def _make_ready(self, packet: bytes) -> Prepared:
+        """Make an order's child ready, for good unless it has a directory of its own. Raises OSError, WireError."""
+        order = messages.decode_order(packet)
+        prepared = self._prepare(order)
+        if not order.path:
+            self._prepared[packet] = prepared
+            # Or each child would look at it when it collects garbage, and copy the pages that it lies in.
+            gc.freeze()
+        return prepared
 
 
-def _say(text: str) -> None:
-    """Write a line to the log, if that can be done: a full disk must not cost the runs that go on."""
-    with contextlib.suppress(OSError):
-        print("pyexec: " + text, file=sys.stderr, flush=True)
-
-
-def _group_is_gone(group: int) -> bool:
-    """Reap what has ended of a run's group, all of it killed by now; as a subreaper we are its parent.
-
-    Otherwise it would be left to process 1, which in a container may be the server itself and reaps nobody: dead
-    processes would count against the next run of this uid.
-    """
-    while True:
-        try:
-            if os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG) is None:
-                return False
-        except ChildProcessError:
-            return True
-
-
-def _kill_group(running: Running) -> None:
+def _tell(pidfd: int, told: int, packet: bytes) -> None:
+    """Tell the server how a child ended of which nothing is left, and give up what is known of it."""
     try:
-        os.killpg(running.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    except PermissionError:
-        libc.syscall("pidfd_send_signal", running.pidfd, signal.SIGKILL, None, 0)
+        os.write(told, packet)
+    except OSError:  # the server has closed its end: it no longer wants to know
+        pass
+    os.close(told)
+    os.close(pidfd)

@@ -1,6 +1,6 @@
-"""What a template loads ahead of its forks, and which paths hold it: no run pays for an import that others share.
+"""What a zygote loads ahead of its forks, and which paths hold it: no run pays for an import that others share.
 
-Runs in the templates, before they leave the host's file tree.
+Runs in the zygotes, before they leave the host's file tree.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ def standard_library(modules: Sequence[str]) -> None:
     _import([name for name in modules if name not in LIBRARIES] + _BEHIND)
 
 
-def libraries() -> Tuple[Dict[str, str], List[str]]:
-    """Load the libraries; return the versions of those that are there, and which are missing."""
+def libraries(wanted: Sequence[str]) -> Tuple[Dict[str, str], List[str]]:
+    """Load these libraries; return the versions of those that are there, and which are missing."""
     versions, missing = {}, []
-    for name in LIBRARIES:
+    for name in wanted:
         try:
             versions[name] = str(getattr(importlib.import_module(name), "__version__", "?"))
         except ImportError:

@@ -31,13 +31,13 @@ from conftest import ROOT
 from pyexec import Attachment, Config, Job, Sandbox
 from pyexec.config import template_environment
 from pyexec.job import ENDED, SCRIPT_NAME
-from pyexec.kernel.namespaces import WORKDIR
+from pyexec.kernel.tree import PLACE
 from pyexec.zygote.preload import installed_code
 
 CORPUS = os.path.join(ROOT, "tests", "corpus")
 # With a file tree of its own, and without.
-_RUN_DIRECTORY = r"%s(?:-\d+)?|%s/pyexec-[^/]+/[0-9a-f]{32}" % (
-    WORKDIR,
+_RUN_DIRECTORY = r"%s(?:-\d+)?/box/work|%s/pyexec-[^/]+/[0-9a-f]{32}/work" % (
+    PLACE,
     re.escape(os.path.realpath(tempfile.gettempdir())),
 )
 _DIRECTIVE = re.compile(r"# *(admin|python|stdin|attach|files)(?:: *(.*))?")

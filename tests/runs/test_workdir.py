@@ -143,7 +143,7 @@ def test_a_look_has_a_deadline(directory, tmp_path, monkeypatch) -> None:
 def _abandon(parent: str) -> str:
     """Have a base made by a process that then ends at once, as if killed; return its name."""
     program = "import os, sys\nsys.path.insert(0, sys.argv[1])\nfrom pyexec.runs.workdirs_on_disk import Base\nbase = Base(sys.argv[2])\n"
-    program += "os.mkdir(base.new_path()); print(os.path.basename(base.path), flush=True); os._exit(0)"
+    program += "base.make(None).close(); print(os.path.basename(base.path), flush=True); os._exit(0)"
     return subprocess.check_output([sys.executable, "-c", program, ROOT, parent], text=True).strip()
 
 
@@ -221,6 +221,9 @@ def test_a_base_that_has_no_room_for_its_mark_is_taken_back(monkeypatch) -> None
 def test_run_directories_have_names_that_nobody_guesses() -> None:
     with tempfile.TemporaryDirectory() as parent:
         base = Base(parent)
-        names = {os.path.basename(base.new_path()) for _ in range(100)}
+        made = [base.make(None) for _ in range(100)]
+        names = {directory.name for directory in made}
+        for directory in made:
+            directory.close()
         assert len(names) == 100 and all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
         base.close()

@@ -20,7 +20,7 @@ from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
-from pyexec.runs import handles
+from pyexec.runs import processes, zygotes
 from pyexec.runs import watch as usage
 from pyexec.sandbox import Sandbox
 
@@ -189,8 +189,8 @@ def test_a_run_that_the_watch_cannot_see_gets_no_answer(monkeypatch: pytest.Monk
     """As where /proc is mounted with hidepid: nothing would bound its memory. Nor does a server start there."""
     config = Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
-        monkeypatch.setattr(usage, "_process", lambda pid: None)
-        assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks
+        monkeypatch.setattr(processes, "process", lambda pid: None)
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks; it is killed at its end
         with pytest.raises(SandboxError, match="/proc hides them"):
             sandbox.run(Job("import time; time.sleep(3)"))
     with pytest.raises(SandboxError, match="does not start on this host. /proc hides"):
@@ -221,7 +221,7 @@ done.set()
 """
     # As on a host whose RLIMIT_NPROC counts nobody, or everybody: set in the templates before they start.
     uncounted = "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda plan: False; "
-    monkeypatch.setattr(handles, "_BOOT", handles._BOOT.replace("start.main()", uncounted + "start.main()"))
+    monkeypatch.setattr(zygotes, "_BOOT", zygotes._BOOT.replace("from pyexec.zygote", uncounted + "from pyexec.zygote"))
     config = Config.of(max_runs=1, memory_bytes=4 << 30, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(Job(code % (300, 5), admin=True))
