@@ -7,8 +7,8 @@
 # sh setup.sh prove-slow [FLAG...]  prove what takes hours, before a release; writes docs/prove-slow.md
 #
 # PYTHON names the interpreter (default: python3, for root /usr/bin/python3), VENV the environment (default: .venv).
-# Nothing is written outside this directory except for missing Debian packages: root installs them, others are told
-# their names. What the environment lacks comes from PyPI, at the versions and hashes in requirements/.
+# Nothing is written outside this directory except missing Debian packages: root installs them; for other users their
+# names are printed. What the environment lacks comes from PyPI, at the versions and hashes in requirements/.
 set -eu
 cd "$(dirname "$0")"
 # Root's own Python may be where runs under another uid can't read it; the system's isn't.
@@ -33,7 +33,7 @@ add_package() { # WHAT PACKAGE: install the package that has what is missing, or
 
 mark="$venv/made-by-pyexec-setup"
 
-# An environment that can't be used is made again, but removed only if it is one and this script made it.
+# An unusable environment is recreated, but removed only if it is one that this script made.
 make_venv() {
     if [ -f "$mark" ] && [ -f "$venv/pyvenv.cfg" ]; then
         rm -rf "$venv"
@@ -50,19 +50,19 @@ make_venv() {
 }
 
 pip_install() { # LOCK: install what this lock file pins
-    # Only wheels: building from source would fetch build requirements, and those without hashes.
+    # Only wheels: building from source would fetch build requirements without hashes.
     "$venv/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: \
         -r "requirements/$1.txt"
 }
 
-# Before 20.3, and the first Pythons 3.8 and 3.9 came with older ones, pip doesn't know today's names of wheels.
+# pip before 20.3, which early Python 3.8 and 3.9 releases shipped, doesn't recognise today's wheel names.
 NEW_PIP='import pip, sys; sys.exit([int(part) for part in pip.__version__.split(".")[:2]] < [20, 3])'
 
 environment() { # LOCK...: make the virtual environment with what these lock files pin
     packages "$python" python3
     "$venv/bin/python" -c 'import pip' 2>/dev/null || make_venv
     for name in "$@"; do
-        # What was installed from which list is written down, so that a second start needs no network.
+        # Installed lists are recorded, so that a second start needs no network.
         wanted="$name $(cksum <"requirements/$name.txt")"
         if ! grep -qxsF "$wanted" "$venv/installed"; then
             "$venv/bin/python" -c "$NEW_PIP" || pip_install pip

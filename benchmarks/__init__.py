@@ -1,5 +1,5 @@
-"""What a run costs, next to what it could cost: `python -m benchmarks` starts pyexec and what it is compared with.
+"""What a run costs compared with the alternatives: `python -m benchmarks` starts pyexec and its rivals.
 
-jobs: what is asked. rivals, targets: of whom. load, measure: how it is timed. layers, memory: single figures. goals,
-report, picture: what is made of it. Only ratios within one run mean anything: the machine is never alone.
+jobs: the requests. rivals, targets: the servers. load, measure: the timing. layers, single: individual figures. goals,
+report, picture: the results. Only ratios within one run mean anything, since the machine is shared.
 """

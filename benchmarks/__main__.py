@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import sys
-from typing import Callable, List, Tuple
+from typing import Callable
 
 from benchmarks import jobs, measure, page, report, single, targets
 from benchmarks.outcome import Outcome
@@ -18,25 +18,25 @@ SOAK_FIRST = 100
 PHASES = ("light", "throughput", "start", "memory", "layers")
 
 
-def _named(text: str) -> Tuple[str, str]:
+def _named(text: str) -> tuple[str, str]:
     name, _, path = text.partition("=")
     if not path or name in targets.LABELS:
         raise argparse.ArgumentTypeError("give NAME=PATH, with a name that is not taken")
     return name, path
 
 
-def _some(*known: str) -> Callable[[str], List[str]]:
-    def several(text: str) -> List[str]:
+def _some(*known: str) -> Callable[[str], list[str]]:
+    def several(text: str) -> list[str]:
         names = [] if text == "none" else text.split(",")
         for name in names:
             if name not in known:
-                raise argparse.ArgumentTypeError("%r is none of %s" % (name, ", ".join(known)))
+                raise argparse.ArgumentTypeError(f"{name!r} is not one of {', '.join(known)}")
         return names
 
     return several
 
 
-def _arguments(argv: List[str], names: List[str]) -> argparse.Namespace:
+def _arguments(argv: list[str], names: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--quick", action="store_true", help="a rough look: fewer rounds, only light load and throughput")
@@ -60,10 +60,10 @@ def _arguments(argv: List[str], names: List[str]) -> argparse.Namespace:
     return wanted
 
 
-def _against_each_other(wanted: argparse.Namespace, outcome: Outcome, pyexecs: List[Tuple[str, str]]) -> None:
+def _against_each_other(wanted: argparse.Namespace, outcome: Outcome, pyexecs: list[tuple[str, str]]) -> None:
     """Measure light load and throughput with all servers up."""
     with contextlib.ExitStack() as stack:
-        running: List[targets.Target] = []
+        running: list[targets.Target] = []
         for name in outcome.servers:
             roots = dict(pyexecs)
             running.append(targets.start_pyexec(name, roots[name]) if name in roots else targets.start_rival(name))
@@ -78,7 +78,7 @@ def _against_each_other(wanted: argparse.Namespace, outcome: Outcome, pyexecs: L
             _print(report.throughput(outcome))
 
 
-def _alone(wanted: argparse.Namespace, outcome: Outcome, pyexecs: List[Tuple[str, str]], first: List[jobs.Job]) -> None:
+def _alone(wanted: argparse.Namespace, outcome: Outcome, pyexecs: list[tuple[str, str]], first: list[jobs.Job]) -> None:
     """Measure what is measured with nothing else running."""
     if "start" in wanted.phases:
         outcome.starts = single.start_times(first[0], 5, pyexecs)
@@ -106,7 +106,7 @@ def _print(text: str) -> None:
     print(text, flush=True)
 
 
-def main(argv: List[str]) -> int:
+def main(argv: list[str]) -> int:
     """Measure and print. Returns the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped then as well
     every = jobs.make()
@@ -117,7 +117,7 @@ def main(argv: List[str]) -> int:
     chosen = [job for job in every if job.name in wanted.only]
     outcome = Outcome(chosen, [name for name, _ in pyexecs] + rivals, report.machine())
     for kind, reason in missing.items():
-        _print("Left out: %s (%s)." % (kind, reason))
+        _print(f"Left out: {kind} ({reason}).")
     _print(outcome.machine + "\n")
     if {"light", "throughput"} & set(wanted.phases):
         _against_each_other(wanted, outcome, pyexecs)

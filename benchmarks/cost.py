@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Callable, Dict, List, Tuple
+from typing import Callable, Dict, List
 
 from benchmarks import jobs, load, processes, single, targets
 from benchmarks.measure import quantile
@@ -43,7 +43,7 @@ class Measured:
         with open(self._group + "/cpuacct.usage", encoding="ascii") as file:
             return int(file.read()) / 1e9
 
-    def zygotes(self) -> List[int]:
+    def zygotes(self) -> list[int]:
         """Return the processes that have forked others, but for the server."""
         tree = processes.settled_tree(self.target.process.pid)
         return [pid for pid in tree[1:] if _stat(pid)[2]]
@@ -54,9 +54,9 @@ class Measured:
         os.rmdir(self._group)
 
 
-def _stat(pid: int) -> Tuple[int, int, int]:
+def _stat(pid: int) -> tuple[int, int, int]:
     """Return a process's minor faults, those of its reaped children, and how long these took in ticks."""
-    with open("/proc/%d/stat" % pid, "rb") as file:
+    with open(f"/proc/{pid}/stat", "rb") as file:
         fields = file.read().rpartition(b")")[2].split()
     return int(fields[7]), int(fields[8]), int(fields[13]) + int(fields[14])
 
@@ -75,7 +75,7 @@ def _p50_ms(server: Measured, job: jobs.Job, admin: bool = False) -> float:
     return quantile(taken, 0.5) * 1000
 
 
-def _faults(server: Measured, job: jobs.Job) -> Tuple[float, float]:
+def _faults(server: Measured, job: jobs.Job) -> tuple[float, float]:
     """Return the page faults of a child, and of its zygote, for a run."""
     load.repeat(server.target, job, 2, 20)
     zygotes = server.zygotes()
@@ -115,33 +115,34 @@ _FORKS = """
 import os, sys, time, numpy as np
 for line in sys.stdin:
     start = time.perf_counter()
-    for _ in range(%d):
+    for _ in range(CROWD):
         if os.fork() == 0:
             print(np.arange(1000).sum(), file=open(os.devnull, "w"))
             os._exit(0)
-    for _ in range(%d):
+    for _ in range(CROWD):
         os.wait()
     print(time.perf_counter() - start, flush=True)
-""" % (_CROWD, _CROWD)
+""".replace("CROWD", str(_CROWD))
 
 
-def _turns(count: int, first: Callable[[], float], second: Callable[[], float]) -> Tuple[List[float], List[float]]:
+def _turns(count: int, first: Callable[[], float], second: Callable[[], float]) -> tuple[list[float], list[float]]:
     """Measure two things A B B A, so often; return the mean of each round for both."""
-    one: List[float] = []
-    two: List[float] = []
+    one: list[float] = []
+    two: list[float] = []
     for number in range(count):
         a, b, c, d = first(), second(), second(), first()
         one.append((a + d) / 2)
         two.append((b + c) / 2)
-        print("… %d of %d: %.3f %.3f" % (number + 1, count, one[-1], two[-1]), file=sys.stderr, flush=True)
+        print(f"… {number + 1} of {count}: {one[-1]:.3f} {two[-1]:.3f}", file=sys.stderr, flush=True)
     return one, two
 
 
-def _row(what: str, bound: str, one: List[float], two: List[float], unit: str) -> str:
+def _row(what: str, bound: str, one: list[float], two: list[float], unit: str) -> str:
     ratios = [a / b for a, b in zip(one, two)]
     figures = (quantile(ratios, 0.5), quantile(ratios, 0.25), quantile(ratios, 0.75))
-    shown = "%.3g %s / %.3g %s" % (quantile(one, 0.5), unit, quantile(two, 0.5), unit)
-    return "| %s | %s | %.2f (%.2f–%.2f) | %s |" % (what, bound, *figures, shown)
+    shown = f"{quantile(one, 0.5):.3g} {unit} / {quantile(two, 0.5):.3g} {unit}"
+    middle, low, high = figures
+    return f"| {what} | {bound} | {middle:.2f} ({low:.2f}–{high:.2f}) | {shown} |"
 
 
 def main(before_root: str, rounds: int) -> None:
@@ -172,7 +173,10 @@ def main(before_root: str, rounds: int) -> None:
     add("the same before", "", rate(before.target), rate(fresh), "")
     add("numpy p50", "≤ 1.05", lambda: _p50_ms(after, numpy), lambda: _p50_ms(before, numpy), "ms")
     for name, server in (("after", after), ("before", before)):
-        print("page faults of a child, its zygote, a run, %s: %.0f, %.0f" % (name, *_faults(server, job)), flush=True)
+        print(
+            "page faults of a child, its zygote, a run, {}: {:.0f}, {:.0f}".format(name, *_faults(server, job)),
+            flush=True,
+        )
     for measured in (after, before):
         measured.stop()
     for target in (fresh, floor):

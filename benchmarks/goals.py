@@ -1,8 +1,8 @@
-"""What is aimed at, as ratios within one run on two cores with every layer on; `judge` says what was reached."""
+"""Performance goals, as ratios within one run on two cores with every layer on; `judge` tells which were met."""
 
 from __future__ import annotations
 
-from typing import Callable, List, NamedTuple, Optional, Tuple
+from typing import Callable, NamedTuple
 
 from benchmarks.measure import Results, quantile, rate_ratio, ratio
 from benchmarks.outcome import Outcome
@@ -47,7 +47,7 @@ def _kept(what: str) -> Callable[[Outcome, str], float]:
     return figure
 
 
-GOALS: Tuple[Goal, ...] = (
+GOALS: tuple[Goal, ...] = (
     Goal("print(1), light load, p50 / fresh", True, 0.10, _light("print", "fresh")),
     Goal("print(1), light load, p50 / floor", True, 1.6, _light("print", "floor")),
     Goal("numpy, light load, p50 / fresh", True, 0.02, _light("numpy", "fresh")),
@@ -59,7 +59,7 @@ GOALS: Tuple[Goal, ...] = (
     Goal("8 MB out, light load, p50 / floor", True, 0.4, _light("8mb-out", "floor")),
     Goal("start to first answer / imports in one interpreter", True, 1.3, _start),
     Goal("memory when idle / imports in one interpreter", True, 1.5, _memory),
-    # Within what the same run shows twice; a leak of 1 % in 100 times as many runs would be none.
+    # Within the noise between two identical runs; growth of 1 % over 100 times as many runs is not a leak.
     Goal("memory after all runs / after the first 100", True, 1.02, _kept("pss_bytes")),
     Goal("descriptors after all runs / after the first 100", True, 1.0, _kept("descriptors")),
     Goal("threads after all runs / after the first 100", True, 1.0, _kept("threads")),
@@ -67,16 +67,16 @@ GOALS: Tuple[Goal, ...] = (
 
 
 class Verdict(NamedTuple):
-    """A goal, what was measured, and whether that reaches it."""
+    """A goal, the measured value, and whether it meets the goal."""
 
     goal: Goal
     measured: float
     met: bool
 
 
-def judge(outcome: Outcome, name: str) -> List[Verdict]:
+def judge(outcome: Outcome, name: str) -> list[Verdict]:
     """Return the goals that this run measured for one pyexec."""
-    found: List[Verdict] = []
+    found: list[Verdict] = []
     for goal in GOALS:
         measured = _measured(goal, outcome, name)
         if measured is not None:
@@ -85,7 +85,7 @@ def judge(outcome: Outcome, name: str) -> List[Verdict]:
     return found
 
 
-def _measured(goal: Goal, outcome: Outcome, name: str) -> Optional[float]:
+def _measured(goal: Goal, outcome: Outcome, name: str) -> float | None:
     try:
         return goal.figure(outcome, name)
     except KeyError:

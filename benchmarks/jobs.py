@@ -1,4 +1,4 @@
-"""The jobs: what every server is asked to run, and how an answer is known to be right."""
+"""The jobs that every server runs, and the checks that an answer is right."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import json
 import random
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 MIB = 1 << 20
 
@@ -18,7 +18,7 @@ class Job:
 
     name: str
     title: str
-    request: Dict[str, Any]
+    request: dict[str, Any]
     check: Callable[[bytes], None]
 
     def body(self) -> bytes:
@@ -26,8 +26,8 @@ class Job:
         return json.dumps(self.request).encode()
 
 
-def _details(body: bytes) -> Dict[str, Any]:
-    details: Dict[str, Any] = json.loads(body)["execution_details"]
+def _details(body: bytes) -> dict[str, Any]:
+    details: dict[str, Any] = json.loads(body)["execution_details"]
     assert details["exit_code"] == 0, details
     return details
 
@@ -35,7 +35,7 @@ def _details(body: bytes) -> Dict[str, Any]:
 def _prints(expected: str) -> Callable[[bytes], None]:
     def check(body: bytes) -> None:
         stdout = _details(body)["stdout"]
-        assert stdout == expected, "%r instead of %r" % (stdout[:200], expected[:200])
+        assert stdout == expected, f"{stdout[:200]!r} instead of {expected[:200]!r}"
 
     return check
 
@@ -44,12 +44,12 @@ def _returns(name: str, right: Callable[[bytes], bool]) -> Callable[[bytes], Non
     def check(body: bytes) -> None:
         details = _details(body)
         content = base64.b64decode(details["output_files"][name].get("content_base64", ""))
-        assert right(content), "%s is wrong: %r… of %d bytes" % (name, content[:40], len(content))
+        assert right(content), f"{name} is wrong: {content[:40]!r}… of {len(content)} bytes"
 
     return check
 
 
-def _attached(name: str, content: bytes) -> List[Dict[str, str]]:
+def _attached(name: str, content: bytes) -> list[dict[str, str]]:
     return [{"filename": name, "content_base_64": base64.b64encode(content).decode()}]
 
 
@@ -99,24 +99,24 @@ def _big_out() -> Job:
     encoded = base64.b64encode(bytes(range(256)) * (8 * MIB // 256))
 
     def check(body: bytes) -> None:
-        # Not parsed, since that takes longer than what is measured.
+        # Not parsed: that would take longer than what is being measured.
         at = body.find(b'"content_base64"')
         start = body.find(encoded[:64], at)
         assert at >= 0 and start >= 0 and body.startswith(encoded, start), "not the 8 MB that were written"
         assert body[start + len(encoded) : start + len(encoded) + 1] == b'"'
 
-    code = 'with open("big.bin", "wb") as file:\n    file.write(bytes(range(256)) * %d)' % (8 * MIB // 256)
+    code = f'with open("big.bin", "wb") as file:\n    file.write(bytes(range(256)) * {8 * MIB // 256})'
     return Job("8mb-out", "8 MB out", {"code": code, "return_files": ["big.bin"]}, check)
 
 
-def make() -> List[Job]:
+def make() -> list[Job]:
     """Return all jobs. Needs Pillow, for the photo."""
     width, height = 400, 300
-    text = "".join("%063d\n" % number for number in range(MIB // 64))
+    text = "".join(f"{number:063d}\n" for number in range(MIB // 64))
     data = random.Random(2).getrandbits(8 * 8 * MIB).to_bytes(8 * MIB, "big")
     gray = 'from PIL import Image\nImage.open("input_photo.jpg").convert("L").save("output_grayscale.png")'
     numpy = "import numpy as np\nprint(int(np.arange(1000).sum()))"
-    # Bytes from all over it, since reading through it would take longer than bringing it there.
+    # A sample from the whole file, since reading all of it would take longer than the transfer.
     sample = 'with open("big.bin", "rb") as file:\n    data = file.read()\nprint(len(data), data[::65521].hex())'
     return [
         Job("print", "print(1)", {"code": "print(1)"}, _prints("1\n")),
@@ -142,7 +142,7 @@ def make() -> List[Job]:
             "8mb-in",
             "8 MB in",
             {"code": sample, "attachments": _attached("big.bin", data)},
-            _prints("%d %s\n" % (len(data), data[::65521].hex())),
+            _prints(f"{len(data)} {data[::65521].hex()}\n"),
         ),
         _big_out(),
     ]

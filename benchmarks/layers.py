@@ -1,4 +1,4 @@
-"""What each layer costs alone: a small warm interpreter forks, the child puts on the chosen layers and ends.
+"""What each layer costs alone: a small warm interpreter forks; the child applies the chosen layers and exits.
 
 A program of its own, `python -m benchmarks.layers ROUNDS`, which prints JSON: for each choice the microseconds from
 fork to reaped, and those in the child's own calls. Run as root, or as a user who may make user namespaces.
@@ -13,7 +13,6 @@ import os
 import struct
 import sys
 import time
-from typing import Dict, List, Optional, Tuple
 
 from pyexec.config import Config
 from pyexec.job import Host, Plan
@@ -25,9 +24,9 @@ _WARM_UP = 5
 
 
 class Choice:
-    """Some layers, and how a child puts them on."""
+    """A choice of layers, and how a child applies them."""
 
-    def __init__(self, plan: Plan, own: Tuple[str, ...] = (), modules: Tuple[str, ...] = (), pid: bool = False) -> None:
+    def __init__(self, plan: Plan, own: tuple[str, ...] = (), modules: tuple[str, ...] = (), pid: bool = False) -> None:
         """Choose.
 
         Args:
@@ -38,7 +37,7 @@ class Choice:
         host = dataclasses.replace(plan.host, namespaces=kept)
         self.plan = dataclasses.replace(plan, host=host, mount_point=mount_point)
         self.modules, self.pid = modules, pid
-        self.calls: Tuple[libc.Call, ...] = ()
+        self.calls: tuple[libc.Call, ...] = ()
 
     def prepare(self) -> None:
         """Make the calls ready, as a zygote does before it forks."""
@@ -46,7 +45,7 @@ class Choice:
         self.calls = tuple(confinement.opening(self.plan) + confinement.closing(self.plan, self.plan.proc_fd, ()))
 
 
-def _choices(plan: Plan) -> Dict[str, Choice]:
+def _choices(plan: Plan) -> dict[str, Choice]:
     host = plan.host
     found = {"fork and exit": Choice(plan)}
     if "pid" in host.namespaces:
@@ -68,7 +67,7 @@ def _choices(plan: Plan) -> Dict[str, Choice]:
     return found
 
 
-def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap) -> Tuple[float, float]:
+def _once(choice: Choice, gate: namespaces.PidGate | None, shared: mmap.mmap) -> tuple[float, float]:
     start = time.perf_counter()
     if choice.pid and gate is not None:
         gate.enter_for_next_fork()
@@ -87,12 +86,12 @@ def _once(choice: Choice, gate: Optional[namespaces.PidGate], shared: mmap.mmap)
     ended = os.waitpid(pid, 0)[1]
     taken = time.perf_counter() - start
     if ended:
-        raise RuntimeError("a layer failed, status %d" % ended)
+        raise RuntimeError(f"a layer failed, status {ended}")
     return taken, struct.unpack("d", shared[:8])[0]
 
 
-def _prepared() -> Tuple[Plan, Optional[namespaces.PidGate]]:
-    """Do what the template does before it forks, without the libraries; returns in the process that then forks."""
+def _prepared() -> tuple[Plan, namespaces.PidGate | None]:
+    """Do what the zygote does before it forks, without the libraries; returns in the process that then forks."""
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     host: Host = layers.probe(UID_BASE, proc_fd)
     namespaces.enter_nursery(host, proc_fd)
@@ -117,7 +116,7 @@ def main() -> None:
     choices, shared = _choices(plan), mmap.mmap(-1, 8)
     for choice in choices.values():
         choice.prepare()
-    taken: Dict[str, List[Tuple[float, float]]] = {name: [] for name in choices}
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in choices}
     for number in range(int(sys.argv[1]) + _WARM_UP):
         for name, choice in choices.items():
             one = _once(choice, gate, shared)

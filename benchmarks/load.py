@@ -1,4 +1,4 @@
-"""The load: callers on raw sockets, cheap enough not to be what is measured. Answers are checked outside the time."""
+"""The load: callers on raw sockets, cheap enough not to distort the measurement. Checks are not timed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import socket
 import threading
 import time
-from typing import Callable, List, Optional, Tuple
+from typing import Callable
 
 from benchmarks.jobs import Job
 from benchmarks.targets import Target
@@ -19,22 +19,22 @@ _own = threading.local()
 
 
 class WrongAnswer(Exception):
-    """A server gave something else than what the job asks for: then there is nothing to compare."""
+    """A server gave a wrong answer, so there is nothing to compare."""
 
 
 class Caller:
     """Asks one server for one job again and again, each time on a new connection, or on one that is kept."""
 
-    def __init__(self, target: Target, job: Job, kept: bool = False, key: Optional[str] = None) -> None:
+    def __init__(self, target: Target, job: Job, kept: bool = False, key: str | None = None) -> None:
         """Prepare the bytes to send; with a key, as an admin."""
         self._target, self._job, self._kept = target, job, kept
         body = job.body()
         head = "POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
         head += "" if kept else "Connection: close\r\n"
-        head += "Authorization: Bearer %s\r\n" % key if key else ""
+        head += f"Authorization: Bearer {key}\r\n" if key else ""
         self._request = (head % len(body) + "\r\n").encode() + body
-        self._socket: Optional[socket.socket] = None
-        # One for each thread, which stays as large as it once was: growing it is no part of what is measured.
+        self._socket: socket.socket | None = None
+        # One per thread, never shrunk, so that growing it is not part of the measurement.
         self._buffer: bytearray = _own.__dict__.setdefault("buffer", bytearray(_CHUNK))
 
     def ask(self) -> float:
@@ -43,7 +43,7 @@ class Caller:
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._target.port), _LONGEST_S)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A server that refuses may close before it has everything; its words are still to be read.
+        # A server that refuses may close before it has read everything; its answer must still be read.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._socket.sendall(self._request)
         begin, end = self._receive(self._socket)
@@ -53,7 +53,7 @@ class Caller:
         self._check(begin, end)
         return taken
 
-    def _receive(self, sock: socket.socket) -> Tuple[int, int]:
+    def _receive(self, sock: socket.socket) -> tuple[int, int]:
         """Return where the body begins and ends in the buffer."""
         have, begin, end = 0, 0, 0
         while not end or have < end:
@@ -62,7 +62,7 @@ class Caller:
             with memoryview(self._buffer) as view:
                 count = sock.recv_into(view[have:])
             if not count:
-                raise WrongAnswer("%s closed after %d bytes" % (self._target.label, have))
+                raise WrongAnswer(f"{self._target.label} closed after {have} bytes")
             have += count
             if not end:
                 begin = self._buffer.find(b"\r\n\r\n", 0, have) + 4
@@ -74,10 +74,10 @@ class Caller:
     def _check(self, begin: int, end: int) -> None:
         status, body = bytes(self._buffer[:12]), bytes(self._buffer[begin:end])
         try:
-            assert status == b"HTTP/1.1 200", "%r %r" % (status, body[:2000])
+            assert status == b"HTTP/1.1 200", f"{status!r} {body[:2000]!r}"
             self._job.check(body)
         except (AssertionError, ValueError, KeyError) as error:
-            raise WrongAnswer("%s, %s: %s" % (self._target.label, self._job.title, error)) from error
+            raise WrongAnswer(f"{self._target.label}, {self._job.title}: {error}") from error
 
     def close(self) -> None:
         """Close the connection, if one is open."""
@@ -93,15 +93,15 @@ def light(
     pause_s: float,
     most_s: float,
     kept: bool = False,
-    key: Optional[str] = None,
-) -> List[float]:
+    key: str | None = None,
+) -> list[float]:
     """Ask one at a time with a pause before each.
 
     Args:
         count: how often. most_s: a slow server is asked less often, but at least three times.
     """
     caller = Caller(target, job, kept, key)
-    taken: List[float] = []
+    taken: list[float] = []
     try:
         if kept:
             caller.ask()
@@ -119,7 +119,7 @@ def closed_loop(target: Target, job: Job, callers: int, seconds: float) -> float
 
     def one(caller: Caller) -> float:
         count, start = 0, time.perf_counter()
-        # Each ends with an answer, and its rate is its own: none is cut off by the end of the slice.
+        # Each caller stops after a complete answer and has its own rate, so the end of the slice cuts off no request.
         while time.perf_counter() - start < seconds:
             caller.ask()
             count += 1
@@ -139,10 +139,10 @@ def repeat(target: Target, job: Job, callers: int, count: int) -> None:
     _at_once(callers, target, job, one)
 
 
-def _at_once(count: int, target: Target, job: Job, work: Callable[[Caller], float]) -> List[float]:
+def _at_once(count: int, target: Target, job: Job, work: Callable[[Caller], float]) -> list[float]:
     """Let callers work at the same time. Raises what the first of them raised."""
-    results: List[float] = []
-    errors: List[Exception] = []
+    results: list[float] = []
+    errors: list[Exception] = []
     together = threading.Barrier(count)
 
     def one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, field
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Sequence, Tuple
 
 from benchmarks import load
 from benchmarks.jobs import Job
@@ -29,9 +29,9 @@ def quantile(values: Sequence[float], share: float) -> float:
 class Figures:
     """What was measured of one job on one server: a list for each round."""
 
-    light: List[List[float]] = field(default_factory=list)
-    kept: List[List[float]] = field(default_factory=list)
-    rates: Dict[int, List[float]] = field(default_factory=dict)
+    light: list[list[float]] = field(default_factory=list)
+    kept: list[list[float]] = field(default_factory=list)
+    rates: dict[int, list[float]] = field(default_factory=dict)
 
     def p(self, share: float, kept: bool = False) -> float:
         """Return a quantile of the seconds under light load, over all rounds."""
@@ -45,7 +45,7 @@ class Figures:
 Results = Dict[Tuple[str, str], Figures]
 
 
-def ratios(results: Results, job: str, mine: str, other: str) -> List[float]:
+def ratios(results: Results, job: str, mine: str, other: str) -> list[float]:
     """Return my p50 under light load as a share of another's, round by round.
 
     In pairs, since a busy minute then meets both; the p50 over all rounds may be of a quiet minute for one alone.
@@ -80,7 +80,7 @@ def light_rounds(
 ) -> None:
     """Measure under light load: one request at a time with short pauses."""
     for number in range(rounds):
-        _say("light load, round %d of %d" % (number + 1, rounds))
+        _say(f"light load, round {number + 1} of {rounds}")
         for job in jobs:
             for target in _turned(targets, number):
                 figures = results.setdefault((job.name, target.name), Figures())
@@ -95,15 +95,15 @@ def throughput_rounds(
     """Measure closed loops of some callers."""
     for number in range(rounds):
         for callers in CALLERS:
-            _say("%d caller%s, round %d of %d" % (callers, "s" if callers > 1 else "", number + 1, rounds))
+            _say(f"{callers} caller{'s' if callers > 1 else ''}, round {number + 1} of {rounds}")
             for job in jobs:
                 for target in _turned(targets, number):
                     figures = results.setdefault((job.name, target.name), Figures())
                     figures.rates.setdefault(callers, []).append(load.closed_loop(target, job, callers, seconds))
 
 
-def _turned(targets: Sequence[Target], number: int) -> List[Target]:
-    """Return them in another order each round, since each one's neighbour leaves it something behind."""
+def _turned(targets: Sequence[Target], number: int) -> list[Target]:
+    """Rotate the order each round, since the server measured just before affects the next one."""
     at = number % len(targets)
     return list(targets[at:]) + list(targets[:at])
 

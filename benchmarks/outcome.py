@@ -1,9 +1,8 @@
-"""All that one run of the benchmark has found out; what was not asked for is empty."""
+"""Everything that one benchmark run measured; what was not requested is empty."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Tuple
 
 from benchmarks.jobs import Job
 from benchmarks.measure import Results
@@ -13,15 +12,15 @@ from benchmarks.single import Memory
 
 @dataclass
 class Outcome:
-    """The figures, by name of the server; names of servers stand in the order of the tables."""
+    """The figures, by name of the server; server names are in the order of the tables."""
 
-    jobs: List[Job]
-    servers: List[str]
+    jobs: list[Job]
+    servers: list[str]
     machine: str
     results: Results = field(default_factory=dict)
-    starts: Dict[str, List[float]] = field(default_factory=dict)
-    one_process: Optional[int] = None
-    memory: Dict[str, Memory] = field(default_factory=dict)
-    layers: Dict[str, Tuple[float, float]] = field(default_factory=dict)
-    soaks: Dict[str, Tuple[Holdings, Holdings]] = field(default_factory=dict)
+    starts: dict[str, list[float]] = field(default_factory=dict)
+    one_process: int | None = None
+    memory: dict[str, Memory] = field(default_factory=dict)
+    layers: dict[str, tuple[float, float]] = field(default_factory=dict)
+    soaks: dict[str, tuple[Holdings, Holdings]] = field(default_factory=dict)
     soak_runs: int = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Dict
 
 from benchmarks import picture, report
 from benchmarks.outcome import Outcome
@@ -13,7 +12,7 @@ PAGE = os.path.join(ROOT, "docs", "performance.md")
 PICTURE = os.path.join(ROOT, "docs", "performance.svg")
 
 
-def sections(outcome: Outcome) -> Dict[str, str]:
+def sections(outcome: Outcome) -> dict[str, str]:
     """Return the text of each part that this run measured, by the name in its markers."""
     found = {"machine": outcome.machine + "\n"}
     if outcome.results:
@@ -34,12 +33,12 @@ def sections(outcome: Outcome) -> Dict[str, str]:
     return found
 
 
-def filled(text: str, parts: Dict[str, str]) -> str:
-    """Return a page with its measured parts replaced. Raises ValueError if it has no place for one of them."""
+def filled(text: str, parts: dict[str, str]) -> str:
+    """Return a page with its measured parts replaced. Raises ValueError if it has no markers for one of them."""
     for name, content in parts.items():
-        begin, end = "<!-- %s -->\n" % name, "<!-- end of %s -->" % name
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         if text.count(begin) != 1 or text.count(end) != 1:
-            raise ValueError("docs/performance.md has no place, or several, for %s" % name)
+            raise ValueError(f"docs/performance.md has no place, or several, for {name}")
         head, rest = text.split(begin)
         text = head + begin + "\n" + content + "\n" + end + rest.split(end)[1]
     return text

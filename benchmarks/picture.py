@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import List, Tuple
 from xml.sax.saxutils import escape
 
 from benchmarks.outcome import Outcome
@@ -33,11 +32,11 @@ def draw(outcome: Outcome) -> str:
 
     group = _BAR * len(outcome.servers) + _GAP
     bottom = _TOP + group * len(outcome.jobs)
-    parts: List[str] = []
+    parts: list[str] = []
     for power in range(low, low + span + 1):
         x = across(10.0**power)
-        parts.append('<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>' % (x, x, _TOP - 6, bottom))
-        parts.append(_text(x, bottom + 16, "%g ms" % 10.0**power, "small quiet", "middle"))
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 6}" y2="{int(bottom)}"/>')
+        parts.append(_text(x, bottom + 16, f"{10.0**power:g} ms", "small quiet", "middle"))
     for row, job in enumerate(outcome.jobs):
         top = _TOP + row * group
         parts.append(_text(_LEFT - 10, top + (group - _GAP) / 2 + 4, job.title, "", "end"))
@@ -49,23 +48,22 @@ def draw(outcome: Outcome) -> str:
     return _page(bottom + 30, _legend(outcome) + parts)
 
 
-def _legend(outcome: Outcome) -> List[str]:
+def _legend(outcome: Outcome) -> list[str]:
     parts = [_text(16, 26, "One request at a time, from connecting to the last byte of the answer", "title")]
     parts.append(_text(16, 44, "Median in milliseconds; shorter is better; logarithmic axis", "small quiet"))
     x = 16.0
     for place, name in enumerate(outcome.servers):
-        parts.append('<rect x="%.0f" y="55" width="11" height="11" fill="%s"/>' % (x, _COLOURS[place % len(_COLOURS)]))
+        parts.append(f'<rect x="{x:.0f}" y="55" width="11" height="11" fill="{_COLOURS[place % len(_COLOURS)]}"/>')
         parts.append(_text(x + 16, 65, label(name), "small"))
         x += 40 + 6.5 * len(label(name))
     return parts
 
 
 def _text(x: float, y: float, words: str, kind: str, anchor: str = "start") -> str:
-    return '<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>' % (x, y, kind, anchor, escape(words))
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(words)}</text>'
 
 
-def _page(height: float, parts: List[str]) -> str:
-    size: Tuple[int, float] = (_WIDTH, height)
-    head = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img"' % size
-    head += ' aria-label="Median time of each job on each server">\n<style>\n%s</style>\n' % _STYLE
-    return head + '<rect class="page" width="%d" height="%d"/>\n' % size + "\n".join(parts) + "\n</svg>\n"
+def _page(height: float, parts: list[str]) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {int(height)}" role="img"'
+    head += f' aria-label="Median time of each job on each server">\n<style>\n{_STYLE}</style>\n'
+    return head + f'<rect class="page" width="{_WIDTH}" height="{int(height)}"/>\n' + "\n".join(parts) + "\n</svg>\n"

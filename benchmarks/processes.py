@@ -6,7 +6,6 @@ import os
 import re
 import time
 from dataclasses import dataclass
-from typing import Dict, List
 
 _STILL_S = 0.5
 _LONGEST_S = 30.0
@@ -22,14 +21,14 @@ class Holdings:
     threads: int
 
 
-def _tree(pid: int) -> List[int]:
-    parents: Dict[int, int] = {}
+def _tree(pid: int) -> list[int]:
+    parents: dict[int, int] = {}
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            with open("/proc/%s/stat" % name, "rb") as file:
+            with open(f"/proc/{name}/stat", "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
         except OSError:
-            continue  # ended between two looks
+            continue  # ended in between
         parents[int(name)] = int(fields[1])
     found = {pid}
     while True:
@@ -39,12 +38,12 @@ def _tree(pid: int) -> List[int]:
         found |= more
 
 
-def settled_tree(pid: int) -> List[int]:
-    """Return a process and all below it, once none has come or gone for a while."""
+def settled_tree(pid: int) -> list[int]:
+    """Return a process and its descendants, once none has started or ended for a while."""
     deadline, since, last = time.monotonic() + _LONGEST_S, time.monotonic(), _tree(pid)
     while time.monotonic() - since < _STILL_S:
         if time.monotonic() > deadline:
-            raise RuntimeError("the processes below %d don't come to rest" % pid)
+            raise RuntimeError(f"the processes below {pid} don't come to rest")
         time.sleep(0.02)
         now = _tree(pid)
         if now != last:
@@ -57,8 +56,8 @@ def holdings(pid: int) -> Holdings:
     tree = settled_tree(pid)
     pss = descriptors = threads = 0
     for one in tree:
-        with open("/proc/%d/smaps_rollup" % one, encoding="ascii") as file:
+        with open(f"/proc/{one}/smaps_rollup", encoding="ascii") as file:
             pss += 1024 * int(re.findall(r"^Pss:\s+(\d+) kB", file.read(), re.MULTILINE)[0])
-        descriptors += len(os.listdir("/proc/%d/fd" % one))
-        threads += len(os.listdir("/proc/%d/task" % one))
+        descriptors += len(os.listdir(f"/proc/{one}/fd"))
+        threads += len(os.listdir(f"/proc/{one}/task"))
     return Holdings(pss, len(tree), descriptors, threads)

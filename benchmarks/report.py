@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import List, Sequence
+from typing import Sequence
 
 from benchmarks import goals, measure
 from benchmarks.measure import CALLERS, quantile
@@ -24,7 +24,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     text = ""
     for line in [lines[0], rule] + lines[1:]:
         cells = [c.ljust(width) if left else c.rjust(width) for c, width, left in zip(line, widths, words)]
-        text += "| %s |\n" % " | ".join(cells)
+        text += f"| {' | '.join(cells)} |\n"
     return text
 
 
@@ -35,29 +35,32 @@ def label(name: str) -> str:
 
 def ms(seconds: float) -> str:
     """Return milliseconds with as many digits as mean something."""
-    return "%.*f" % (2 if seconds < 0.01 else 1 if seconds < 0.1 else 0, seconds * 1000)
+    digits = 2 if seconds < 0.01 else 1 if seconds < 0.1 else 0
+    return f"{seconds * 1000:.{digits}f}"
 
 
 def short(number: float) -> str:
     """Return a ratio or rate with three digits."""
-    return "%.0f" % number if number >= 100 else "%.*f" % (1 if number >= 10 else 2 if number >= 1 else 3, number)
+    digits = 0 if number >= 100 else 1 if number >= 10 else 2 if number >= 1 else 3
+    return f"{number:.{digits}f}"
 
 
 def machine() -> str:
     """Return what it was measured on, in a line."""
     cores = len(os.sched_getaffinity(0))
-    system = "Linux %s, %s" % (".".join(platform.release().split(".")[:2]), platform.machine())
-    python = "CPython %s with %s" % (platform.python_version(), version())
+    release = ".".join(platform.release().split(".")[:2])
+    system = f"Linux {release}, {platform.machine()}"
+    python = f"CPython {platform.python_version()} with {version()}"
     # What else was running; above a few tenths the milliseconds are worth little, and the ratios less than usual.
-    busy = "the load of the machine was %.1f when it began" % os.getloadavg()[0]
-    return "Measured on %d cores, %s, %s; %s." % (cores, system, python, busy)
+    busy = f"the load of the machine was {os.getloadavg()[0]:.1f} when it began"
+    return f"Measured on {cores} cores, {system}, {python}; {busy}."
 
 
 def light(outcome: Outcome) -> str:
     """Return the table of light load: milliseconds, and ratios, median and quartiles of the rounds."""
     second = any(name not in LABELS for name in outcome.servers)
     others = [name for name in ("fresh", "floor") if name in outcome.servers] + ["pyexec"] * second
-    rows: List[List[str]] = []
+    rows: list[list[str]] = []
     for job in outcome.jobs:
         for name in outcome.servers:
             figures = outcome.results[job.name, name]
@@ -72,13 +75,14 @@ def _against(outcome: Outcome, job: str, name: str, other: str) -> str:
     if name == other:
         return "1"
     each = measure.ratios(outcome.results, job, name, other)
-    return "%s (%s–%s)" % tuple(short(quantile(each, share)) for share in (0.5, 0.25, 0.75))
+    median, low, high = (short(quantile(each, share)) for share in (0.5, 0.25, 0.75))
+    return f"{median} ({low}–{high})"
 
 
 def throughput(outcome: Outcome) -> str:
     """Return the table of closed loops: answers a second, and as a multiple of the fresh interpreter's."""
     known = "fresh" in outcome.servers
-    rows: List[List[str]] = []
+    rows: list[list[str]] = []
     for job in outcome.jobs:
         for name in outcome.servers:
             figures = outcome.results[job.name, name]
@@ -86,8 +90,8 @@ def throughput(outcome: Outcome) -> str:
             if known:
                 row += [short(measure.rate_ratio(outcome.results, job.name, n, name, "fresh")) for n in CALLERS]
             rows.append(row)
-    head = ["job", "server"] + ["a second, %d caller%s" % (n, "s" if n > 1 else "") for n in CALLERS]
-    return table(head + (["/ fresh, %d" % n for n in CALLERS] if known else []), rows)
+    head = ["job", "server"] + [f"a second, {n} caller{'s' if n > 1 else ''}" for n in CALLERS]
+    return table(head + ([f"/ fresh, {n}" for n in CALLERS] if known else []), rows)
 
 
 def starts(outcome: Outcome) -> str:
@@ -104,9 +108,9 @@ def starts(outcome: Outcome) -> str:
 def memory(outcome: Outcome) -> str:
     """Return the table of memory."""
     base = outcome.one_process or 1
-    rows = [["one interpreter with the same imports", "%.1f" % (base / MIB), "", "1", ""]]
+    rows = [["one interpreter with the same imports", f"{base / MIB:.1f}", "", "1", ""]]
     for name, held in outcome.memory.items():
-        cells = ["%.1f" % (held.fresh / MIB), "%.1f" % (held.used / MIB)]
+        cells = [f"{held.fresh / MIB:.1f}", f"{held.used / MIB:.1f}"]
         rows.append([label(name)] + cells + [short(held.fresh / base), short(held.used / base)])
     return table(["whole process tree", "idle, MiB", "after 1,000 runs, MiB", "idle, ratio", "after, ratio"], rows)
 
@@ -116,10 +120,10 @@ def layers(outcome: Outcome) -> str:
     bare, idle = outcome.layers["fork and exit"]
     rows = []
     for name, (whole, calls) in outcome.layers.items():
-        more = "" if name == "fork and exit" else "%.0f" % (whole - bare)
+        more = "" if name == "fork and exit" else f"{whole - bare:.0f}"
         # The pid namespace is made by the parent.
-        within = "" if name in ("fork and exit", "pid_namespace") else "%.0f" % (calls - idle)
-        rows.append([name, "%.0f" % whole, more, within])
+        within = "" if name in ("fork and exit", "pid_namespace") else f"{calls - idle:.0f}"
+        rows.append([name, f"{whole:.0f}", more, within])
     return table(["a child with", "fork to reaped, µs", "more than without", "of it in the child's calls"], rows)
 
 
@@ -129,15 +133,15 @@ def soak(outcome: Outcome) -> str:
     for name, (before, after) in outcome.soaks.items():
         for what, unit in (("pss_bytes", MIB), ("descriptors", 1), ("threads", 1), ("processes", 1)):
             a, b = getattr(before, what), getattr(after, what)
-            cells = ["%.1f" % (value / unit) if unit > 1 else "%d" % value for value in (a, b)]
-            rows.append([label(name), "memory, MiB" if unit > 1 else what] + cells + ["%.3f" % (b / a)])
-    return table(["server", "what", "after 100 runs", "after %s runs" % format(outcome.soak_runs, ","), "ratio"], rows)
+            cells = [f"{value / unit:.1f}" if unit > 1 else str(value) for value in (a, b)]
+            rows.append([label(name), "memory, MiB" if unit > 1 else what] + cells + [f"{b / a:.3f}"])
+    return table(["server", "what", "after 100 runs", f"after {outcome.soak_runs:,} runs", "ratio"], rows)
 
 
 def verdicts(outcome: Outcome, name: str) -> str:
     """Return the table of goals."""
     rows = []
     for goal, measured, met in goals.judge(outcome, name):
-        bound = "at %s %g" % ("most" if goal.at_most else "least", goal.bound)
+        bound = f"at {'most' if goal.at_most else 'least'} {goal.bound:g}"
         rows.append([goal.what, bound, short(measured), "met" if met else "MISSED"])
     return table(["goal, " + label(name), "bound", "measured", "verdict"], rows) if rows else ""

@@ -25,7 +25,7 @@ import tempfile
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 Result = Tuple[bytes, bytes, int]
 Run = Callable[[str, bytes, Optional[str]], Result]
@@ -33,7 +33,7 @@ Run = Callable[[str, bytes, Optional[str]], Result]
 _in_process = threading.Lock()
 
 
-def floor(code: str, stdin: bytes, directory: Optional[str]) -> Result:
+def floor(code: str, stdin: bytes, directory: str | None) -> Result:
     """Execute the script here. Streams and directory are the process's, so that one script runs at a time."""
     streams = [io.TextIOWrapper(io.BytesIO(data), "utf-8") for data in (stdin, b"", b"")]
     status = 0
@@ -56,7 +56,7 @@ def floor(code: str, stdin: bytes, directory: Optional[str]) -> Result:
     return streams[1].buffer.getvalue(), streams[2].buffer.getvalue(), status
 
 
-def fresh(code: str, stdin: bytes, directory: Optional[str], wrapper: Tuple[str, ...] = ()) -> Result:
+def fresh(code: str, stdin: bytes, directory: str | None, wrapper: tuple[str, ...] = ()) -> Result:
     """Start an interpreter for the script."""
     assert directory is not None
     with open(os.path.join(directory, "script.py"), "w", encoding="utf-8") as file:
@@ -66,15 +66,15 @@ def fresh(code: str, stdin: bytes, directory: Optional[str], wrapper: Tuple[str,
     return done.stdout, done.stderr, done.returncode
 
 
-def bubblewrap(code: str, stdin: bytes, directory: Optional[str]) -> Result:
+def bubblewrap(code: str, stdin: bytes, directory: str | None) -> Result:
     """Start an interpreter inside bubblewrap."""
     assert directory is not None
     return fresh(code, stdin, directory, bubblewrap_command(directory))
 
 
-def bubblewrap_command(directory: str) -> Tuple[str, ...]:
+def bubblewrap_command(directory: str) -> tuple[str, ...]:
     """Return what comes before the interpreter: a read-only tree of what it needs, and the directory as /work."""
-    flags: List[str] = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
+    flags: list[str] = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     flags += ["--tmpfs", "/tmp", "--proc", "/proc", "--dev", "/dev"]
     shown = {"/usr", os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix), sys.prefix}
     for path in sorted(shown):
@@ -88,7 +88,7 @@ def bubblewrap_command(directory: str) -> Tuple[str, ...]:
     return tuple(flags)
 
 
-def bubblewrap_refusal() -> Optional[str]:
+def bubblewrap_refusal() -> str | None:
     """Return why bubblewrap can't be compared with here, None if it can."""
     if shutil.which("bwrap") is None:
         return "not installed"
@@ -97,16 +97,16 @@ def bubblewrap_refusal() -> Optional[str]:
     return None if (stdout, status) == (b"1\n", 0) else stderr.decode("utf-8", "replace").strip()
 
 
-RUNS: Dict[str, Run] = {"floor": floor, "fresh": fresh, "bubblewrap": bubblewrap}
+RUNS: dict[str, Run] = {"floor": floor, "fresh": fresh, "bubblewrap": bubblewrap}
 
 
-def answer(request: Dict[str, Any], run: Run) -> Dict[str, Any]:
+def answer(request: dict[str, Any], run: Run) -> dict[str, Any]:
     """Carry out one request in the plain, obvious way."""
     attachments, names = request.get("attachments", []), request.get("return_files", [])
     files = {}
     with contextlib.ExitStack() as stack:
         directory = None
-        # The floor is spared what it doesn't need, or it would be none.
+        # The floor skips what it doesn't need; otherwise it would not be a lower bound.
         if run is not floor or attachments or names:
             directory = stack.enter_context(tempfile.TemporaryDirectory())
         for attachment in attachments:
@@ -155,7 +155,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -165,11 +165,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def main() -> None:
-    """Serve on a free port, and say it."""
+    """Serve on a free port, and print it."""
     kind = sys.argv[1]
     handler = type("Handler", (Handler,), {"run": staticmethod(RUNS[kind])})
     server = Server(("127.0.0.1", 0), handler)
-    print("serving on %d" % server.server_address[1], file=sys.stderr, flush=True)
+    print(f"serving on {server.server_address[1]}", file=sys.stderr, flush=True)
     server.serve_forever()
 
 

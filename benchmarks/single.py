@@ -1,11 +1,11 @@
-"""Figures that stand alone: time from start to first answer, memory, and what stays behind after many runs."""
+"""Individual figures: time from start to first answer, memory, and what stays behind after many runs."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import NamedTuple, Sequence
 
 from benchmarks import load, processes, targets
 from benchmarks.jobs import Job
@@ -16,12 +16,12 @@ _CALLERS = 2
 _REST_S = 8.0  # threads that wait for a connection end after five seconds
 
 
-def start_times(job: Job, count: int, roots: Sequence[Tuple[str, str]]) -> Dict[str, List[float]]:
+def start_times(job: Job, count: int, roots: Sequence[tuple[str, str]]) -> dict[str, list[float]]:
     """Return how long each pyexec takes from its start to its first answer, and one interpreter for the imports.
 
     One of each in turn, after one that isn't counted, since that reads the files.
     """
-    taken: Dict[str, List[float]] = {"imports": []}
+    taken: dict[str, list[float]] = {"imports": []}
     for _ in range(count + 1):
         for name, root in roots:
             start = time.perf_counter()
@@ -38,7 +38,7 @@ def start_times(job: Job, count: int, roots: Sequence[Tuple[str, str]]) -> Dict[
 
 
 def one_process_bytes() -> int:
-    """Return the memory of one interpreter with the imports of pyexec's template."""
+    """Return the memory of one interpreter with the imports of pyexec's zygote."""
     code = IMPORTS + "; import sys; print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=targets.environment()
@@ -70,7 +70,7 @@ def memory(target: targets.Target, jobs: Sequence[Job], runs: int) -> Memory:
         target.stop()
 
 
-def soak(name: str, root: str, jobs: Sequence[Job], first: int, runs: int) -> Tuple[Holdings, Holdings]:
+def soak(name: str, root: str, jobs: Sequence[Job], first: int, runs: int) -> tuple[Holdings, Holdings]:
     """Return what a pyexec at rest holds after the first runs, and after all; with 5 callers, who use all of it."""
 
     def asked(count: int) -> Holdings:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO, Dict, List, Optional
+from typing import IO
 
 from benchmarks import rivals
 
@@ -26,7 +26,7 @@ LABELS = {
 }
 
 
-def environment(root: str = ROOT) -> Dict[str, str]:
+def environment(root: str = ROOT) -> dict[str, str]:
     """Return the environment that every server gets: one BLAS thread as pyexec's runs have it, nothing of ours."""
     kept = {
         name: value
@@ -38,7 +38,7 @@ def environment(root: str = ROOT) -> Dict[str, str]:
 
 
 class Target:
-    """A server that runs."""
+    """A running server."""
 
     started = 0
 
@@ -53,14 +53,14 @@ class Target:
         return LABELS.get(self.name, self.name)
 
     def stop(self) -> None:
-        """End it and wait for that."""
+        """Stop it and wait for it to exit."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
         self._log.close()
 
 
-def start_pyexec(name: str = "pyexec", root: str = ROOT, max_runs: int = 5, key: Optional[str] = None) -> Target:
+def start_pyexec(name: str = "pyexec", root: str = ROOT, max_runs: int = 5, key: str | None = None) -> Target:
     """Start the pyexec of a checkout and return when it serves. Raises RuntimeError if it doesn't."""
     Target.started += 1
     flags = ["--port", "0", "--rate-per-minute", "1000000", "--rate-per-day", "1000000", "--max-runs", str(max_runs)]
@@ -75,7 +75,7 @@ def start_rival(kind: str) -> Target:
     return _start(kind, ["-m", "benchmarks.rivals", kind], r"serving on (\d+)", ROOT)
 
 
-def _start(name: str, flags: List[str], announced: str, root: str, key: Optional[str] = None) -> Target:
+def _start(name: str, flags: list[str], announced: str, root: str, key: str | None = None) -> Target:
     # A file, since a pipe that nobody reads would fill up and hold the server.
     log = tempfile.NamedTemporaryFile("w+", suffix=".log", encoding="utf-8")
     command = [sys.executable] + flags
@@ -89,7 +89,7 @@ def _start(name: str, flags: List[str], announced: str, root: str, key: Optional
         time.sleep(0.002)
     process.kill()
     process.wait()
-    raise RuntimeError("%s did not start:\n%s" % (name, _text(log.name)))
+    raise RuntimeError(f"{name} did not start:\n{_text(log.name)}")
 
 
 def _text(path: str) -> str:
@@ -97,7 +97,7 @@ def _text(path: str) -> str:
         return file.read()
 
 
-def missing() -> Dict[str, str]:
+def missing() -> dict[str, str]:
     """Return the rivals that this machine can't have, each with the reason."""
     reason = rivals.bubblewrap_refusal()
     return {"bubblewrap": reason} if reason else {}

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 _DAY_S = 86400
-ROUNDING = 1e-6  # the most of a token or a second that floating point may lose
-# A moment may be used late: it is read before a run, which takes an hour at most. One that lies further back comes from
-# a clock that was set back, as when a virtual machine is restored, and must not be waited for.
+ROUNDING = 1e-6  # the most that floating point may lose of a token or a second
+# A moment may be used late: it is read before a run, which takes an hour at most. One further back means that the clock
+# was set back, as when a virtual machine is restored; waiting for it to catch up would be wrong.
 _LATE_S = 7200.0
 
 
@@ -32,14 +32,14 @@ class Now:
     @property
     def until_midnight_s(self) -> int:
         """Seconds until the next day in UTC."""
-        # Not by tomorrow's date, which the last day that datetime knows doesn't have.
+        # Not computed from tomorrow's date, which overflows on datetime's last day.
         utc = self.utc
         since_s = utc.hour * 3600 + utc.minute * 60 + utc.second + utc.microsecond / 1e6
         return max(1, math.ceil(_DAY_S - since_s - ROUNDING))
 
 
 class Bucket:
-    """The tokens of one caller, and when they were last counted."""
+    """One caller's tokens, and when they were last counted."""
 
     __slots__ = ("tokens", "filled_at")
 
@@ -48,7 +48,7 @@ class Bucket:
         self.tokens, self.filled_at = float(rate), now_s
 
     def fill(self, rate: int, now_s: float) -> None:
-        """Add the tokens that have become due since the last time."""
+        """Add the tokens that have become due since the last call."""
         passed_s = now_s - self.filled_at
         if passed_s > 0:
             self.tokens = min(float(rate), self.tokens + passed_s * rate / 60)
@@ -56,7 +56,7 @@ class Bucket:
             self.filled_at = now_s
 
     def wait_s(self, rate: int) -> int:
-        """Return the whole seconds until there is a token; 0 if there is one."""
+        """Return the whole seconds until a token is available; 0 if one is."""
         if self.tokens >= 1 - ROUNDING:
             return 0
         return max(1, math.ceil((1 - self.tokens) * 60 / rate - ROUNDING))
@@ -71,7 +71,7 @@ class Bucket:
 
 
 class Account(Bucket):
-    """One caller's counters: the minute's bucket, and what was used on a day.
+    """One caller's counters: the minute's bucket and the day's count.
 
     `day` never goes back; `overdue_s` is the latest moment at which the next one begins, if the clock was ahead.
     """
@@ -84,9 +84,9 @@ class Account(Bucket):
         self._began_s = now.monotonic_s
 
     def look_at_day(self, now: Now) -> None:
-        """Begin a new day if there is one.
+        """Begin a new day if one is due.
 
-        A clock that is set back gives nobody a new day. One that was ahead must not freeze a quota until the time has
+        Setting the clock back starts no new day. A clock that was ahead must not freeze a quota until real time has
         caught up: such a day ends at the next midnight by the monotonic clock, or after 24 hours.
         """
         today = now.utc.toordinal()

@@ -23,7 +23,7 @@ class Caller:
 
 
 def parse_address(text: str) -> Address | None:
-    """Return the address in one element of X-Forwarded-For, with or without port, brackets or zone; None for garbage.
+    """Return the address in one element of X-Forwarded-For, with or without port, brackets or zone; None if malformed.
 
     An IPv4 address mapped into IPv6 is the IPv4 address.
     """
@@ -50,7 +50,7 @@ def identify(peer: str, forwarded_for: str, trusted: tuple[Network, ...]) -> Cal
     Args:
         peer: the connection's other end. forwarded_for: all X-Forwarded-For values, joined by commas in order.
         trusted: ranges of proxies. The header counts only if the peer is a proxy. Then the right-most address that
-            isn't a proxy is the caller's, or else the left-most one. Everything to the left of garbage is ignored.
+            isn't a proxy is the caller's, or else the left-most one. Whatever precedes a malformed one is ignored.
     """
     address = parse_address(peer)
     if address is None:  # such as a Unix socket, whose callers all count as one

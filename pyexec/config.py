@@ -1,19 +1,16 @@
-"""Every setting, once: the frozen `Config`, whose fields carry default, kind, group and help, from flags and variables.
+"""Every setting, once: the frozen `Config`, whose fields carry default, kind, group and help.
 
-The only module that reads the environment. A setting that is unknown, empty or malformed is an error that names it:
-nothing falls back to "no restriction". Flags win over variables, variables over defaults.
+A setting that is unknown, empty or malformed is an error that names it: nothing falls back to "no restriction".
+`config_sources` reads flags and variables.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import functools
-import os
-import re
 import tempfile
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import Any, Callable
 
 from pyexec import config_kinds as kinds
 from pyexec.config_kinds import MIB, Kind, Origin, OrNone, Seconds, Size, Whole
@@ -33,13 +30,6 @@ DEFAULT_MODULES = tuple(
 DEFAULT_PROXIES = "127.0.0.0/8 ::1/128 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"
 GROUPS = LISTENING, LIMITS, BUDGET, SCRIPTS, PROXIES, OPERATION = tuple(
     "listening, limits, budget of a run, scripts, proxies, operation".split(", ")
-)
-
-# What Kubernetes and Docker's links tell every container about a service named `pyexec`; these aren't settings. All
-# but PYEXEC_PORT are known by their names; that one is a setting as well, and the service's only if it is an address.
-_SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://[0-9A-Za-z.:\[\]-]+:[0-9]+")
-_SERVICE_NAME = re.compile(
-    r"SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9][A-Z0-9_]*)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?"
 )
 
 networks = kinds.Networks().read
@@ -157,10 +147,10 @@ class Config:
 
         A string is read as on the command line, any other value is taken as it is. Raises ConfigError.
         """
-        _refuse_unknown(set(given) - set(_BY_NAME) - {"admin_key"})
+        refuse_unknown(set(given) - set(BY_NAME) - {"admin_key"})
         for name, value in given.items():
-            if name in _BY_NAME and isinstance(value, str):
-                given[name] = _BY_NAME[name].read(value, name)
+            if name in BY_NAME and isinstance(value, str):
+                given[name] = BY_NAME[name].read(value, name)
         return cls(**given)
 
     @functools.cached_property
@@ -210,10 +200,11 @@ class Setting:
 
 
 SETTINGS = tuple(Setting(row.name, row.default, **row.metadata) for row in dataclasses.fields(Config) if row.metadata)
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
+BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
-def _refuse_unknown(names: set[str]) -> None:
+def refuse_unknown(names: set[str]) -> None:
+    """Refuse names that no setting has. Raises ConfigError."""
     if names:
         raise ConfigError(f"There is no setting {', '.join(sorted(names))}; --help lists them all.")
 
@@ -231,65 +222,7 @@ def _checked_key(key: Any) -> str | None:
     return key if key.strip() else None
 
 
-def _of_a_service(variable: str, value: str) -> bool:
-    """Say whether a variable describes a service named `pyexec`, in one of the exact forms that orchestrators use."""
-    name = variable[len(PREFIX) :]
-    return (_SERVICE_ADDRESS.fullmatch(value) if name == "PORT" else _SERVICE_NAME.fullmatch(name)) is not None
-
-
-def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give a command-line parser one flag for each setting, in the groups of the settings."""
-    for name in GROUPS:
-        group = parser.add_argument_group(name)
-        for setting in (item for item in SETTINGS if item.group == name):
-            group.add_argument(
-                setting.flag,
-                dest="setting_" + setting.name,
-                metavar=setting.kind.metavar,
-                help=f"{setting.help} ({setting.variable}; default: {setting.kind.shown(setting.default_value)})",
-            )
-
-
-def from_sources(flags: argparse.Namespace, environment: Mapping[str, str] | None = None) -> Config:
-    """Return the Config that flags and environment ask for.
-
-    `$PORT`, as hosting platforms set it, gives the port and, since their routers connect from outside, makes the
-    server listen on every address; a flag or PYEXEC_ variable for either wins over it. With it, an empty
-    PYEXEC_TRUSTED_PROXIES means the default. What describes a Kubernetes Service named `pyexec` is not a setting.
-
-    Raises:
-        ConfigError: a PYEXEC_ variable is unknown, or a value is empty or malformed.
-    """
-    given = os.environ if environment is None else environment
-    ours = {name: value for name, value in given.items() if name.startswith(PREFIX) and not _of_a_service(name, value)}
-    texts: dict[str, tuple[str, str]] = {}  # name of the setting → text, and how the user named the setting
-    if "PORT" in given:
-        texts.update(port=(given["PORT"], "PORT"), host=("0.0.0.0", "PORT"))
-    _refuse_unknown(set(ours) - {setting.variable for setting in SETTINGS})
-    for setting in SETTINGS:
-        if setting.variable in ours:
-            texts[setting.name] = ours[setting.variable], setting.variable
-    # The image trusts nobody, by an empty variable, since any container of its network might connect; a platform that
-    # gives the port puts its router in front. An empty flag means nobody all the same.
-    if "PORT" in given and not kinds.split(texts.get("trusted_proxies", (DEFAULT_PROXIES, ""))[0]):
-        del texts["trusted_proxies"]
-    for setting in SETTINGS:
-        flag = getattr(flags, "setting_" + setting.name, None)
-        if flag is not None:
-            texts[setting.name] = flag, setting.flag
-    values = {name: _BY_NAME[name].read(*found) for name, found in texts.items()}
-    return Config(admin_key=_key_of(given), **values)
-
-
-def _key_of(environment: Mapping[str, str]) -> str | None:
-    """Return the admin key, which is UTF-8 whatever the locale has made of its bytes."""
-    key = environment.get(KEY_VARIABLE)
-    if key is None or environment is not os.environ:
-        return key
-    return os.fsencode(key).decode("utf-8", "surrogateescape")
-
-
-def template_environment() -> dict[str, str]:
+def zygote_environment() -> dict[str, str]:
     """Return the environment of the zygotes and so of every script: nothing of the server's own.
 
     Each child adds HOME and TMPDIR, its own directory. One BLAS thread, since a process with threads can't be forked

@@ -1,15 +1,15 @@
-"""The nouns of pyexec, all frozen: what a run is asked to do, may use, and gave back. Pure; shared by both sides."""
+"""The core data types, all frozen: a run's job, its budget and its outcome. Pure; shared by server and children."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Mapping
 
 from pyexec import rules
 from pyexec.errors import ValidationError
 
 SCRIPT_NAME = rules.SCRIPT_NAME
-# What scripts are offered besides the standard library; the server itself never imports them.
+# What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 
 
@@ -18,7 +18,7 @@ class ZygoteKind:
     """A row of the table of zygotes: a name, and what is loaded in it beside the standard library."""
 
     name: str
-    libraries: Tuple[str, ...]
+    libraries: tuple[str, ...]
 
 
 # From light to heavy: a run goes to the lightest that has all libraries which its text names. Everything that exists
@@ -50,7 +50,7 @@ class Job:
     `return_files` are relative paths inside the run's directory. `admin` lifts the import rules and allows processes.
 
     Raises:
-        ValidationError: a field breaks a rule of the HTTP contract or is of another type; it names the field.
+        ValidationError: a field breaks a rule of the HTTP contract or is of another type; the error names the field.
     """
 
     code: str
@@ -110,7 +110,7 @@ ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave back, judged from outside.
+    """The result of a run, as judged from outside the child.
 
     `exit_code` is −9 when the service ended the run; a script that ended by itself in a full directory keeps its own.
     `stdout` and `stderr` each hold at most `output_bytes` of the budget. `resource` and `limit` are set for RESOURCE,
@@ -145,7 +145,7 @@ class DangerStatus:
     """A danger, the layers of this server that stop it, and what to do where none does."""
 
     name: str
-    layers: Tuple[str, ...]
+    layers: tuple[str, ...]
     remedy: str
 
 
@@ -153,15 +153,15 @@ class DangerStatus:
 class HostReport:
     """What the zygotes found out about this host, as the server holds it; it comes as the dictionary of a message."""
 
-    layers: Tuple[LayerStatus, ...]
-    dangers: Tuple[DangerStatus, ...]
-    namespaces: Tuple[str, ...]
+    layers: tuple[LayerStatus, ...]
+    dangers: tuple[DangerStatus, ...]
+    namespaces: tuple[str, ...]
     own_uids: bool
     calls: Mapping[str, int]  # system calls allowed, by kind of run: "public", "admin"
     python: str
-    installed_code: Tuple[str, ...]  # directories, the longest first
+    installed_code: tuple[str, ...]  # directories, the longest first
     libraries: Mapping[str, str]  # those that are installed, with their versions
-    missing: Tuple[str, ...]
+    missing: tuple[str, ...]
 
     @classmethod
     def of_message(cls, said: Mapping[str, Any]) -> HostReport:
@@ -189,22 +189,22 @@ class HostReport:
         return "pid" in self.namespaces
 
     @property
-    def on(self) -> Tuple[str, ...]:
+    def on(self) -> tuple[str, ...]:
         """The names of the layers that are on."""
         return tuple(status.name for status in self.layers if status.on)
 
 
 @dataclass(frozen=True)
 class Host:
-    """What this host offers, as found out by trying (`layers.probe`)."""
+    """What this host offers, as determined by trial (`layers.probe`)."""
 
     uid: int
     gid: int
     own_uids: bool
-    namespaces: Tuple[str, ...]  # of "user", "pid", "mount", "network", "ipc", "uts"
+    namespaces: tuple[str, ...]  # of "user", "pid", "mount", "network", "ipc", "uts"
     landlock_abi: int
     seccomp: bool
-    refusals: Dict[str, str]  # layer name → the kernel's words, for what is missing
+    refusals: dict[str, str]  # layer name → the kernel's error, for each missing layer
 
 
 @dataclass(frozen=True)
@@ -216,11 +216,11 @@ class Plan:
     uid: int
     gid: int
     workdir: str
-    read_paths: Tuple[str, ...]
-    execute_paths: Tuple[str, ...]
+    read_paths: tuple[str, ...]
+    execute_paths: tuple[str, ...]
     baseline_bytes: int  # address space of the zygote, which a child starts with
     parent_pid: int
     proc_fd: int  # directory descriptor of /proc, closed before the script runs
     budget: Budget
     mount_point: str = ""  # of the run's own tmpfs; empty where its directory lies on disk
-    shared: Tuple[str, ...] = ()  # of the namespaces, those that all children of the zygote have in common
+    shared: tuple[str, ...] = ()  # of the namespaces, those that all children of the zygote have in common

@@ -41,11 +41,11 @@ def authenticate(caller: Caller, given_key: str | None, admin_key: str | None) -
     """Return the caller, as admin if the right key was given.
 
     Raises:
-        AuthenticationError: a key was given that is wrong, or none is configured.
+        AuthenticationError: the given key is wrong, or no key is configured.
     """
     if given_key is None:
         return caller
-    # Compared whether or not a key is configured, so that the time doesn't show which.
+    # Compared whether or not a key is configured, so that timing doesn't reveal it.
     same = hmac.compare_digest(given_key.encode("utf-8"), (admin_key or "").encode("utf-8"))
     if not same or admin_key is None:
         raise AuthenticationError("The API key is not valid.")
@@ -56,7 +56,7 @@ class Ticket:
     """The right to run one script now; a context manager that returns its slot exactly once.
 
     Attributes:
-        active: runs that were going on when this one was admitted, not counting itself.
+        active: runs in progress when this one was admitted, not counting itself.
         quota: the caller's, None for admins.
     """
 
@@ -76,7 +76,7 @@ class Ticket:
             self._limits._release()
 
     def refund(self) -> Quota | None:
-        """Return to the caller, once, what our fault cost; return the quota after it."""
+        """Give back, once, what a request cost that failed through our fault; return the quota after that."""
         if self.quota is not None and not self._refunded:
             self._refunded = True
             self.quota = self._limits._refund(self._caller, self._day)
@@ -97,12 +97,12 @@ class Limits:
 
     @property
     def active(self) -> int:
-        """Runs going on now."""
+        """Runs in progress."""
         return self._active
 
     @property
     def callers(self) -> int:
-        """Callers remembered now."""
+        """Callers currently remembered."""
         return len(self._accounts)
 
     def admit(self, caller: Caller, now: Now) -> Ticket:

@@ -33,7 +33,7 @@ import json
 import os
 import socket
 import struct
-from typing import Any, NamedTuple, Sequence, Tuple
+from typing import Any, NamedTuple, Sequence
 
 PLAN, ZYGOTE, READY = "P", "Z", "T"
 ORDER, DEAD = "S", "D"
@@ -53,15 +53,15 @@ class WireError(Exception):
 
 
 class CutOff(WireError):
-    """A message came without all of its descriptors, or its end: this side has no descriptor left to take them."""
+    """A message arrived truncated or without all of its descriptors: this side has no descriptors left to take them."""
 
 
 class Message(NamedTuple):
-    """One message; `descriptors` belong to whoever received it and close on exec."""
+    """One message; the receiver owns `descriptors`, which are close-on-exec."""
 
     kind: str
     body: bytes
-    descriptors: Tuple[int, ...] = ()
+    descriptors: tuple[int, ...] = ()
 
     @property
     def payload(self) -> Any:
@@ -69,7 +69,7 @@ class Message(NamedTuple):
         try:
             return json.loads(self.body.decode("ascii"))
         except (ValueError, RecursionError) as error:
-            raise WireError("not a message: %s" % type(error).__name__) from None
+            raise WireError(f"not a message: {type(error).__name__}") from None
 
 
 class Order(NamedTuple):
@@ -80,8 +80,8 @@ class Order(NamedTuple):
     path: str = ""
 
 
-def pair() -> Tuple[socket.socket, socket.socket]:
-    """Return two connected packet sockets that are not inherited over exec."""
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Return two connected packet sockets that are not inherited across exec."""
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
@@ -94,7 +94,7 @@ def encode(kind: str, payload: Any = None) -> bytes:
     text = "" if payload is None else json.dumps(payload, separators=(",", ":"))
     packet = (kind + text).encode("ascii")
     if len(packet) > LONGEST:
-        raise ValueError("a message of %d bytes; at most %d fit" % (len(packet), LONGEST))
+        raise ValueError(f"a message of {len(packet)} bytes is longer than {LONGEST}")
     return packet
 
 
@@ -106,7 +106,7 @@ def encode_order(order: Order) -> bytes:
 def decode_order(packet: bytes) -> Order:
     """Return the order in these bytes. Raises WireError if they are no ORDER."""
     if packet[:1] != ORDER.encode() or len(packet) < _ORDER.size:
-        raise WireError("%r where an order was due" % packet[:1])
+        raise WireError(f"{packet[:1]!r} where an order was due")
     _, slot, admin = _ORDER.unpack_from(packet)
     return Order(slot, admin, os.fsdecode(packet[_ORDER.size :]))
 
@@ -126,7 +126,7 @@ def encode_death(death: Death) -> bytes:
 def decode_death(packet: bytes) -> Death:
     """Return the death in these bytes. Raises WireError if they are no DEAD."""
     if packet[:1] != DEAD.encode() or len(packet) != _DEATH.size:
-        raise WireError("%r where word of a death was due" % packet[:1])
+        raise WireError(f"{packet[:1]!r} where word of a death was due")
     return Death(*_DEATH.unpack(packet)[1:])
 
 
@@ -141,7 +141,7 @@ def send(end: socket.socket, kind: str, payload: Any = None, descriptors: Sequen
     send_packet(end, encode(kind, payload), descriptors)
 
 
-def receive_packet(end: socket.socket, flags: int = 0) -> Tuple[bytes, Tuple[int, ...]]:
+def receive_packet(end: socket.socket, flags: int = 0) -> tuple[bytes, tuple[int, ...]]:
     """Return one packet, empty if the other side closed, and the descriptors that came with it.
 
     Raises:

@@ -1,8 +1,8 @@
-"""The rules for the parts of a job that hold wherever it comes from, HTTP or an embedding program. Pure.
+"""Validation rules for a job that apply wherever it comes from, HTTP or an embedding program. Pure.
 
-`api.request` applies them to a request, whose fields it can name exactly, and `job` to every `Job` and `Attachment`:
-an agent framework that embeds pyexec and forwards a model's words gets the same refusals. What a setting bounds is
-checked by `api.request` and `Sandbox.run`, which know the settings.
+`api.request` applies them to a request, whose fields it can name exactly, and `job` to every `Job` and `Attachment`, so
+an agent framework that embeds pyexec and forwards a model's output gets the same errors. Limits that come from settings
+are checked by `api.request` and `Sandbox.run`, which know the settings.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def _fail(field: str, message: str) -> NoReturn:
 
 
 def kind(value: Any, wanted: type, field: str) -> None:
-    """Check the type of what an embedding program gave. Raises ValidationError."""
+    """Check the type of a value passed by an embedding program. Raises ValidationError."""
     if not isinstance(value, wanted):
         _fail(field, f"'{field}' must be {_KINDS[wanted]}, not {type(value).__name__}.")
 
 
 def characters(text: str, field: str) -> None:
     """Check that a text can be written as UTF-8 and has no NUL. Raises ValidationError."""
-    if not text.isascii():  # a flag of the string, so that a large one isn't read for this
+    if not text.isascii():  # a flag stored in the string, so a large one isn't scanned
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
@@ -80,5 +80,5 @@ def at_most(count: int, most: int, what: str, field: str) -> None:
 
 
 def canonical(name: str) -> str:
-    """Return the one spelling of a checked path that all its spellings share: `a` for `a`, `./a` and `.//a`."""
+    """Return the canonical spelling of a checked path: `a` for `a`, `./a` and `.//a`."""
     return "/".join(part for part in name.split("/") if part not in ("", ".")) or "."

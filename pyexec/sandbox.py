@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple
+from typing import Any, Callable, Iterator
 
 from pyexec import rules
 from pyexec.config import Config
@@ -18,7 +18,7 @@ _BLOCK = 4096  # in which tmpfs and most disks count
 class Sandbox:
     """Runs jobs in confined children. Thread-safe; close it, or use it as a context manager."""
 
-    def __init__(self, config: Optional[Config] = None, wait: bool = True) -> None:
+    def __init__(self, config: Config | None = None, wait: bool = True) -> None:
         """Start the zygotes and the waiting children, and wait for them unless `await_start` is to be called.
 
         Raises:
@@ -37,7 +37,7 @@ class Sandbox:
         except BaseException as error:
             self.close()
             if isinstance(error, (LayerError, OSError)):
-                raise SandboxError("A first run could not be confined: %s." % error) from error
+                raise SandboxError(f"A first run could not be confined: {error}.") from error
             raise
 
     def __enter__(self) -> Sandbox:
@@ -51,7 +51,7 @@ class Sandbox:
         self._keeper.close()
 
     @property
-    def layers(self) -> Tuple[LayerStatus, ...]:
+    def layers(self) -> tuple[LayerStatus, ...]:
         """The layers, on or not."""
         return self._keeper.report.layers
 
@@ -60,7 +60,7 @@ class Sandbox:
         """What the zygotes said of this host."""
         return self._keeper.report
 
-    def state(self) -> Dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """Return whether a run could start now, how many children wait, and how often zygotes were restarted."""
         rows = self._keeper.rows
         ready = rows.serving() and not self._keeper.disk_is_short()
@@ -100,11 +100,11 @@ class Sandbox:
 def _check(job: Job, config: Config) -> None:
     """Check a job against the settings, as whoever embeds us may not have. Raises ValidationError."""
     if not isinstance(job, Job):
-        raise ValidationError("'job' must be a Job, not %s." % type(job).__name__, "job")
+        raise ValidationError(f"'job' must be a Job, not {type(job).__name__}.", "job")
     rules.at_most(len(job.stdin or b""), config.stdin_bytes, "bytes", "stdin")
     rules.at_most(len(job.attachments), config.attachments, "entries", "attachments")
-    for place, attachment in enumerate(job.attachments):
-        rules.at_most(len(attachment.content), config.attachment_bytes, "bytes", "attachments[%d].content" % place)
+    for index, attachment in enumerate(job.attachments):
+        rules.at_most(len(attachment.content), config.attachment_bytes, "bytes", f"attachments[{index}].content")
     rules.at_most(len(job.return_files), config.return_files, "entries", "return_files")
     # What can't be put into the directory is the caller's fault, and known before a child is taken.
     contents = [len(attachment.content) for attachment in job.attachments]

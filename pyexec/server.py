@@ -174,9 +174,8 @@ class Server:
     def _close(self, sock: socket.socket) -> None:
         """Close a connection and forget it."""
         self.table.leave(sock)
-        with contextlib.suppress(
-            OSError
-        ):  # closing alone isn't seen while a process that is just being started still has it
+        # Closing alone isn't seen while a process that is just being started still has the descriptor.
+        with contextlib.suppress(OSError):  # the client is gone
             sock.shutdown(socket.SHUT_WR)
         sock.close()
 

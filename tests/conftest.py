@@ -3,88 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import subprocess
-import sys
 import tempfile
-import threading
-import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import figures
 import pytest
 from hypothesis import settings
 from laboratory import Laboratory, opened
-
-from pyexec.client import Client
-
-ADMIN_KEY = "test-key-öffnet"
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
+from servers import RunningServer
+from wrappers import EITHER_HOST
 
 # A shell that starts us in the background has it ignored, which every process below would inherit.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class RunningServer:
-    """A `python -m pyexec` process."""
-
-    started = 0
-
-    def __init__(
-        self, settings: Dict[str, Any], wrapper: Sequence[str] = (), environment: Optional[Dict[str, str]] = None
-    ) -> None:
-        flags: List[str] = []
-        RunningServer.started += 1
-        # Servers that run as root on one machine at once must not share uids: the kernel counts processes by uid.
-        uid_base = 100000 + 10000 * (os.getpid() % 1000) + 40 * RunningServer.started
-        # Tests that write requests by hand call it x.
-        defaults = {"port": 0, "uid_base": uid_base, "allowed_hosts": "x example.org"}
-        for name, value in dict(defaults, **settings).items():
-            flags += ["--" + name.replace("_", "-"), str(value)]
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYEXEC_", "PORT"))}
-        clean.update(
-            {"PYTHON_EXE_KEY": ADMIN_KEY, "PYTHONPATH": ROOT, "PYTHONWARNINGS": "error"}, **(environment or {})
-        )
-        self._last_words = ""
-        self._log = tempfile.NamedTemporaryFile("w+", suffix=".log")
-        command = list(wrapper) + [sys.executable, "-m", "pyexec"] + flags
-        self.process = subprocess.Popen(command, stderr=self._log, stdin=subprocess.DEVNULL, env=clean, cwd="/")
-        self.port = self._await_port()
-        self.url = "http://127.0.0.1:%d" % self.port
-        self.client = Client(self.url)
-        self.admin = Client(self.url, ADMIN_KEY)
-
-    @property
-    def log(self) -> str:
-        """All that the server has written so far."""
-        if self._log.closed:
-            return self._last_words
-        with open(self._log.name, encoding="utf-8") as file:
-            return file.read()
-
-    def _await_port(self) -> int:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            found = re.search(r"serving on http://[^ ]*:(\d+)", self.log)
-            if found:
-                return int(found.group(1))
-            if self.process.poll() is not None:
-                break
-            time.sleep(0.02)
-        self.process.kill()
-        self.stop()
-        raise AssertionError("the server did not come up, status %d:\n%s" % (self.process.returncode, self.log))
-
-    def stop(self) -> int:
-        """End the server and return its exit status."""
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        status = self.process.wait(60)
-        self._last_words = self.log
-        self._log.close()
-        return status
 
 
 @pytest.fixture(scope="session")
@@ -118,14 +49,13 @@ def laboratory() -> Iterator[Laboratory]:
         yield running
 
 
-@pytest.fixture(scope="module", params=["mounts", "no mounts"])
+@pytest.fixture(scope="module", params=sorted(EITHER_HOST))
 def either_host(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     """A server with what this host has, and one that can't mount; each leaves nothing on disk."""
     with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
         os.chmod(work_dir, 0o755)
-        refuse = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
         limits = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2}
-        running = RunningServer(dict(limits, work_dir=work_dir), refuse if request.param == "no mounts" else [])
+        running = RunningServer(dict(limits, work_dir=work_dir), EITHER_HOST[request.param])
         yield running
         assert running.stop() == 0, running.log
         assert os.listdir(work_dir) == []

@@ -11,8 +11,8 @@ import sys
 from typing import Dict, Iterator, Optional
 
 import pytest
-from conftest import ROOT
-from support import ask, connect, execute, request, wait_for
+from processes import await_that
+from support import ROOT, ask, connect, execute, request
 
 import pyexec
 from pyexec.client import Client
@@ -242,7 +242,7 @@ def test_a_server_that_can_write_no_log_serves_and_ends_when_told(redirection: s
     command = 'exec "$0" -m pyexec --port "$1" ' + redirection
     with subprocess.Popen(["sh", "-c", command, sys.executable, str(free_port)], cwd=ROOT) as process:
         try:
-            wait_for(lambda: _active_runs(free_port) == 0, "the server answers")
+            await_that(lambda: _active_runs(free_port) == 0, what="the server answers")
             process.send_signal(signal.SIGTERM)
             assert process.wait(60) == 0
         finally:
@@ -287,10 +287,10 @@ def test_a_second_signal_ends_a_server_that_drains(second: int, free_port: int) 
     command = [sys.executable, "-m", "pyexec", "--port", str(free_port), "--wall-s", "600"]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE) as process:
         try:
-            wait_for(lambda: _active_runs(free_port) == 0, "the server answers")
+            await_that(lambda: _active_runs(free_port) == 0, what="the server answers")
             with connect(free_port) as sock:
                 sock.sendall(execute({"code": "import time\ntime.sleep(600)"}))
-                wait_for(lambda: _active_runs(free_port) == 1, "the script runs")
+                await_that(lambda: _active_runs(free_port) == 1, what="the script runs")
                 process.send_signal(signal.SIGTERM)
                 assert process.stderr is not None
                 while process.stderr.readline() != b"pyexec: draining\n":

@@ -14,7 +14,7 @@ from email.utils import format_datetime
 from typing import Any, Iterator, List, Tuple
 
 import pytest
-from conftest import RunningServer
+from servers import RunningServer
 from support import MIB, PATIENCE_S
 
 from pyexec.client import Client, ServiceError

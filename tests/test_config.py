@@ -14,12 +14,11 @@ import sys
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support import FUZZ
+from support import FUZZ, ROOT
 
-from pyexec import config
+from pyexec import config, config_sources
 from pyexec.config import SETTINGS, Config
 from pyexec.errors import ConfigError
 from pyexec.job import Budget
@@ -72,11 +71,11 @@ NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
 
 
 PARSER = argparse.ArgumentParser()
-config.add_flags(PARSER)
+config_sources.add_flags(PARSER)
 
 
 def from_sources(arguments: Sequence[str] = (), environment: Optional[Mapping[str, str]] = None) -> Config:
-    return config.from_sources(PARSER.parse_args(list(arguments)), environment or {})
+    return config_sources.from_sources(PARSER.parse_args(list(arguments)), environment or {})
 
 
 def value_of(found: Config, name: str) -> Any:
@@ -472,13 +471,13 @@ def test_the_environment_is_the_processes_own_by_default(monkeypatch: pytest.Mon
     for name in [name for name in os.environ if name.startswith("PYEXEC_") or name == "PORT"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PYEXEC_MAX_RUNS", "9")
-    assert config.from_sources(argparse.Namespace()).max_runs == 9
+    assert config_sources.from_sources(argparse.Namespace()).max_runs == 9
     assert Config.of().max_runs == 5
 
 
 def test_scripts_get_nothing_of_the_servers_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_EXE_KEY", "5ecret-key")
-    found = config.template_environment()
+    found = config.zygote_environment()
     assert "PYTHON_EXE_KEY" not in found and "5ecret-key" not in found.values()
     assert found["OPENBLAS_NUM_THREADS"] == "1"
 

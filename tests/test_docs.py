@@ -12,8 +12,7 @@ import sys
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from conftest import ROOT
-from support import STATUS_OF
+from support import ROOT, STATUS_OF
 
 from pyexec import config, errors
 from pyexec.api import openapi, request

@@ -148,6 +148,13 @@ def test_a_sandbox_holds_jobs_to_its_settings(sandbox, field) -> None:
     assert sandbox.run(Job("print(1)", bytes(10), (Attachment("a", bytes(10)),), ("a",))).stdout == b"1\n"
 
 
+def test_only_requests_are_held_to_code_chars(sandbox) -> None:
+    code = "#" * (Config.of().code_chars + 1) + "\nprint(1)"
+    assert sandbox.run(Job(code)).stdout == b"1\n"
+    with pytest.raises(ValidationError, match="1 to 2000 characters"):
+        contract.parse(json.dumps({"code": code}).encode(), Config.of())
+
+
 def test_what_does_not_fit_into_the_directory_is_known_before_the_run(sandbox) -> None:
     with pytest.raises(ValidationError, match="at most 65536 bytes on disk") as caught:
         sandbox.run(Job("#" * (1 << 16) + "\n1"))

@@ -1,9 +1,8 @@
-"""Who may run now: callers, buckets, days and slots of `limits.py`, with the time as an argument and never a sleep."""
+"""Who may run now: buckets, days and slots of `limits.py`, with the time as an argument and never a sleep."""
 
 from __future__ import annotations
 
 import random
-import re
 import sys
 import threading
 import time
@@ -11,45 +10,14 @@ from datetime import datetime, timedelta, timezone
 from typing import List, Tuple
 
 import pytest
-from conftest import in_threads
+from counters import ADMIN, ANN, BOB, DAY, HOUR, NOON, at, limits_of, refused, use
+from support import in_threads
 
-from pyexec import callers, limits
+from pyexec import limits
 from pyexec.accounts import Now
-from pyexec.api import response
-from pyexec.api.keys import Keys
 from pyexec.callers import Caller
-from pyexec.config import DEFAULT_PROXIES, Config, networks
 from pyexec.errors import AuthenticationError, RateLimitExceeded, ServerBusy
-from pyexec.limits import Limits, Quota
-
-NOON = datetime(2024, 3, 15, 12, 0, 0, tzinfo=timezone.utc)
-TRUSTED = networks(DEFAULT_PROXIES)
-ANN, BOB = Caller("192.0.2.1", "192.0.2.1"), Caller("192.0.2.2", "192.0.2.2")
-ADMIN = Caller("192.0.2.9", "192.0.2.9", admin=True)
-HOUR = 3600.0
-DAY = 24 * HOUR
-
-
-def at(seconds: float, start: datetime = NOON, monotonic_s: float = 5000.0) -> Now:
-    """Return the moment so many seconds after the start, on both clocks."""
-    return Now(monotonic_s + seconds, start + timedelta(seconds=seconds))
-
-
-def limits_of(**settings: int) -> Limits:
-    return Limits(Config.of(**settings))
-
-
-def refused(counters: Limits, caller: Caller, now: Now) -> RateLimitExceeded:
-    with pytest.raises(RateLimitExceeded) as caught:
-        counters.charge(caller, now)
-    assert (caught.value.status, caught.value.type) == (429, "RateLimitExceeded")
-    return caught.value
-
-
-def use(counters: Limits, caller: Caller, times: int, now: Now) -> Quota:
-    for _ in range(times):
-        quota = counters.charge(caller, now)
-    return quota
+from pyexec.limits import Quota
 
 
 def test_now_is_now() -> None:
@@ -495,138 +463,6 @@ def test_who_is_refused_again_and_again_is_not_forgotten() -> None:
         refused(counters, ANN, at(0))
 
 
-# -- whose request it is ----------------------------------------------------------------------------------------------
-
-PROXY, STRANGER = "10.0.0.1", "203.0.113.7"
-
-
-@pytest.mark.parametrize(
-    "peer, header, address",
-    [
-        # no proxy in front
-        (STRANGER, "", STRANGER),
-        (PROXY, "", PROXY),
-        ("127.0.0.1", "", "127.0.0.1"),
-        # the peer is a proxy: the right-most address that is none
-        (PROXY, "198.51.100.1", "198.51.100.1"),
-        ("127.0.0.1", "198.51.100.1", "198.51.100.1"),
-        ("::1", "198.51.100.1", "198.51.100.1"),
-        ("fd00::1", "198.51.100.1", "198.51.100.1"),
-        ("::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
-        (PROXY, "1.1.1.1, 2.2.2.2, 198.51.100.1", "198.51.100.1"),
-        (PROXY, "1.1.1.1, 198.51.100.1, 192.168.0.9, 172.16.3.4", "198.51.100.1"),
-        (PROXY, "198.51.100.1,127.0.0.1,::1,fd00::2", "198.51.100.1"),
-        # all of them proxies: the left-most
-        (PROXY, "192.168.7.7", "192.168.7.7"),
-        (PROXY, "192.168.7.7, 10.9.9.9", "192.168.7.7"),
-        # the peer is a stranger: nothing it says counts
-        (STRANGER, "198.51.100.1", STRANGER),
-        (STRANGER, "127.0.0.1", STRANGER),
-        (STRANGER, "10.0.0.1, 10.0.0.2", STRANGER),
-        ("2001:db8::1", "198.51.100.1", "2001:db8::1"),
-        ("172.32.0.1", "198.51.100.1", "172.32.0.1"),
-        ("11.0.0.1", "198.51.100.1", "11.0.0.1"),
-        # spoofed by the client, the true one appended by the proxy
-        (PROXY, "127.0.0.1, 203.0.113.7", STRANGER),
-        (PROXY, "garbage, 203.0.113.7", STRANGER),
-        (PROXY, ", , 203.0.113.7", STRANGER),
-        # garbage where it counts: the last that was believed
-        (PROXY, "198.51.100.1, garbage", PROXY),
-        (PROXY, "198.51.100.1, garbage, 192.168.1.1", "192.168.1.1"),
-        (PROXY, "unknown", PROXY),
-        (PROXY, "_hidden", PROXY),
-        (PROXY, ",,,", PROXY),
-        (PROXY, " ", PROXY),
-        # spellings
-        (PROXY, "198.51.100.1:8080", "198.51.100.1"),
-        (PROXY, "  198.51.100.1\t", "198.51.100.1"),
-        (PROXY, '"198.51.100.1:8080"', "198.51.100.1"),
-        (PROXY, "2001:db8::1", "2001:db8::1"),
-        (PROXY, "2001:DB8:0:0::1", "2001:db8::1"),
-        (PROXY, "[2001:db8::1]", "2001:db8::1"),
-        (PROXY, "[2001:db8::1]:443", "2001:db8::1"),
-        (PROXY, '"[2001:db8::1]:443"', "2001:db8::1"),
-        (PROXY, "fe80::1%eth0", "fe80::1"),
-        (PROXY, "[fe80::1%eth0]:80", "fe80::1"),
-        (PROXY, "::ffff:198.51.100.1", "198.51.100.1"),
-        (PROXY, "[::ffff:198.51.100.1]:80", "198.51.100.1"),
-        (PROXY, "198.51.100.1, ::ffff:10.1.1.1", "198.51.100.1"),
-        ("fe80::1%eth0", "", "fe80::1"),
-        ("::ffff:203.0.113.7", "198.51.100.1", STRANGER),
-        # no address at all: a Unix socket
-        ("local", "198.51.100.1", "local"),
-        ("", "198.51.100.1", ""),
-    ],
-)
-def test_whose_request_it_is(peer: str, header: str, address: str) -> None:
-    caller = callers.identify(peer, header, TRUSTED)
-    assert (caller.address, caller.admin) == (address, False)
-    if ":" not in address:
-        assert caller.identity == address
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        " ",
-        "-",
-        "unknown",
-        "x" * 100000,
-        "1",
-        "1.2.3",
-        "1.2.3.4.5",
-        "256.1.1.1",
-        "01.2.3.4",
-        "1.2.3.-4",
-        "0x7f.0.0.1",
-    ]
-    + ["::g", "1::2::3", "[", "]", "[]", "]::1[", ":::", "::ffff:999.1.1.1", "%eth0", "\x00", "é", "１.２.３.４"]
-    + ["١.1.1.1", "1.2.3.4/32", "::/0", "localhost", "\ud800", "1.2.3.4 5.6.7.8", "http://1.2.3.4", "for=1.2.3.4"],
-)
-def test_garbage_never_raises_and_makes_no_identity(text: str) -> None:
-    for header in (text, "198.51.100.1, " + text, text + ", " + text):
-        caller = callers.identify(PROXY, header, TRUSTED)
-        assert caller.identity == PROXY
-    if "," not in text:
-        assert callers.identify(PROXY, text + ", 198.51.100.1", TRUSTED).identity == "198.51.100.1"
-
-
-def test_a_million_elements_are_read_from_the_right_and_no_further() -> None:
-    started = time.process_time()
-    caller = callers.identify(PROXY, "9.9.9.9," * 1000000 + "198.51.100.1, 10.0.0.2", TRUSTED)
-    assert caller.address == "198.51.100.1"
-    assert time.process_time() - started < 2
-
-
-def test_the_last_64_bits_of_an_ipv6_address_make_no_new_caller() -> None:
-    same = {
-        callers.identify(address, "", ()).identity for address in ("2001:db8::1", "2001:db8:0:0:ffff::", "2001:db8::")
-    }
-    assert same == {"2001:db8::/64"}
-    assert callers.identify("2001:db8:0:1::1", "", ()).identity == "2001:db8:0:1::/64"
-    assert callers.identify(PROXY, "2001:db8::5", TRUSTED).identity == "2001:db8::/64"
-    counters = limits_of()
-    for number in range(5):
-        counters.charge(callers.identify("2001:db8::%x" % number, "", ()), at(0))
-    refused(counters, callers.identify("2001:db8::ffff", "", ()), at(0))
-    assert counters.callers == 1
-
-
-def test_every_ipv4_address_is_a_caller_of_its_own() -> None:
-    identities = {callers.identify("192.0.2.%d" % number, "", ()).identity for number in range(256)}
-    assert len(identities) == 256
-
-
-def test_whoever_trusts_nobody_believes_nothing() -> None:
-    assert callers.identify("127.0.0.1", "198.51.100.1", ()).address == "127.0.0.1"
-
-
-def test_whoever_trusts_everybody_ends_at_the_left() -> None:
-    everybody = networks("0.0.0.0/0 ::/0")
-    assert callers.identify("203.0.113.7", "198.51.100.1, 2001:db8::1", everybody).address == "198.51.100.1"
-
-
 # -- keys -------------------------------------------------------------------------------------------------------------
 
 
@@ -666,119 +502,3 @@ def test_keys_are_compared_in_constant_time_always(
     except AuthenticationError:
         pass
     assert compared == [(given.encode("utf-8"), (configured or "").encode("utf-8"))]
-
-
-SECRET = "5ecret"
-
-
-def keys_of(**settings: object) -> Keys:
-    return Keys(Config.of(admin_key=SECRET, **settings))
-
-
-def guess(keys: Keys, caller: Caller, now: Now, key: str = "x") -> str:
-    """Return what became of a key: "admin" or the type of the refusal."""
-    try:
-        return "admin" if keys.authenticate(caller, key, now).admin else "public"
-    except (AuthenticationError, RateLimitExceeded) as error:
-        return error.type
-
-
-def test_guesses_are_limited_by_the_minute_and_not_by_the_day() -> None:
-    keys = keys_of(rate_per_minute=3, rate_per_day=3)
-    assert [guess(keys, ANN, at(0)) for _ in range(5)] == ["AuthenticationError"] * 3 + ["RateLimitExceeded"] * 2
-    with pytest.raises(RateLimitExceeded) as caught:
-        keys.authenticate(ANN, "x", at(1))
-    assert (caught.value.retry_after_s, caught.value.limit_name) == (19, "guesses")
-    assert caught.value.message == "Limit of 3 wrong API keys per minute exceeded."
-    for minute in range(1, 20):  # far more than a day has of runs
-        assert [guess(keys, ANN, at(60 * minute)) for _ in range(4)] == ["AuthenticationError"] * 3 + [
-            "RateLimitExceeded"
-        ]
-
-
-def test_no_key_is_looked_at_while_the_guesses_are_used_up() -> None:
-    keys = keys_of(rate_per_minute=2)
-    for _ in range(2):
-        guess(keys, ANN, at(0))
-    assert guess(keys, ANN, at(0), SECRET) == "RateLimitExceeded"
-    assert guess(keys, BOB, at(0), SECRET) == "admin"  # from elsewhere it is
-    assert guess(keys, ANN, at(30), SECRET) == "admin"
-
-
-def test_wrong_keys_never_bar_the_right_one_where_it_was_used_before() -> None:
-    keys = keys_of(rate_per_minute=2)
-    assert guess(keys, ANN, at(0), SECRET) == "admin"
-    found = [guess(keys, ANN, at(0)) for _ in range(50)]
-    assert found == ["AuthenticationError"] * 2 + ["RateLimitExceeded"] * 48
-    assert [guess(keys, ANN, at(0), SECRET) for _ in range(50)] == ["admin"] * 50
-    assert guess(keys, ANN, at(0)) == "RateLimitExceeded"  # the right one pays for no guess
-    # An address that is near isn't the same, but one of the same /64 is.
-    assert guess(keys, callers.identify("2001:db8::1", "", ()), at(0), SECRET) == "admin"
-    for _ in range(3):
-        guess(keys, callers.identify("2001:db8::2", "", ()), at(0))
-    assert guess(keys, callers.identify("2001:db8::3", "", ()), at(0), SECRET) == "admin"
-
-
-def test_the_right_key_costs_no_guess() -> None:
-    keys = keys_of(rate_per_minute=1)
-    assert [guess(keys, ANN, at(0), SECRET) for _ in range(10)] == ["admin"] * 10
-    assert guess(keys, ANN, at(0)) == "AuthenticationError"
-
-
-def test_guesses_made_at_once_are_no_more() -> None:
-    keys = keys_of(rate_per_minute=5)
-    found = in_threads(64, lambda _: guess(keys, ANN, at(0)))
-    assert sorted(found) == ["AuthenticationError"] * 5 + ["RateLimitExceeded"] * 59
-
-
-def test_the_tables_of_guessers_stay_bounded_and_strangers_push_nobody_out() -> None:
-    keys = keys_of(max_callers=10, rate_per_minute=1)
-    guess(keys, ANN, at(0), SECRET)
-    for number in range(1000):
-        assert guess(keys, Caller("", str(number)), at(0)) == "AuthenticationError"
-    assert keys.guessers == 10
-    guess(keys, ANN, at(0))
-    assert guess(keys, ANN, at(0), SECRET) == "admin"
-    for number in range(20):
-        guess(keys, Caller("", "admin %d" % number), at(0), SECRET)
-    assert len(keys._known) == 10
-
-
-def test_a_server_without_a_key_counts_guesses_too() -> None:
-    keys = Keys(Config.of(rate_per_minute=1))
-    assert [guess(keys, ANN, at(0), key) for key in ("", SECRET)] == ["AuthenticationError", "RateLimitExceeded"]
-
-
-# -- what the caller is told ------------------------------------------------------------------------------------------
-
-# A list of strings with integer parameters, as RFC 9651 writes structured fields.
-_MEMBER = r'"[a-z]+"(?:;[a-z]+=[0-9]{1,15})+'
-_LIST = re.compile(_MEMBER + "(?:, " + _MEMBER + r")*\Z")
-
-
-def test_the_quota_as_header_fields() -> None:
-    counters = limits_of()
-    use(counters, ANN, 2, at(0))
-    fields = dict(response.rate_limit_fields(counters.quota(ANN, at(3.5))))
-    assert fields == {
-        "RateLimit-Policy": '"minute";q=5;w=60, "day";q=30;w=86400',
-        "RateLimit": '"minute";r=3;t=21, "day";r=28;t=43197',
-    }
-
-
-def test_the_header_fields_are_always_well_formed() -> None:
-    chance = random.Random(1)
-    for _ in range(300):
-        counters = limits_of(
-            rate_per_minute=chance.choice([1, 7, 1000000]), rate_per_day=chance.choice([1, 30, 1000000])
-        )
-        seconds = 0.0
-        for _ in range(10):
-            seconds += chance.random() * 40
-            try:
-                quota = counters.charge(ANN, at(seconds))
-            except RateLimitExceeded as error:
-                assert error.retry_after_s >= 1
-                quota = counters.quota(ANN, at(seconds))
-            for _, value in response.rate_limit_fields(quota):
-                assert _LIST.match(value), value

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from pyexec import log
 

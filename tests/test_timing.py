@@ -10,9 +10,9 @@ import time
 from http.client import HTTPConnection
 
 import pytest
-from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from support import ROOT
 
 from pyexec.timing import Stopwatch, server_timing
 

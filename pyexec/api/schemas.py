@@ -31,7 +31,7 @@ _BOOLEAN: Schema = {"type": "boolean"}
 _NO_NUL = "^[^\\u0000]*$"
 _BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 # As requests may have it: with white space, and with the beginning of a data URL.
-_BASE64_OF_REQUESTS = (
+_BASE64_OF_REQUESTS = (  # noqa: UP031 - the braces are the pattern's own
     "^%(w)s(?:[Dd][Aa][Tt][Aa]:[\\x20-\\x2b\\x2d-\\x7e]{0,1000};[Bb][Aa][Ss][Ee]64,%(w)s)?"
     "(?:(?:%(c)s%(w)s){4})*(?:(?:%(c)s%(w)s){2}=%(w)s=%(w)s|(?:%(c)s%(w)s){3}=%(w)s)?$"
 ) % {"w": "[\\t\\n\\f\\r ]*", "c": "[A-Za-z0-9+/]"}

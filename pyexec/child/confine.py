@@ -14,7 +14,7 @@ kernel a few hundred microseconds, and each line that runs for the first time af
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable
 
 from pyexec import messages
 from pyexec.job import Plan
@@ -26,7 +26,7 @@ RESERVED = 16
 _ALL = 0xFFFFFFFF
 
 
-def prepare(confinement: layers.Confinement, plan: Plan, hello: bool = True) -> Tuple[libc.Call, ...]:
+def prepare(confinement: layers.Confinement, plan: Plan, hello: bool = True) -> tuple[libc.Call, ...]:
     """Return everything that confines one child and brings it into its directory, and its hello to the server."""
     calls = [libc.Call("session", os.setsid, (), None)]
     if plan.host.uid == 0:
@@ -39,7 +39,7 @@ def prepare(confinement: layers.Confinement, plan: Plan, hello: bool = True) -> 
     return tuple(calls)
 
 
-def _enter(plan: Plan) -> List[libc.Call]:
+def _enter(plan: Plan) -> list[libc.Call]:
     """Return what brings a child into its directory, which the server has made if it lies on disk."""
     if not plan.mount_point:
         where = (os.path.basename(plan.workdir),)
@@ -51,7 +51,7 @@ def _enter(plan: Plan) -> List[libc.Call]:
     return [*calls, libc.Call("workdir", _put_at, (DIRECTORY_FD, os.open, ".", flags), None)]
 
 
-def _say_hello(plan: Plan) -> List[libc.Call]:
+def _say_hello(plan: Plan) -> list[libc.Call]:
     """Return what sends the server a pidfd of the child and, if only the child can open it, its directory.
 
     The server reads through it what the run leaves behind; neither can be sent once the filter is on.
@@ -69,7 +69,7 @@ def _own_pidfd() -> int:
     return libc.syscall("pidfd_open", os.getpid(), 0)
 
 
-def _close_others() -> List[libc.Call]:
+def _close_others() -> list[libc.Call]:
     """Return what closes every descriptor above the channel."""
     try:
         libc.syscall("close_range", _ALL, _ALL, 0)

@@ -15,7 +15,7 @@ import os
 import select
 import sys
 import time
-from typing import Callable, NamedTuple, NoReturn, Optional, Sequence, Tuple
+from typing import Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
 from pyexec.child import confine, import_policy, script, supervisor, warmup
@@ -37,7 +37,7 @@ class Kit(NamedTuple):
 
     policy: import_policy.Policy
     check: _Check  # of a public script's source
-    snippets: Tuple[str, ...]  # for the warm-up, see `warmup`
+    snippets: tuple[str, ...]  # for the warm-up, see `warmup`
     workdir: str  # "" where each child has another one
 
 
@@ -49,7 +49,7 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[
     """
     names = frozenset(allowed)
 
-    def refuse(found: Tuple[str, ...]) -> None:
+    def refuse(found: tuple[str, ...]) -> None:
         _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
 
     def check(text: str) -> None:
@@ -65,7 +65,7 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[
 def main(
     calls: Sequence[libc.Call], descriptors: Sequence[int], order: messages.Order, kit: Kit, cpu_limit_s: int
 ) -> NoReturn:
-    """Be the child.
+    """Run the child.
 
     Args:
         calls: what confines it, from `confine.prepare`. descriptors: channel, stdin, stdout, stderr and, if it lies on
@@ -95,7 +95,7 @@ def main(
     except LayerError as error:
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
-        reason = "%s: %s" % (type(error).__name__, error)
+        reason = f"{type(error).__name__}: {error}"
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": "child", "reason": reason})
     finally:
         os._exit(_FAULT_STATUS)
@@ -104,11 +104,11 @@ def main(
 def forget_randomness() -> None:
     """Give up every random state that the zygote made, which all its children would share.
 
-    `random` does so itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
+    `random` reseeds itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
     """
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        # 256 bits, as many as seed() takes by itself, which is thirty times slower.
+        # 256 bits, as many as seed() without an argument uses, but thirty times faster.
         numpy_random.seed(memoryview(os.urandom(32)).cast("I").tolist())
     tempfile = sys.modules.get("tempfile")
     if tempfile is not None:
@@ -118,7 +118,7 @@ def forget_randomness() -> None:
         uuid._last_timestamp = None  # type: ignore[attr-defined]
 
 
-def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: Optional[_Check]) -> None:
+def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check | None) -> None:
     poll = select.poll()
     poll.register(CHANNEL_FD, select.POLLIN)
     patience_ms = _IDLE_S * 1000
@@ -136,7 +136,7 @@ def _await_job() -> None:
         os._exit(0)
 
 
-def _run(workdir: str, check: Optional[_Check]) -> NoReturn:
+def _run(workdir: str, check: _Check | None) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
     code = script.run(source, workdir, check, timestamps)

@@ -66,8 +66,8 @@ def open_streams() -> None:
         raw: Any = io.FileIO(fd, mode, closefd=False)
         raw.name = f"<{name}>"
         buffer: Any = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
-        # stdout line by line, unlike for a plain file: what was printed so far must outlive SIGKILL at the deadline.
-        by_line = fd == 1 or (fd == 2 and sys.version_info >= (3, 9))  # bpo-13601
+        # Line by line, unlike for plain files (stderr is too before 3.9): what was printed must outlive SIGKILL.
+        by_line = fd > 0
         # Line ends are translated on Windows only, those of stdin too.
         stream: Any = io.TextIOWrapper(buffer, "utf-8", errors[fd], newline="\n", line_buffering=by_line)
         stream.mode = mode

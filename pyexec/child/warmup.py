@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Callable, Iterable, Iterator, Optional
+from typing import Callable, Iterable, Iterator
 
 from pyexec.child import script
 
@@ -77,7 +77,7 @@ def snippets(modules: Iterable[str]) -> list[tuple[str, str]]:
     return [(name, source) for name, source in _SNIPPETS.items() if name in usable]
 
 
-def run(source: str, directory: str, check: Optional[Callable[[str], None]]) -> None:
+def run(source: str, directory: str, check: Callable[[str], None] | None) -> None:
     """Run one snippet as a script is run, its output thrown away, and put everything back.
 
     Args:

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from pyexec import __version__, config, log
+from pyexec import __version__, config, config_sources, log
 from pyexec.cli import doctor, run, serve
 from pyexec.errors import ConfigError, SandboxError, ValidationError
 from pyexec.kernel import libc
@@ -36,7 +36,7 @@ def _parser(program: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("file", nargs="?", help="for run: the script, or - for standard input")
     parser.add_argument("--admin", action="store_true", help="for run: as a caller with the admin key")
-    config.add_flags(parser)
+    config_sources.add_flags(parser)
     return parser
 
 
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None, program: str = "pyexec") -> int:
     # Another process of our uid must not read the admin key out of our memory or environment.
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
     try:
-        status: int = COMMANDS[given.command].main(config.from_sources(given), given)
+        status: int = COMMANDS[given.command].main(config_sources.from_sources(given), given)
         return status
     except ConfigError as error:
         log.say(str(error))

@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from typing import Callable, Deque
+from typing import Callable
 
 LONGEST_S = 10.0
 MOST_BYTES = 64 << 20
@@ -36,7 +36,7 @@ class Lingerer:
         """Start with none, and no thread."""
         self._lock = threading.Lock()
         self._new: list[_Lingering] = []
-        self._spare: Deque[socket.socket] = collections.deque()
+        self._spare: collections.deque[socket.socket] = collections.deque()
         self._running = False
         self._scratch = bytearray(_SCRATCH)
 

@@ -1,4 +1,4 @@
-"""Who the run is: a uid of its own where the server is root, no capability, no new privilege, no life after the parent.
+"""A run's identity: its own uid if the server is root, no capabilities, no new privileges, death with the parent.
 
 What is the same for all children is given up in the zygote, for good; the rest in the child, after its namespaces are
 made, since those need the privilege that this drops.
@@ -13,7 +13,6 @@ import errno
 import functools
 import os
 import signal
-from typing import List, Tuple
 
 from pyexec.job import Plan
 from pyexec.kernel import libc
@@ -30,7 +29,7 @@ class _Data(ctypes.Structure):
     _fields_ = [("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32)]
 
 
-def capabilities() -> List[int]:
+def capabilities() -> list[int]:
     """Return the effective, permitted and inheritable sets of this thread as 64-bit masks."""
     data = (_Data * 2)()
     libc.syscall("capget", _Header(_CAPABILITY_VERSION_3, 0), data)
@@ -74,9 +73,9 @@ def inherit(plan: Plan) -> None:
         raise RuntimeError("no_new_privs did not take effect")
 
 
-def calls(plan: Plan) -> List[libc.Call]:
+def calls(plan: Plan) -> list[libc.Call]:
     """Return the calls by which a child becomes the plan's uid, drops every capability, and dies with its parent."""
-    found: List[libc.Call] = []
+    found: list[libc.Call] = []
     if "user" in plan.host.namespaces:
         # A new user namespace begins with every capability, in the bounding set as well.
         found += [libc.prctl_call("identity", libc.PR_CAPBSET_DROP, number) for number in _known_capabilities()]
@@ -106,7 +105,7 @@ def _end_with(parent_pid: int) -> None:
 
 
 @functools.lru_cache(maxsize=None)
-def _known_capabilities() -> Tuple[int, ...]:
+def _known_capabilities() -> tuple[int, ...]:
     known = []
     for capability in range(64):
         try:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-from typing import List, Sequence
+from typing import Sequence
 
 from pyexec.job import Plan
 from pyexec.kernel import libc
@@ -115,7 +115,7 @@ class Rules:
         files, network, scopes, size = handled(plan.host.landlock_abi)
         self._attributes, self._size = _RulesetAttributes(files, network, scopes), size
         self._own = OWN & files
-        self._paths: List[_PathBeneath] = []
+        self._paths: list[_PathBeneath] = []
         self._add(plan.read_paths, READ, files)
         if plan.admin:
             self._add(plan.execute_paths, READ | ACCESS_FS_EXECUTE, files)
@@ -145,7 +145,7 @@ class Rules:
             libc.syscall("landlock_add_rule", ruleset, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
         return ruleset
 
-    def calls(self, directory_fd: int) -> List[libc.Call]:
+    def calls(self, directory_fd: int) -> list[libc.Call]:
         """Return what restricts a child for good, its directory being that of the descriptor. Needs no_new_privs."""
         if self._ruleset >= 0:
             return [libc.system_call("landlock", "landlock_restrict_self", self._ruleset, 0)]

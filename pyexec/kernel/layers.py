@@ -1,4 +1,4 @@
-"""The ordered table of layers, and the table of dangers with the layers that stop each.
+"""The ordered table of layers, and the table of dangers with the layers that stop each one.
 
 `probe` finds out what the host offers, by trying; a `Confinement` makes every layer that the host has ready for the
 children of a zygote, each done or fatal; `uncovered` says which dangers would have no layer, and then the server must
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Callable, NamedTuple, Sequence
 
 from pyexec.job import Host, LayerStatus, Plan
 from pyexec.kernel import identity, landlock, libc, namespaces, rlimits, seccomp
@@ -44,19 +44,19 @@ class Confinement:
             libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
         if "rlimits" in steps:
             rlimits.inherit(plan)
-        self._rules: Dict[bool, landlock.Rules] = {}
+        self._rules: dict[bool, landlock.Rules] = {}
         if "landlock" in steps and plan.host.landlock_abi:
             self._rules = {kind.admin: landlock.Rules(kind) for kind in kinds}
         if "seccomp" in steps and plan.host.seccomp:
             for kind in kinds:
                 seccomp.prepare(kind)
 
-    def opening(self, plan: Plan) -> List[libc.Call]:
+    def opening(self, plan: Plan) -> list[libc.Call]:
         """Return what a child carries out before it enters its directory: its namespaces, and who it is."""
         found = namespaces.calls(plan) if "namespaces" in self._steps else []
         return found + (identity.calls(plan) if "identity" in self._steps else [])
 
-    def closing(self, plan: Plan, directory_fd: int, closes: Sequence[libc.Call]) -> List[libc.Call]:
+    def closing(self, plan: Plan, directory_fd: int, closes: Sequence[libc.Call]) -> list[libc.Call]:
         """Return what it carries out then: its limits, and what it can reach.
 
         Args:
@@ -70,7 +70,7 @@ class Confinement:
 
 
 class Layer(NamedTuple):
-    """A layer as it is reported: its name, whether a host has it, and what it does."""
+    """A layer as reported: its name, whether a host has it, and what it does."""
 
     name: str
     on: Callable[[Host], bool]
@@ -81,7 +81,7 @@ def _namespace(name: str) -> Callable[[Host], bool]:
     return lambda host: name in host.namespaces
 
 
-LAYERS: Tuple[Layer, ...] = (
+LAYERS: tuple[Layer, ...] = (
     Layer("seccomp", lambda host: host.seccomp, "system calls: an allowlist"),
     Layer("landlock", lambda host: host.landlock_abi > 0, "only what is named"),
     Layer("mount_namespace", _namespace("mount"), "a minimal read-only file tree, a tmpfs as directory"),
@@ -100,10 +100,10 @@ LAYERS: Tuple[Layer, ...] = (
 
 
 class Danger(NamedTuple):
-    """What could go wrong, and the layers of which each alone stops it."""
+    """Something that could go wrong, and the layers that each stop it on their own."""
 
     name: str
-    stopped_by: Tuple[str, ...]
+    stopped_by: tuple[str, ...]
     remedy: str
 
 
@@ -112,7 +112,7 @@ _NAMESPACES = (
     " (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns)"
 )
 
-DANGERS: Tuple[Danger, ...] = (
+DANGERS: tuple[Danger, ...] = (
     Danger(
         "read or write the host's files",
         ("landlock", "mount_namespace"),
@@ -134,20 +134,20 @@ DANGERS: Tuple[Danger, ...] = (
     Danger("learn secrets of the server", ("clean_environment",), "run this release unchanged"),
     Danger("meet another run", ("seccomp", "pid_namespace"), "allow seccomp filters, " + _NAMESPACES),
 )
-# What each layer adds to a danger that it doesn't stop alone is left out: the table claims no more than it shows.
+# A layer that only helps against a danger, without stopping it on its own, is not listed for that danger.
 
 
 def probe(uid_base: int, proc_fd: int) -> Host:
     """Return what this host offers. Forks; call it from a single-threaded process before anything is loaded.
 
     Raises:
-        OSError: the machine is not one that pyexec knows the system calls of.
+        OSError: pyexec doesn't know this machine's system calls.
     """
     libc.machine()
     uid, gid = os.geteuid(), os.getegid()
-    refusals: Dict[str, str] = {}
+    refusals: dict[str, str] = {}
     spaces, refused = namespaces.probe(uid, gid, proc_fd)
-    refusals.update({"%s_namespace" % name: reason for name, reason in refused.items()})
+    refusals.update({f"{name}_namespace": reason for name, reason in refused.items()})
     try:
         abi = landlock.probe()
     except OSError as error:
@@ -164,7 +164,7 @@ def probe(uid_base: int, proc_fd: int) -> Host:
     return Host(uid, gid, own_uids, spaces, abi, filters, refusals)
 
 
-def report(host: Host) -> List[LayerStatus]:
+def report(host: Host) -> list[LayerStatus]:
     """Return every layer with its state on this host."""
     return [LayerStatus(layer.name, layer.on(host), _detail(layer, host)) for layer in LAYERS]
 
@@ -173,16 +173,16 @@ def _detail(layer: Layer, host: Host) -> str:
     if not layer.on(host):
         return host.refusals.get(layer.name, "not there")
     if layer.name == "landlock":
-        return "%s: %s (ABI %d)" % (landlock.restricted(host.landlock_abi), layer.does, host.landlock_abi)
+        return f"{landlock.restricted(host.landlock_abi)}: {layer.does} (ABI {host.landlock_abi})"
     return layer.does
 
 
-def covered(host: Host) -> List[Tuple[Danger, Tuple[str, ...]]]:
-    """Return each danger with the layers that are on against it; an empty tuple means uncovered."""
+def covered(host: Host) -> list[tuple[Danger, tuple[str, ...]]]:
+    """Return each danger with the active layers that stop it; an empty tuple means that it is uncovered."""
     on = {status.name for status in report(host) if status.on}
     return [(danger, tuple(name for name in danger.stopped_by if name in on)) for danger in DANGERS]
 
 
-def uncovered(host: Host) -> List[Danger]:
+def uncovered(host: Host) -> list[Danger]:
     """Return the dangers that no layer of this host stops."""
     return [danger for danger, layers in covered(host) if not layers]

@@ -14,7 +14,7 @@ import platform
 import socket
 import struct
 import sys
-from typing import Any, Callable, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, NamedTuple, Sequence, Union
 
 from pyexec.errors import LayerError
 from pyexec.kernel.syscalls import CALLS
@@ -81,7 +81,7 @@ class Call(NamedTuple):
 
     layer: str
     function: Callable[..., Any]
-    arguments: Tuple[Any, ...]
+    arguments: tuple[Any, ...]
     expected: Any
 
 
@@ -120,7 +120,7 @@ class _Header(ctypes.Structure):
 
 def sendmsg_call(layer: str, fd: int, packet: bytes, descriptors: Sequence[int]) -> Call:
     """Return a call of sendmsg(2) made ready, which sends a packet and descriptors (SCM_RIGHTS) through a socket."""
-    numbers = struct.pack("=%di" % len(descriptors), *descriptors)
+    numbers = struct.pack(f"={len(descriptors)}i", *descriptors)
     # struct cmsghdr: size_t length without the padding behind, int level, int type; see cmsg(3).
     rights = struct.pack("=Qii", 16 + len(numbers), socket.SOL_SOCKET, socket.SCM_RIGHTS) + numbers
     rights += bytes(-len(rights) % 8)
@@ -160,7 +160,7 @@ def _unexpected(call: Call, found: Any) -> Exception:
     if found == -1:
         error = ctypes.get_errno()
         return OSError(error, os.strerror(error), name)
-    return RuntimeError("%s did not take effect: %r instead of %r" % (name, found, call.expected))
+    return RuntimeError(f"{name} did not take effect: {found!r} instead of {call.expected!r}")
 
 
 def _existing(name: str) -> int:

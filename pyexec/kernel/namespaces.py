@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Sequence
 
 from pyexec.job import Host, Plan
 from pyexec.kernel import libc, tree
@@ -39,7 +39,7 @@ _HOSTNAME = "pyexec"
 
 
 def in_a_child(step: Callable[[], None]) -> str:
-    """Run a step in a process of its own and return "" or why it failed; for steps that can't be taken back."""
+    """Run a step that can't be undone in a separate process; return "" or why it failed."""
     receive, send = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -48,24 +48,24 @@ def in_a_child(step: Callable[[], None]) -> str:
             step()
             os._exit(0)
         except OSError as error:
-            os.write(send, ("%s: %s" % (error.filename or "step", error.strerror)).encode())
+            os.write(send, f"{error.filename or 'step'}: {error.strerror}".encode())
         finally:
             os._exit(1)
     os.close(send)
     with os.fdopen(receive, "rb") as pipe:
         reason = pipe.read().decode(errors="replace")
     failed = os.waitpid(pid, 0)[1] != 0
-    return (reason or "the trial ended without a word") if failed else ""
+    return (reason or "the trial failed without an error message") if failed else ""
 
 
-def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, str]]:
-    """Return the namespaces that work here, each tried for real, and the kernel's words for those that don't.
+def probe(uid: int, gid: int, proc_fd: int) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the namespaces that work here, each tried for real, and the kernel's error for those that don't.
 
-    A namespace counts only if what pyexec does inside it works too: nested for "pid", a tmpfs for "mount".
+    A namespace counts only if what pyexec does inside it works too: nesting for "pid", a tmpfs for "mount".
     """
     privileged = os.geteuid() == 0 and in_a_child(lambda: _unshare(CLONE_NEWUTS)) == ""
-    on: List[str] = []
-    refusals: Dict[str, str] = {}
+    on: list[str] = []
+    refusals: dict[str, str] = {}
 
     def attempt(name: str, step: Callable[[], None]) -> None:
         reason = in_a_child(step)
@@ -89,7 +89,7 @@ def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, 
     def pids() -> None:
         enter(CLONE_NEWPID)
 
-        # The template is the first process of its namespace and makes one below for each child.
+        # The zygote is the first process in its namespace and creates a nested one for each child.
         def there_and_back() -> None:
             gate = PidGate(proc_fd)
             gate.enter_for_next_fork()
@@ -100,7 +100,7 @@ def probe(uid: int, gid: int, proc_fd: int) -> Tuple[Tuple[str, ...], Dict[str, 
             raise OSError(errno.EPERM, reason, "nested pid namespace")
 
     def names() -> None:
-        # A profile may let the namespace be made and refuse this (podman's, with every capability dropped).
+        # A profile may allow the namespace but refuse this (podman's does, with every capability dropped).
         enter(CLONE_NEWUTS)
         socket.sethostname(_HOSTNAME)
 
@@ -124,15 +124,15 @@ def _unshare(flags: int) -> None:
 def map_ids(uid: int, gid: int, proc_fd: int) -> None:
     """Map this process's uid and gid to themselves in the user namespace just entered.
 
-    Through an open /proc, since the tree has none. "self" is read in the namespace that this /proc was mounted for.
+    Uses an open /proc, since the tree has none. "self" is resolved in the namespace that this /proc was mounted for.
     """
     for name, text in _maps(uid, gid):
         write_own(proc_fd, name, text)
 
 
-def _maps(uid: int, gid: int) -> Tuple[Tuple[str, str], ...]:
+def _maps(uid: int, gid: int) -> tuple[tuple[str, str], ...]:
     # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
-    return ("setgroups", "deny"), ("uid_map", "%d %d 1" % (uid, uid)), ("gid_map", "%d %d 1" % (gid, gid))
+    return ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")
 
 
 def write_own(proc_fd: int, name: str, text: str) -> None:
@@ -160,14 +160,14 @@ def enter_nursery(host: Host, proc_fd: int) -> None:
 
 
 def own_mounts() -> None:
-    """Give this process a copy of the mounts that it shares with its parent. Raises OSError."""
+    """Give this process its own copy of the mounts that it shares with its parent. Raises OSError."""
     _unshare(CLONE_NEWNS)
 
 
 class PidGate:
-    """Puts the next forked process into a pid namespace of its own, at the price of two calls instead of a fork.
+    """Puts the next forked process into its own pid namespace, with two system calls instead of an extra fork.
 
-    Trap: without the way back the next `enter_for_next_fork` fails with EINVAL (measured on Linux 6.18).
+    Trap: unless `leave` is called between, the next `enter_for_next_fork` fails with EINVAL (measured on Linux 6.18).
     """
 
     def __init__(self, proc_fd: int) -> None:
@@ -198,7 +198,7 @@ def share(plan_shared: Sequence[str]) -> None:
         _unshare(flags)
 
 
-def shareable(host: Host, proc_fd: int) -> Tuple[str, ...]:
+def shareable(host: Host, proc_fd: int) -> tuple[str, ...]:
     """Return which of a child's namespaces all children of a zygote can share without a loss; tries it in a child.
 
     A network namespace of its own is dear (half a millisecond, and as much in the kernel's own threads). Shared by all
@@ -239,7 +239,7 @@ def forbid_ipc(proc_fd: int) -> None:
                 os.close(fd)
 
 
-def calls(plan: Plan) -> List[libc.Call]:
+def calls(plan: Plan) -> list[libc.Call]:
     """Return the calls by which a child takes its own namespaces, and mounts its directory."""
     host, found = plan.host, []
     flags = 0
@@ -252,12 +252,9 @@ def calls(plan: Plan) -> List[libc.Call]:
             found.append(libc.Call("namespaces", write_own, (plan.proc_fd, file, text), None))
     if plan.mount_point:
         # The inodes of the root and of the directories in it are not the script's.
-        options = "size=%d,nr_inodes=%d,mode=0700,uid=%d,gid=%d" % (
-            plan.budget.workdir_bytes,
-            plan.budget.workdir_files + 1 + len(tree.DIRECTORIES),
-            plan.uid,
-            plan.gid,
-        )
+        inodes = plan.budget.workdir_files + 1 + len(tree.DIRECTORIES)
+        owner = f"uid={plan.uid},gid={plan.gid}"
+        options = f"size={plan.budget.workdir_bytes},nr_inodes={inodes},mode=0700,{owner}"
         flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
         found.append(libc.mount_call("namespaces", "pyexec", plan.mount_point, "tmpfs", flags, options))
     return found

@@ -4,7 +4,7 @@ Those that are the same for all runs are set in the zygote, the others in the ch
 rlimits can't count (a whole run's memory, and processes where RLIMIT_NPROC counts more than the run) is the business of
 the server's watch.
 
-Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid over the whole host.
+Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid across the whole host.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import math
 import os
 import resource
 import signal
-from typing import Dict, List
 
 from pyexec.job import Plan
 from pyexec.kernel import libc
@@ -22,6 +21,7 @@ from pyexec.kernel import libc
 DESCRIPTORS = 256
 STACK_BYTES = 8 * 1024 * 1024
 NICE = 5
+_PROCESSORS = os.cpu_count() or 1  # asked once, in the zygote: it reads files, and each run would
 _NICE_TEXT = b"%d" % NICE
 _LOWEST_PRIORITY = 19
 # What a zygote does not need either: it starts no program, locks no memory, and its uid queues no signals of its own.
@@ -37,29 +37,31 @@ INHERITED = (
 
 
 def counts_own_processes(plan: Plan) -> bool:
-    """Return whether RLIMIT_NPROC counts this run alone: a uid of its own, or a user namespace below a real user."""
+    """Return whether RLIMIT_NPROC counts this run alone: it has its own uid, or a user namespace of a non-root user."""
     return plan.host.own_uids or ("user" in plan.host.namespaces and plan.host.uid != 0)
 
 
 def cpu_s(plan: Plan) -> int:
-    """Return the seconds of processor time of each process: more than it could use before the server's clock ends it.
+    """Return the CPU seconds allowed per process: more than it can use before the server's timeout ends the run.
 
-    A backstop, should the server hang or be gone; the two seconds are for what a child does before it has its job.
+    A backstop in case the server hangs or dies; the two extra seconds cover a child's work before it gets its job.
     """
     # An admin's process may have as many threads as its run may have processes.
     threads = plan.budget.processes if plan.admin else 0
-    return min(threads + 1, os.cpu_count() or 1) * math.ceil(plan.budget.wall_s) + 2
+    return min(threads + 1, _PROCESSORS) * math.ceil(plan.budget.wall_s) + 2
 
 
 def ended_by_cpu(status: int, used_s: float, limit_s: int) -> bool:
     """Return whether a process with this wait status and processor time was killed for that.
 
-    The kernel counts the ticks of its clock for the limit, and the time itself for the usage: a second's difference.
+    The kernel enforces the limit in clock ticks, each charged to the process running at that time; the usage is exact.
+    On a busy machine a process with a limit of 12 s was killed after 9 s of use. So this requires only half the limit,
+    and the server also checks that the run's time was up: the limit can't be reached before that.
     """
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used_s > limit_s - 1
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used_s > limit_s / 2
 
 
-def values(plan: Plan) -> Dict[int, int]:
+def values(plan: Plan) -> dict[int, int]:
     """Return rlimit → value for a plan. Pure."""
     budget = plan.budget
     limits = {
@@ -68,7 +70,7 @@ def values(plan: Plan) -> Dict[int, int]:
         resource.RLIMIT_FSIZE: budget.workdir_bytes,
         resource.RLIMIT_NOFILE: DESCRIPTORS,
         resource.RLIMIT_STACK: STACK_BYTES,
-        # Not 0, with which a core handler that is a pipe starts all the same; with 1 none does, and no file is made.
+        # Not 0: a piped core handler would still be started. With 1 it is not, and no core file is written either.
         resource.RLIMIT_CORE: 1,
         resource.RLIMIT_MEMLOCK: 0,
         resource.RLIMIT_MSGQUEUE: 0,
@@ -85,12 +87,12 @@ def values(plan: Plan) -> Dict[int, int]:
 def yield_as_a_session(proc_fd: int) -> None:
     """Give the caller's new session a lower priority, in place of one equal to the server's; for root.
 
-    The kernel shares the processor out among sessions first, and a process's own nice value counts within its own.
-    Others than root may do this once in 100 ms in the whole system, which is no promise to make.
+    The kernel divides CPU time among sessions first; a process's nice value counts only within its session.
+    Other users may do this only once per 100 ms system-wide, which is too rarely to rely on.
 
     Raises:
-        OSError: it was refused for another reason than that this kernel has no such groups, or lets only its first
-            root do it at any time.
+        OSError: it was refused, other than because the kernel has no such groups or lets only the initial
+            namespace's root do it at any time.
     """
     try:
         fd = os.open("self/autogroup", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
@@ -106,7 +108,7 @@ def yield_as_a_session(proc_fd: int) -> None:
 def inherit(plan: Plan) -> None:
     """Set, in the zygote, the limits that are the same for all its children and that it can live with itself.
 
-    A limit that the host itself keeps lower stays as it is.
+    A limit that the host already sets lower is kept.
 
     Raises:
         OSError, ValueError: a limit was refused. RuntimeError: it did not take effect.
@@ -116,10 +118,10 @@ def inherit(plan: Plan) -> None:
             pair = (_possible(what, value),) * 2
             resource.setrlimit(what, pair)
             if resource.getrlimit(what) != pair:
-                raise RuntimeError("rlimit %d did not take effect" % what)
+                raise RuntimeError(f"rlimit {what} did not take effect")
 
 
-def calls(plan: Plan) -> List[libc.Call]:
+def calls(plan: Plan) -> list[libc.Call]:
     """Return the calls by which a child sets its other limits, and takes a lower priority, as seen from the zygote.
 
     The priority keeps the server answering beside busy runs.

@@ -17,7 +17,7 @@ from __future__ import annotations
 import ctypes
 import os
 import stat
-from typing import Collection, List, Sequence
+from typing import Collection, Sequence
 
 from pyexec.kernel import libc
 
@@ -64,17 +64,17 @@ def build(paths: Sequence[str]) -> str:
         OSError: a mount was refused.
     """
     libc.mount("pyexec", STAGE, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=1m,mode=0755")
-    bound: List[str] = []
+    bound: list[str] = []
     for path in sorted(set(paths) - set(DEVICES)):
         _place(path, bound)
     for device in DEVICES:
         if os.path.exists(device):
             _bind(device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
     # Only now is it known what else stands there: a link on the way to a path may lead anywhere.
-    mount_point = "%s/%s" % (free_place(os.listdir(STAGE)), _MOUNT_POINT)
+    mount_point = f"{free_place(os.listdir(STAGE))}/{_MOUNT_POINT}"
     os.makedirs(STAGE + mount_point, 0o755)
     for name, target in _LINKS:
-        _link(name, "%s/%s" % (mount_point, target), bound)
+        _link(name, f"{mount_point}/{target}", bound)
     libc.mount(None, STAGE, None, _MS_REMOUNT | _MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     pivot()
     return mount_point
@@ -88,7 +88,7 @@ def free_place(taken: Collection[str]) -> str:
     place, serial = PLACE, 0
     while place[1:] in taken:
         serial += 1
-        place = "%s-%d" % (PLACE, serial)
+        place = f"{PLACE}-{serial}"
     return place
 
 
@@ -102,7 +102,7 @@ def _link(name: str, target: str, bound: Sequence[str]) -> None:
         os.symlink(target, STAGE + name)
 
 
-def _place(path: str, bound: List[str]) -> None:
+def _place(path: str, bound: list[str]) -> None:
     walked, rest = "", path.strip("/").split("/")
     while rest:
         walked = walked + "/" + rest.pop(0)

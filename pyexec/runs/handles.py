@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from dataclasses import dataclass
-from typing import List, Optional, Tuple, Union
+from typing import Union
 
 from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
@@ -43,7 +43,7 @@ class Ended:
 class Forbidden:
     """The run says that its script names modules that it may not have."""
 
-    names: Tuple[str, ...]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,15 @@ Event = Union[Ended, Forbidden, Died, Unbegun, Lost, Late]
 class ChildHandle:
     """A waiting or running child: channel, status, in-memory streams, directory and process, all by descriptor."""
 
-    def __init__(self, slot: Slot, admin: bool, directory: Optional[RunDirectory] = None) -> None:
+    def __init__(self, slot: Slot, admin: bool, directory: RunDirectory | None = None) -> None:
         """Make the server's half of a child; `order_from` sends the other half out. Raises OSError."""
         self.slot, self.admin, self.directory = slot, admin, directory
-        self.zygote: Optional[ZygoteHandle] = None  # which was to make it
-        self.streams: List[int] = []
+        self.zygote: ZygoteHandle | None = None  # which was to make it
+        self.streams: list[int] = []
         self.directory_fd = directory.work_fd if directory is not None else -1
         self.pidfd = -1
         self.ready = self._greeted = False
-        self._dead: Optional[messages.Death] = None
+        self._dead: messages.Death | None = None
         self._lost = False
         self.channel, self._far_channel = messages.pair()
         self.status, self._far_status = messages.pair()
@@ -122,7 +122,7 @@ class ChildHandle:
             if self.dead_or_lost():
                 raise WireError("it was killed while it waited")
         except (WireError, OSError) as error:
-            raise SandboxError("a child ended before it was ready: %s" % error) from error
+            raise SandboxError(f"a child ended before it was ready: {error}") from error
 
     def look(self) -> None:
         """Take note of what has come by now.
@@ -134,7 +134,7 @@ class ChildHandle:
             while not self.ready and self._waits(self.channel, 0):
                 self._receive_before_job(0.0)
         except (WireError, OSError) as error:
-            raise SandboxError("a child ended before it was ready: %s" % error) from error
+            raise SandboxError(f"a child ended before it was ready: {error}") from error
         if self.dead_or_lost():
             raise SandboxError("a child ended while it waited")
 
@@ -159,7 +159,7 @@ class ChildHandle:
         elif message.kind == messages.FAILED:
             raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
         else:
-            raise WireError("%r where word of the layers was due" % message.kind)
+            raise WireError(f"{message.kind!r} where word of the layers was due")
 
     def send_job(self) -> None:
         """Tell the child that its job is there. Raises OSError: it has ended."""
@@ -184,7 +184,7 @@ class ChildHandle:
                 event = self._own_word() if self._waits(self.channel, _LAST_WORD_MS) else None
                 return event or Lost()
 
-    def _own_word(self) -> Optional[Event]:
+    def _own_word(self) -> Event | None:
         """Return what the run says, None if it is nothing that a run may say; written by hostile code perhaps."""
         try:
             message = messages.receive(self.channel, socket.MSG_DONTWAIT)

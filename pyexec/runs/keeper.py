@@ -15,7 +15,6 @@ import os
 import select
 import threading
 import time
-from typing import Deque, Dict, Optional, Tuple
 
 from pyexec import log
 from pyexec.config import Config
@@ -45,18 +44,18 @@ class Keeper:
         self._config = config
         self.changed = threading.Condition()
         self.slots = Slots(POOLS * config.max_runs)
-        self.directories: Optional[Base] = None
-        self.guard: Optional[Guard] = None  # of the disk that they are on
+        self.directories: Base | None = None
+        self.guard: Guard | None = None  # of the disk that they are on
         self.rows = Rows(config, self._allowed)
-        self._pools: Dict[Tuple[str, bool], Pool] = {}
+        self._pools: dict[tuple[str, bool], Pool] = {}
         for place, kind in enumerate(ZYGOTES):
             # One public child a slot waits, shared out between the kinds: more runs at once are bound by the processors
             # anyway. An admin's waits only where there can be one.
             share = max(1, (config.max_runs + len(ZYGOTES) - 1 - place) // len(ZYGOTES))
             for admin, target in ((False, share), (True, 1 if config.admin_key is not None else 0)):
                 self._pools[kind.name, admin] = Pool(admin, target, self.changed, self.slots, self._make, self.release)
-        self._released: Deque[Tuple[float, ChildHandle]] = collections.deque()
-        self._failure: Optional[BaseException] = None
+        self._released: collections.deque[tuple[float, ChildHandle]] = collections.deque()
+        self._failure: BaseException | None = None
         self._started = False
         self._closing = False
         self._next_look = self._zygotes_due = 0.0
@@ -157,7 +156,7 @@ class Keeper:
                     if not self._started:
                         self._failure = error
                         break
-                    log.say("the keeper could not do all: %r" % error)
+                    log.say(f"the keeper could not do all: {error!r}")
                     due = time.monotonic() + RETRY_S
                 self._wait(due)
         finally:
@@ -231,7 +230,7 @@ class Keeper:
             self.directories.remove(directory)
             raise
 
-    def owner(self, slot: Slot) -> Optional[Tuple[int, int]]:
+    def owner(self, slot: Slot) -> tuple[int, int] | None:
         """Return uid and gid of the runs of a slot; None where they are the server's own."""
         uid = self._config.uid_base + slot.index
         return (uid, uid) if self.report.own_uids else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from typing import Callable, Deque, List, Optional
+from typing import Callable
 
 from pyexec import log
 from pyexec.errors import LayerError, SandboxError
@@ -43,8 +43,8 @@ class Pool:
         """
         self.admin, self.target = admin, target
         self._changed, self._slots, self._make, self._release = changed, slots, make, release
-        self._waiting: Deque[ChildHandle] = collections.deque()
-        self._zygote: Optional[ZygoteHandle] = None
+        self._waiting: collections.deque[ChildHandle] = collections.deque()
+        self._zygote: ZygoteHandle | None = None
         self._failures = 0  # in a row: of children that ended before they were ready
         self._not_before = self._looked_at = 0.0
         self.closed = False
@@ -53,7 +53,7 @@ class Pool:
         """Return how many wait."""
         return len(self._waiting)
 
-    def waiting(self) -> List[ChildHandle]:
+    def waiting(self) -> list[ChildHandle]:
         """Return those that wait."""
         return list(self._waiting)
 
@@ -96,9 +96,9 @@ class Pool:
         if self._failures > self.target:
             self._not_before = time.monotonic() + RETRY_S
 
-    def repair(self, zygote: Optional[ZygoteHandle]) -> bool:
+    def repair(self, zygote: ZygoteHandle | None) -> bool:
         """Have only children of this zygote wait, and as many as there should; return whether they do."""
-        dropped: List[ChildHandle] = []
+        dropped: list[ChildHandle] = []
         with self._changed:
             self._zygote = zygote
             # One that is ready is looked at twice a second: whoever takes it looks as well.
@@ -135,7 +135,7 @@ class Pool:
 
     @staticmethod
     def _say(error: BaseException) -> None:
-        log.say("no child can be made for now: %r" % error)
+        log.say(f"no child can be made for now: {error!r}")
 
     def _order(self) -> bool:
         """Order a child, which waits from then on; return whether that could be done. Holds the lock.
@@ -148,7 +148,7 @@ class Pool:
         slot = self._slots.take()
         if slot is None:
             return False
-        child: Optional[ChildHandle] = None
+        child: ChildHandle | None = None
         try:
             child = self._make(slot, self.admin)
             child.order_from(self._zygote)

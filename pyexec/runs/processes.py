@@ -6,7 +6,7 @@ Each look is at one moment, and what a run does meanwhile is its own: whatever e
 from __future__ import annotations
 
 import os
-from typing import Iterator, List, NamedTuple, Optional
+from typing import Iterator, NamedTuple
 
 _MEMORY_LINES = (b"RssAnon:", b"RssShmem:", b"VmPTE:")
 
@@ -23,17 +23,17 @@ class Process(NamedTuple):
 
 def pid_of(pidfd: int) -> int:
     """Return the process's id in our own pid namespace, 0 if it has been reaped."""
-    with open("/proc/self/fdinfo/%d" % pidfd, "rb", buffering=0) as file:
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as file:
         for line in file.read(1024).splitlines():
             if line.startswith(b"Pid:"):
                 return max(0, int(line.split()[1]))
     return 0
 
 
-def process(pid: int) -> Optional[Process]:
+def process(pid: int) -> Process | None:
     """Return what there is to know of a process; None if it has ended, or is hidden."""
     try:
-        with open("/proc/%d/stat" % pid, "rb", buffering=0) as file:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             fields = file.read(1024).rpartition(b")")[2].split()
     except OSError:
         return None
@@ -53,12 +53,12 @@ def below(first: Process) -> Iterator[Process]:
             continue
         yield found
         try:
-            threads = os.listdir("/proc/%d/task" % pid) if found.threads > 1 else [str(pid)]
+            threads = os.listdir(f"/proc/{pid}/task") if found.threads > 1 else [str(pid)]
         except OSError:
             continue
         for thread in threads:
             try:
-                with open("/proc/%d/task/%s/children" % (pid, thread), "rb", buffering=0) as file:
+                with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
                     waiting += map(int, file.read(65536).split())
             except OSError:
                 continue
@@ -70,17 +70,17 @@ def memory_bytes(pid: int) -> int:
     Shared memory counts in each process that has it. The first thread of a process may have ended while others go on;
     then they are asked.
     """
-    lines = _memory_lines("/proc/%d/status" % pid)
+    lines = _memory_lines(f"/proc/{pid}/status")
     if not lines:
         try:
-            threads = os.listdir("/proc/%d/task" % pid)
+            threads = os.listdir(f"/proc/{pid}/task")
         except OSError:
             return 0
-        lines = next(filter(None, (_memory_lines("/proc/%d/task/%s/status" % (pid, name)) for name in threads)), [])
+        lines = next(filter(None, (_memory_lines(f"/proc/{pid}/task/{name}/status") for name in threads)), [])
     return sum(int(line.split()[1]) for line in lines) * 1024
 
 
-def _memory_lines(path: str) -> List[bytes]:
+def _memory_lines(path: str) -> list[bytes]:
     try:
         with open(path, "rb") as file:
             return [line for line in file if line.startswith(_MEMORY_LINES)]

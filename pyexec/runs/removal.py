@@ -48,7 +48,7 @@ def _make_accessible(directory_fd: int, name: str) -> None:
     """
     fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
     try:
-        os.chmod("/proc/self/fd/%d" % fd, 0o700)
+        os.chmod(f"/proc/self/fd/{fd}", 0o700)
     finally:
         os.close(fd)
 
@@ -66,7 +66,7 @@ def _lift(top: int, name: str, serial: int) -> int:
                 continue
             while True:
                 serial += 1
-                target = ".pyexec-%d" % serial
+                target = f".pyexec-{serial}"
                 try:
                     os.stat(target, dir_fd=top, follow_symlinks=False)
                 except FileNotFoundError:

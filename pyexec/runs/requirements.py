@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from typing import Collection, Set
+from typing import Collection
 
 from pyexec.config import Config
 from pyexec.errors import SandboxError
@@ -18,7 +18,7 @@ from pyexec.runs.slots import POOLS
 _FREE_UIDS = range(60706, 61184)
 
 
-def layers_on(report: HostReport, config: Config, before: Collection[str]) -> Set[str]:
+def layers_on(report: HostReport, config: Config, before: Collection[str]) -> set[str]:
     """Return the layers that zygotes can put on, if they are enough.
 
     Args:
@@ -30,17 +30,15 @@ def layers_on(report: HostReport, config: Config, before: Collection[str]) -> Se
     bare = [danger for danger in report.dangers if not danger.layers]
     on = set(report.on)
     missing = sorted(set(config.expect_layers) - on)
-    reasons = [
-        "nothing here would stop a script that tries to %s: %s" % (danger.name, danger.remedy) for danger in bare
-    ]
+    reasons = [f"nothing here would stop a script that tries to {danger.name}: {danger.remedy}" for danger in bare]
     lost = sorted(set(before) - on)
     if lost:
         # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
-        reasons.append("layers that were on at the start can't be had now: %s" % ", ".join(lost))
+        reasons.append("layers that were on at the start can't be had now: {}".format(", ".join(lost)))
     if missing:
         why = {status.name: status.detail for status in report.layers}
-        said = ["%s (%s)" % (name, why.get(name, "there is no such layer; see doctor")) for name in missing]
-        reasons.append("expected layers are missing: %s" % ", ".join(said))
+        said = ["{} ({})".format(name, why.get(name, "there is no such layer; see doctor")) for name in missing]
+        reasons.append("expected layers are missing: {}".format(", ".join(said)))
     if reasons:
         raise SandboxError("pyexec does not start on this host. " + "; ".join(reasons) + ".")
     return on
@@ -55,8 +53,8 @@ def check_own_means(config: Config) -> None:
         finally:
             os.close(pidfd)
     except OSError as error:
-        reason = "runs could not be ended: %s: %s; use Linux 5.3 or newer" % (error.filename, error.strerror)
-        raise SandboxError("pyexec does not start on this host. %s." % reason) from error
+        reason = f"runs could not be ended: {error.filename}: {error.strerror}; use Linux 5.3 or newer"
+        raise SandboxError(f"pyexec does not start on this host. {reason}.") from error
     if os.geteuid() == 0:
         uids = range(config.uid_base, config.uid_base + POOLS * config.max_runs)
         if config.uid_base == _FREE_UIDS.start and uids[-1] not in _FREE_UIDS:
@@ -66,4 +64,4 @@ def check_own_means(config: Config) -> None:
         for uid in uids:
             with contextlib.suppress(KeyError):
                 name = pwd.getpwuid(uid).pw_name
-                raise SandboxError("Runs would have the uid %d of the user %s; set --uid-base." % (uid, name))
+                raise SandboxError(f"Runs would have the uid {uid} of the user {name}; set --uid-base.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, Sequence
 
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
 from pyexec.runs import workdir
@@ -49,7 +49,7 @@ def outcome(
     cap = budget.output_bytes
     stdout, stderr = (workdir.read_capped(fd, cap + 1) for fd in child.streams[1:])
     count(len(stdout) + len(stderr))
-    files: List[OutputFile] = []
+    files: list[OutputFile] = []
     if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
         for file in workdir.collect(child.directory_fd, job.return_files, budget.returned_file_bytes):
             files.append(file)

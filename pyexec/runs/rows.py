@@ -11,7 +11,7 @@ import collections
 import dataclasses
 import socket
 import time
-from typing import Any, Callable, Deque, Dict, List, Optional, Set
+from typing import Any, Callable
 
 from pyexec import log
 from pyexec.config import Config
@@ -31,12 +31,12 @@ class Row:
     def __init__(self, kind: ZygoteKind) -> None:
         """Begin with none."""
         self.kind = kind
-        self.zygote: Optional[ZygoteHandle] = None
-        self.coming: Optional[ZygoteHandle] = None
+        self.zygote: ZygoteHandle | None = None
+        self.coming: ZygoteHandle | None = None
         self.restarts = 0
         self.not_before = 0.0
         self._pause_s = 0.0
-        self._starts: Deque[float] = collections.deque(maxlen=_STARTS_A_MINUTE)
+        self._starts: collections.deque[float] = collections.deque(maxlen=_STARTS_A_MINUTE)
 
     @property
     def lacks(self) -> bool:
@@ -50,7 +50,7 @@ class Row:
             self.not_before = self._starts[0] + 60
         self.coming = ZygoteHandle(self.kind.name, nursery)
 
-    def note_failure(self, now: float) -> Optional[ZygoteHandle]:
+    def note_failure(self, now: float) -> ZygoteHandle | None:
         """Give up the one that was starting, and wait before the next; return it."""
         failed, self.coming = self.coming, None
         if failed is not None:
@@ -59,7 +59,7 @@ class Row:
         self.not_before = max(self.not_before, now + self._pause_s)
         return failed
 
-    def serve(self) -> Dict[str, Any]:
+    def serve(self) -> dict[str, Any]:
         """Let the one that has started serve; return what it said of its libraries."""
         assert self.coming is not None and self.coming.libraries is not None
         self.zygote, self.coming, self._pause_s = self.coming, None, 0.0
@@ -81,11 +81,11 @@ class Rows:
         """Begin with nothing started; `allowed` is told of each report that is good enough."""
         self._config, self._allowed = config, allowed
         self.rows = [Row(kind) for kind in ZYGOTES]
-        self.report: Optional[HostReport] = None
-        self.layers_on: Set[str] = set()
-        self._nursery: Optional[NurseryHandle] = None
+        self.report: HostReport | None = None
+        self.layers_on: set[str] = set()
+        self._nursery: NurseryHandle | None = None
         self._checked = False
-        self._ending: List[ZygoteHandle] = []  # what they leave is still dying
+        self._ending: list[ZygoteHandle] = []  # what they leave is still dying
 
     def serving(self) -> bool:
         """Return whether every kind can serve."""
@@ -95,7 +95,7 @@ class Rows:
         """Return how often a zygote had to be started anew."""
         return sum(row.restarts for row in self.rows)
 
-    def ends(self) -> List[socket.socket]:
+    def ends(self) -> list[socket.socket]:
         """Return the sockets on which the next thing to look at shows."""
         found = [] if self._nursery is None or self._checked else [self._nursery.control]
         return found + [handle.control for row in self.rows for handle in (row.zygote, row.coming) if handle]
@@ -157,11 +157,11 @@ class Rows:
             kept = (said["libraries"], tuple(said["missing"]))
         self.report = dataclasses.replace(report, libraries=kept[0], missing=kept[1])
 
-    def _fail(self, error: BaseException, rows: List[Row], now: float) -> None:
+    def _fail(self, error: BaseException, rows: list[Row], now: float) -> None:
         """Note a start that failed; what never served is given up for good."""
         if any(row.restarts == 0 and row.zygote is None for row in rows):
             raise error
-        log.say("a zygote did not restart: %s" % error)
+        log.say(f"a zygote did not restart: {error}")
         hangs = any(row.coming is not None and row.coming.alive() for row in rows)
         self._ending += filter(None, [row.note_failure(now) for row in rows])
         # One that is not to serve, or that doesn't get on, is ended with all that comes from it.

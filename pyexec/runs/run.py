@@ -12,7 +12,7 @@ import dataclasses
 import fcntl
 import os
 import time
-from typing import Callable, Optional, Tuple
+from typing import Callable
 
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
@@ -47,7 +47,7 @@ class Run:
         """Take what all runs have in common."""
         self._config, self._keeper = config, keeper
 
-    def perform(self, job: Job, count: Callable[[int], None] = count_nothing) -> Tuple[ChildHandle, Outcome]:
+    def perform(self, job: Job, count: Callable[[int], None] = count_nothing) -> tuple[ChildHandle, Outcome]:
         """Run a job; return the child, which is to be released, and what came of it.
 
         Args:
@@ -84,9 +84,9 @@ class Run:
             started = time.monotonic()
             child.send_job()
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise UnbegunError("a child ended before it had its job: %s" % error) from error
+            raise UnbegunError(f"a child ended before it had its job: {error}") from error
         except OSError as error:
-            raise SandboxError("a child was lost before its job began: %s" % error) from error
+            raise SandboxError(f"a child was lost before its job began: {error}") from error
         watch = Watch(child, budget, report.own_pids, self._keeper.guard)
         try:
             end, event = self._await_end(child, started + budget.wall_s, watch)
@@ -101,13 +101,16 @@ class Run:
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
-    def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> Tuple[RunEnd, Event]:
+    def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> tuple[RunEnd, Event]:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
         while True:
             now = time.monotonic()
             event = child.next_event(min(deadline, now + _WATCH_S))
             if isinstance(event, (Unbegun, Lost)):
                 return self._end_of(event), event
+            if isinstance(event, (Ended, Died)) and time.monotonic() < deadline:
+                # RLIMIT_CPU is more than a run can use before its time is up: it was killed for another reason.
+                event = dataclasses.replace(event, cpu_limit_s=0)
             # Looked at once more at the end: a run shorter than the interval is no way around a limit.
             exceeded = watch.exceeded(ended=not isinstance(event, Late))
             if exceeded is not None:
@@ -138,7 +141,7 @@ class Run:
         raise SandboxError("the zygote was lost during a run")
 
 
-def hand_over(child: ChildHandle, job: Job, owner: Optional[Tuple[int, int]]) -> None:
+def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> None:
     """Put the script, its attachments and its input where the child will find them. Raises OSError."""
     workdir.put(child.directory_fd, SCRIPT_NAME, job.code.encode("utf-8"), owner)
     for attachment in job.attachments:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import threading
 from dataclasses import dataclass
-from typing import Callable, Deque, Dict, List, Optional, Tuple
+from typing import Callable
 
 # Of each kind of run and zygote: one that runs or waits. What is dying has as many again.
 POOLS = 6
@@ -31,14 +31,14 @@ class Slots:
     def __init__(self, count: int) -> None:
         """Begin with so many free slots."""
         if count < 1:
-            raise ValueError("there must be a slot, not %d" % count)
+            raise ValueError(f"there must be at least one slot, not {count}")
         self._lock = threading.Lock()
-        self._free: Deque[int] = collections.deque(range(count))
-        self._used: Dict[int, int] = {}  # index → generation
+        self._free: collections.deque[int] = collections.deque(range(count))
+        self._used: dict[int, int] = {}  # index → generation
         self._generation = 0
-        self._dying: List[Tuple[Slot, Callable[[], bool]]] = []
+        self._dying: list[tuple[Slot, Callable[[], bool]]] = []
 
-    def take(self) -> Optional[Slot]:
+    def take(self) -> Slot | None:
         """Return a slot that nothing of any run is left in; None if there is none."""
         with self._lock:
             if not self._free:

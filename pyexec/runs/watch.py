@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import Iterator, Optional, Tuple
+from typing import Iterator
 
 from pyexec.errors import SandboxError
 from pyexec.job import Budget
@@ -28,16 +28,16 @@ _OUTPUT_TIMES = 4
 class Watch:
     """Looks at one run."""
 
-    def __init__(self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Optional[Guard] = None) -> None:
+    def __init__(self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Guard | None = None) -> None:
         """Prepare; looks at nothing yet.
 
         Args:
             own_pids: the run is a pid namespace. guard: of the disk that its directory lies on, if it does.
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
-        self._baseline_bytes: Optional[int] = None
+        self._baseline_bytes: int | None = None
 
-    def exceeded(self, ended: bool) -> Optional[Tuple[str, int]]:
+    def exceeded(self, ended: bool) -> tuple[str, int] | None:
         """Return the resource of which the run uses too much, with its limit; None while all is well.
 
         Args:
@@ -59,14 +59,14 @@ class Watch:
         if self._guard is not None:
             self._guard.ended(self._child)
 
-    def _output(self) -> Optional[Tuple[str, int]]:
+    def _output(self) -> tuple[str, int] | None:
         # The second is the kernel's own limit of a file (`kernel.rlimits`): what meets it has been cut there.
         most = min(_OUTPUT_TIMES * self._budget.output_bytes, self._budget.workdir_bytes - 1)
         if any(os.fstat(fd).st_size > most for fd in self._child.streams[1:]):
             return "output", most
         return None
 
-    def _processes(self) -> Optional[Tuple[str, int]]:
+    def _processes(self) -> tuple[str, int] | None:
         budget = self._budget
         first = processes.process(processes.pid_of(self._child.pidfd))
         if first is None:
@@ -88,7 +88,7 @@ class Watch:
             return "memory", budget.memory_bytes
         return None
 
-    def _directory(self, ended: bool) -> Optional[Tuple[str, int]]:
+    def _directory(self, ended: bool) -> tuple[str, int] | None:
         budget, directory, own = self._budget, self._child.directory, len(RunDirectory.PARTS)
         assert directory is not None, "asked only where there is one"
         found = workdir.usage(directory.fd, budget.workdir_files + own)
@@ -116,4 +116,4 @@ def members(first: Process, own_pids: bool) -> Iterator[Process]:
 
 @functools.lru_cache(maxsize=None)
 def _children_are_told() -> bool:
-    return os.path.exists("/proc/self/task/%d/children" % os.getpid())  # CONFIG_PROC_CHILDREN
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")  # CONFIG_PROC_CHILDREN

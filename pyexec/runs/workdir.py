@@ -2,7 +2,7 @@
 
 Works in the server. The directory belongs to hostile code that may still be changing it: no step follows a link, opens
 anything but a regular file, trusts a size, or walks without a bound. No privileged operation ever names a path inside
-(CVE-2024-28185, CVE-2024-28189). What a dead run leaves is the business of `base`.
+(CVE-2024-28185, CVE-2024-28189). Removing what a dead run leaves is up to `workdirs_on_disk`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 import time
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Iterator, NamedTuple, Sequence
 
 from pyexec import rules
 from pyexec.job import OutputFile
@@ -46,11 +46,11 @@ def _component(name: str) -> bytes:
         ValueError: it could lead elsewhere. `rules` has refused it long before; this is the last door.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise ValueError("%r is no name of an entry" % name)
+        raise ValueError(f"{name!r} is no name of an entry")
     return name.encode("utf-8")
 
 
-def put(directory_fd: int, name: str, content: bytes, owner: Optional[Tuple[int, int]] = None) -> None:
+def put(directory_fd: int, name: str, content: bytes, owner: tuple[int, int] | None = None) -> None:
     """Write a new file into the directory, before the script starts.
 
     Raises:
@@ -79,16 +79,16 @@ def collect(directory_fd: int, names: Sequence[str], longest: int) -> Iterator[O
     Raises:
         OSError: the server has no descriptor or memory left. ValueError: a name leads out of the directory.
     """
-    spelled: Dict[str, str] = {}
+    spelled: dict[str, str] = {}
     for name in names:
         # As given, if it can't be brought into shape: then it is refused below.
         spelled.setdefault(name if name.startswith("/") else rules.canonical(name), name)
-    read: Dict[Tuple[int, int], bytes] = {}
+    read: dict[tuple[int, int], bytes] = {}
     for path, name in spelled.items():
         yield dataclasses.replace(_collect(directory_fd, path, longest, read), name=name)
 
 
-def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, int], bytes]) -> OutputFile:
+def _collect(directory_fd: int, name: str, longest: int, read: dict[tuple[int, int], bytes]) -> OutputFile:
     parts = [b"."] if name == "." else [_component(part) for part in name.split("/")]
     try:
         return _read(directory_fd, parts, name, longest, read)
@@ -103,7 +103,7 @@ def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, i
 
 
 def _read(
-    directory_fd: int, parts: List[bytes], name: str, longest: int, read: Dict[Tuple[int, int], bytes]
+    directory_fd: int, parts: list[bytes], name: str, longest: int, read: dict[tuple[int, int], bytes]
 ) -> OutputFile:
     where = _descend(directory_fd, parts[:-1])
     try:
@@ -115,7 +115,7 @@ def _read(
         if not stat.S_ISREG(status.st_mode):
             return OutputFile(name, error="Not a regular file.")
         if status.st_size > longest:
-            reason = "File is too large: %d bytes, at most %d can be returned." % (status.st_size, longest)
+            reason = f"File is too large: {status.st_size} bytes, at most {longest} can be returned."
             return OutputFile(name, size_bytes=status.st_size, error=reason)
         identity = (status.st_dev, status.st_ino)
         if identity not in read:
@@ -127,7 +127,7 @@ def _read(
 
 def read_capped(fd: int, longest: int) -> bytes:
     """Return at most `longest` bytes from the start of a file, however it changes meanwhile."""
-    parts: List[bytes] = []
+    parts: list[bytes] = []
     place = 0
     while place < longest:
         part = os.pread(fd, min(longest - place, 1 << 23), place)
@@ -163,9 +163,9 @@ class _Walk:
     def __init__(self, most_files: int) -> None:
         self.size_bytes = self.files = 0
         self._most_files = most_files
-        self._linked: Set[Tuple[int, int]] = set()  # files of several names that have been counted
+        self._linked: set[tuple[int, int]] = set()  # files of several names that have been counted
         self._deadline_s = time.thread_time() + _LONGEST_LOOK_S
-        self._stack: List[Tuple[int, List[str]]] = []  # open directories, each with those in it yet to be entered
+        self._stack: list[tuple[int, list[str]]] = []  # open directories, each with those in it yet to be entered
 
     def all_below(self, directory_fd: int) -> None:
         """Count. Raises _Uncountable, PermissionError; OSError as `usage` does."""
@@ -188,7 +188,7 @@ class _Walk:
             self._count(below)
 
     def _count(self, directory_fd: int) -> None:
-        inner: List[str] = []
+        inner: list[str] = []
         self._stack.append((directory_fd, inner))
         with os.scandir(directory_fd) as entries:
             for entry in entries:

@@ -14,7 +14,6 @@ import re
 import secrets
 import stat
 import time
-from typing import Optional, Set, Tuple
 
 from pyexec import log
 from pyexec.runs import workdir
@@ -30,7 +29,7 @@ class RunDirectory:
 
     PARTS = ("work", "tmp", "home")
 
-    def __init__(self, name: str, path: str, fd: int, owner: Optional[Tuple[int, int]]) -> None:
+    def __init__(self, name: str, path: str, fd: int, owner: tuple[int, int] | None) -> None:
         """Fill a new directory and give it to its owner. Raises OSError."""
         self.name, self.path, self.fd = name, path, fd
         for part in self.PARTS:
@@ -64,7 +63,7 @@ class Base:
     def __init__(self, parent: str) -> None:
         """Make the base below `parent`. Raises OSError."""
         self._parent = os.path.abspath(parent)
-        self._owned: Set[str] = {self.MARK}  # the names of what lies here and is to stay
+        self._owned: set[str] = {self.MARK}  # the names of what lies here and is to stay
         self.left = False  # whether there may be something for `sweep`
         self._remove_abandoned()
         self.path = os.path.join(self._parent, self.PREFIX + secrets.token_hex(16))
@@ -85,7 +84,7 @@ class Base:
         """A descriptor of it."""
         return self._fd
 
-    def make(self, owner: Optional[Tuple[int, int]]) -> RunDirectory:
+    def make(self, owner: tuple[int, int] | None) -> RunDirectory:
         """Make a run's directory, which belongs to these ids; its name can't be guessed by another run.
 
         Landlock doesn't hide what `stat` tells of a file whose path is known.
@@ -114,7 +113,7 @@ class Base:
             remove_tree(self._fd, directory.name)
         except OSError as error:
             # Not raised: an answer may be on its way out.
-            log.say("what a run left could not be removed: %r" % error)
+            log.say(f"what a run left could not be removed: {error!r}")
             self.left = True
         finally:
             self._owned.discard(directory.name)
@@ -180,7 +179,7 @@ class Base:
             try:
                 self._remove(name, fd)
             except OSError as error:
-                log.say("could not remove %s of an earlier server: %s" % (name, error))
+                log.say(f"could not remove {name} of an earlier server: {error}")
 
 
 def _mark(fd: int, name: str) -> bytes:

@@ -15,10 +15,10 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from pyexec import messages
-from pyexec.config import Config, template_environment
+from pyexec.config import Config, zygote_environment
 from pyexec.errors import SandboxError
 from pyexec.job import HostReport
 from pyexec.messages import WireError
@@ -36,7 +36,7 @@ class NurseryHandle:
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.control, far = messages.pair()
         self.due = time.monotonic() + _START_S
-        self.report: Optional[HostReport] = None
+        self.report: HostReport | None = None
         try:
             with far:
                 self.process = subprocess.Popen(
@@ -44,7 +44,7 @@ class NurseryHandle:
                     [sys.executable, "-I", "-X", "utf8", "-c", _BOOT % root],
                     stdin=far.fileno(),
                     stdout=subprocess.DEVNULL,
-                    env=template_environment(),
+                    env=zygote_environment(),
                     cwd="/",
                     start_new_session=True,  # no controlling terminal, and Ctrl-C is the server's to handle
                 )
@@ -59,7 +59,7 @@ class NurseryHandle:
             self.control.close()
             raise
 
-    def send(self, kind: str, payload: Any, descriptors: Tuple[int, ...] = ()) -> None:
+    def send(self, kind: str, payload: Any, descriptors: tuple[int, ...] = ()) -> None:
         """Send a message that will be read once it is ready. One that has ended is found out elsewhere."""
         try:
             messages.send(self.control, kind, payload, descriptors)
@@ -91,7 +91,7 @@ class NurseryHandle:
             self.process.wait()
 
 
-def _ready_word(control: socket.socket, due: float, what: str) -> Optional[Dict[str, Any]]:
+def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any] | None:
     try:
         try:
             message = messages.receive(control, socket.MSG_DONTWAIT)
@@ -101,12 +101,12 @@ def _ready_word(control: socket.socket, due: float, what: str) -> Optional[Dict[
         said = message.payload
     except BlockingIOError:
         if time.monotonic() > due:
-            raise SandboxError("The %s did not start in time. Its own words stand above." % what) from None
+            raise SandboxError(f"The {what} did not start in time. Its own words stand above.") from None
         return None
     except (WireError, OSError) as error:
-        raise SandboxError("The %s did not start: %s. Its own words stand above." % (what, error)) from error
+        raise SandboxError(f"The {what} did not start: {error}. Its own words stand above.") from error
     if "error" in said:
-        raise SandboxError("The %s could not prepare this host: %s." % (what, said["error"]))
+        raise SandboxError("The {} could not prepare this host: {}.".format(what, said["error"]))
     return dict(said)
 
 
@@ -119,7 +119,7 @@ class ZygoteHandle:
         self.control, far_control = messages.pair()
         self.status, far_status = messages.pair()
         self.due = time.monotonic() + _START_S
-        self.libraries: Optional[Dict[str, Any]] = None  # "libraries", "missing": once it is ready
+        self.libraries: dict[str, Any] | None = None  # "libraries", "missing": once it is ready
         self._gone = False
         try:
             with far_control, far_status:
@@ -158,7 +158,7 @@ class ZygoteHandle:
                 self.status.close()
         return self._gone
 
-    def send_order(self, order: messages.Order, descriptors: Tuple[int, ...]) -> None:
+    def send_order(self, order: messages.Order, descriptors: tuple[int, ...]) -> None:
         """Have a child forked. Raises OSError if it has ended, or has not read some hundred orders."""
         messages.send_packet(self.control, messages.encode_order(order), descriptors, socket.MSG_DONTWAIT)
 

@@ -16,7 +16,7 @@ import signal
 import socket
 import struct
 import time
-from typing import Callable, Dict, NamedTuple, NoReturn, Optional, Tuple
+from typing import Callable, NamedTuple, NoReturn
 
 from pyexec import messages
 from pyexec.child import main as child
@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
     """An order, what confines its child, and the seconds of processor time at which the kernel kills that."""
 
     order: messages.Order
-    calls: Tuple[libc.Call, ...]
+    calls: tuple[libc.Call, ...]
     cpu_limit_s: int
 
 
@@ -54,7 +54,7 @@ class Loop:
         control: socket.socket,
         prepare: Callable[[messages.Order], Prepared],
         kit: child.Kit,
-        gate: Optional[namespaces.PidGate],
+        gate: namespaces.PidGate | None,
         badness_fd: int,
         log: Callable[[str], None],
     ) -> None:
@@ -66,9 +66,9 @@ class Loop:
         """
         self._control, self._prepare, self._kit, self._gate = control, prepare, kit, gate
         self._badness_fd, self.log = badness_fd, log
-        self._prepared: Dict[bytes, Prepared] = {}
-        self._running: Dict[
-            int, Tuple[int, int, int, float]
+        self._prepared: dict[bytes, Prepared] = {}
+        self._running: dict[
+            int, tuple[int, int, int, float]
         ] = {}  # pidfd → pid, status socket, limit of processor time, birth
         self._reaper = libc.Reaper()
         self._groups = overseer.Groups()
@@ -101,9 +101,7 @@ class Loop:
                 if not packet:
                     self._end()
                 data = ancillary[0][2] if ancillary else b""
-                descriptors = (_FIVE if len(data) == _FIVE.size else struct.Struct("%di" % (len(data) // 4))).unpack(
-                    data
-                )
+                descriptors = (_FIVE if len(data) == _FIVE.size else struct.Struct(f"{len(data) // 4}i")).unpack(data)
                 if flags & _CUT_OFF:
                     # All that came of the order is closed, which the server takes for a child that died. Others run.
                     for each in descriptors:
@@ -123,7 +121,7 @@ class Loop:
                     overseer.kill_group(pid, pidfd)
         os._exit(0)
 
-    def spawn(self, packet: bytes, descriptors: Tuple[int, ...]) -> None:
+    def spawn(self, packet: bytes, descriptors: tuple[int, ...]) -> None:
         """Fork the child of an order. If that fails its sockets close, which the server takes for a child that died."""
         status, pid = descriptors[1], 0
         try:
@@ -138,7 +136,7 @@ class Loop:
             self._running[pidfd] = pid, status, cpu_limit_s, time.monotonic()
             self._poll.register(pidfd, select.POLLIN)
         except (OSError, RuntimeError, messages.WireError) as error:
-            self.log("a zygote can't make a child: %s" % error)
+            self.log(f"a zygote can't make a child: {error}")
             if pid:  # it was forked, but there is no descriptor left to know it by
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)

@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import socket
-from typing import Dict, List, NoReturn, Tuple
+from typing import NoReturn
 
 from pyexec import messages
 from pyexec.kernel import libc
@@ -30,8 +30,8 @@ class Nursery:
     def __init__(self, control: socket.socket, nest: row.Nest) -> None:
         """Begin with none."""
         self._control, self._nest = control, nest
-        self._zygotes: Dict[int, Running] = {}
-        self._ended: List[Tuple[Running, int]] = []
+        self._zygotes: dict[int, Running] = {}
+        self._ended: list[tuple[Running, int]] = []
         self._poll = select.poll()
         self._poll.register(control, select.POLLIN)
 

@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import time
-from typing import Collection, Iterator, List, NamedTuple, Tuple
+from typing import Collection, Iterator, NamedTuple
 
 from pyexec import messages
 from pyexec.kernel import libc, rlimits
@@ -73,11 +73,11 @@ def any_left(proc_fd: int, spared: Collection[int], reachable: bool = True) -> b
     return bool(left)
 
 
-def _children(proc_fd: int) -> Iterator[Tuple[int, int]]:
+def _children(proc_fd: int) -> Iterator[tuple[int, int]]:
     """Yield pid and process group, as `/proc` numbers them, of our children, and of orphans that came to us."""
     own = int(os.readlink("self", dir_fd=proc_fd))
     for name in filter(str.isdigit, os.listdir(proc_fd)):
-        with contextlib.suppress(OSError):  # it has been reaped between two looks
+        with contextlib.suppress(OSError):  # it exited in the meantime
             fd = os.open(name + "/stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
             with os.fdopen(fd, "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
@@ -90,7 +90,7 @@ class Groups:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._dying: List[Tuple[Running, bytes]] = []
+        self._dying: list[tuple[Running, bytes]] = []
 
     def __bool__(self) -> bool:
         """Return whether any is waited for."""
@@ -101,7 +101,7 @@ class Groups:
         kill_group(running.pid, running.pidfd)
         self._dying.append((running, death(reaper, running.pid, running.cpu_limit_s)))
 
-    def gone(self) -> List[Tuple[Running, bytes]]:
+    def gone(self) -> list[tuple[Running, bytes]]:
         """Return those of whose groups nothing is left, and what tells how they ended; never wait for a slow one."""
         done = [entry for entry in self._dying if _group_is_gone(entry[0].pid)]
         self._dying = [entry for entry in self._dying if entry not in done]

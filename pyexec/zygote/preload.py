@@ -10,22 +10,22 @@ import importlib
 import os
 import sys
 import sysconfig
-from typing import Dict, List, Sequence, Tuple
+from typing import Sequence
 
 from pyexec.child import warmup
 from pyexec.job import LIBRARIES
 
-# What scripts use of the libraries beyond the packages themselves.
+# Submodules that scripts use and that importing the packages doesn't load.
 _PARTS = (
     "numpy.random numpy.linalg numpy.fft PIL.Image PIL.ImageDraw PIL.ImageFont PIL.ImageFilter PIL.ImageOps"
     " PIL.ImageEnhance PIL.PngImagePlugin PIL.JpegImagePlugin reportlab.pdfgen.canvas reportlab.lib.pagesizes"
     " reportlab.lib.styles reportlab.platypus"
 ).split()
 
-_BEHIND = ["_strptime"]  # datetime loads it at first use
+_LAZY = ["_strptime"]  # loaded by datetime on first use
 
-# Not /etc/localtime: UTC is the time zone of programs that are started without TZ, too. Nor /dev/zero: mapped shared it
-# is memory that no limit counts.
+# Not /etc/localtime: without it, programs started without TZ use UTC too. Nor /dev/zero: a shared mapping of it is
+# memory that no limit counts.
 _SYSTEM_READ = (
     "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share/zoneinfo /usr/share/fonts /usr/local/share/fonts"
     " /etc/ld.so.cache /dev/urandom /dev/random"
@@ -33,7 +33,7 @@ _SYSTEM_READ = (
 _SYSTEM_EXECUTE = "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib".split()
 
 
-def installed_code() -> List[str]:
+def installed_code() -> list[str]:
     """Return the directories of the interpreter's library and of installed packages."""
     paths = sysconfig.get_paths()
     found = [paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -41,7 +41,7 @@ def installed_code() -> List[str]:
     return sorted({path for path in found if path and os.path.isdir(path)})
 
 
-def read_paths() -> Tuple[str, ...]:
+def read_paths() -> tuple[str, ...]:
     """Return what every run may read: installed code, shared libraries, fonts and time zones; no `/etc`, no home."""
     libraries = [sysconfig.get_config_var("LIBDIR") or ""]
     return tuple(
@@ -49,20 +49,20 @@ def read_paths() -> Tuple[str, ...]:
     )
 
 
-def execute_paths() -> Tuple[str, ...]:
-    """Return what an admin run may execute beside: the system's programs and this interpreter."""
+def execute_paths() -> tuple[str, ...]:
+    """Return what an admin run may also execute: the system's programs and this interpreter."""
     interpreters = [sys.executable, os.path.realpath(sys.executable), os.path.join(sys.prefix, "pyvenv.cfg")]
     paths = _SYSTEM_EXECUTE + interpreters + installed_code()
     return tuple(sorted({path for path in paths if path and os.path.exists(path)}))
 
 
 def standard_library(modules: Sequence[str]) -> None:
-    """Load those of the modules that scripts may import that are no library, and what lies behind them."""
-    # A Python may lack one of these; a script that asks for it is told by its own import statement.
-    _import([name for name in modules if name not in LIBRARIES] + _BEHIND)
+    """Load the standard library modules that scripts may import, and what these load lazily."""
+    # A build of Python may lack one of these; a script that imports it gets the ImportError itself.
+    _import([name for name in modules if name not in LIBRARIES] + _LAZY)
 
 
-def libraries(wanted: Sequence[str]) -> Tuple[Dict[str, str], List[str]]:
+def libraries(wanted: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Load these libraries; return the versions of those that are there, and which are missing."""
     versions, missing = {}, []
     for name in wanted:
@@ -70,7 +70,7 @@ def libraries(wanted: Sequence[str]) -> Tuple[Dict[str, str], List[str]]:
             versions[name] = str(getattr(importlib.import_module(name), "__version__", "?"))
         except ImportError:
             missing.append(name)
-    # A release may lack one of these.
+    # Some releases lack one of these.
     _import([name for name in _PARTS if name.partition(".")[0] in versions])
     if "PIL" in versions:
         importlib.import_module("PIL.Image").init()
@@ -83,15 +83,15 @@ def _import(names: Sequence[str]) -> None:
             importlib.import_module(name)
 
 
-def rehearse(modules: Sequence[str]) -> List[str]:
-    """Run the warm-up for what is loaded; return the snippets that a child is to run again."""
+def rehearse(modules: Sequence[str]) -> list[str]:
+    """Run the warm-up for the loaded modules; return the snippets that each child must run again."""
     again = []
     for name, source in warmup.snippets(modules):
         try:
             warmup.run(source, "/", lambda _: None)
         except Exception as error:  # noqa: BLE001
-            # Of a release that does it differently: a script may fare likewise, which is for it to see.
-            print("pyexec: the warm-up with %s failed: %r" % (name, error), file=sys.stderr, flush=True)
+            # A library release with a different API. Scripts may fail the same way, and get the error themselves.
+            print(f"pyexec: the warm-up for {name} failed: {error!r}", file=sys.stderr, flush=True)
         else:
             again += [source] if name in warmup.FOR_CHILDREN else []
     return again

@@ -13,7 +13,7 @@ import gc
 import os
 import signal
 import socket
-from typing import Any, Dict, Iterator, List, NamedTuple, NoReturn, Tuple
+from typing import Any, Iterator, NamedTuple, NoReturn
 
 from pyexec import messages
 from pyexec.child import compat, confine, frames, script
@@ -27,9 +27,9 @@ from pyexec.zygote.loop import Loop, Prepared
 class Nest(NamedTuple):
     """What the nursery knows and hands to each zygote that it forks."""
 
-    settings: Dict[str, Any]  # the server's PLAN
+    settings: dict[str, Any]  # the server's PLAN
     host: Host
-    shared: Tuple[str, ...]  # namespaces that the children of one zygote have in common
+    shared: tuple[str, ...]  # namespaces that the children of one zygote have in common
     proc_fd: int
 
 
@@ -39,7 +39,7 @@ def failures_told(control: socket.socket) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        reason = "%s: %s" % (getattr(error, "filename", None) or "start", getattr(error, "strerror", None) or error)
+        reason = "{}: {}".format(getattr(error, "filename", None) or "start", getattr(error, "strerror", None) or error)
         messages.send(control, messages.READY, {"error": reason})
         os._exit(1)
 
@@ -62,11 +62,11 @@ def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
     try:
         loop.run()
     except Exception as error:  # noqa: BLE001
-        loop.log("a zygote failed: %r" % error)
+        loop.log(f"a zygote failed: {error!r}")
         os._exit(1)
 
 
-def _settle(control: socket.socket, nest: Nest, snippets: List[str]) -> Loop:
+def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     """Do what must come after loading. Raises OSError, RuntimeError."""
     host, proc_fd = nest.host, nest.proc_fd
     with open(os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)) as file:
@@ -120,7 +120,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: List[str]) -> Loop:
     def log(text: str) -> None:
         # If that can be done: a full disk must not cost the runs that go on.
         with contextlib.suppress(OSError):
-            os.write(log_fd, ("pyexec: %s\n" % text).encode("utf-8", "backslashreplace"))
+            os.write(log_fd, (f"pyexec: {text}\n").encode("utf-8", "backslashreplace"))
 
     loop = Loop(control, prepare, kit, gate, badness_fd, log)
     gc.enable()
@@ -162,4 +162,4 @@ def _check_reach(nest: Nest) -> None:
     reason = namespaces.in_a_child(look)
     if reason:
         advice = "keep Python, its packages and the work_dir where every user may go, or don't start pyexec as root"
-        raise OSError(errno.EACCES, "runs have uid %d and can't go there; %s" % (uid, advice), reason)
+        raise OSError(errno.EACCES, f"runs have uid {uid} and can't go there; {advice}", reason)

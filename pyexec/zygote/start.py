@@ -25,7 +25,7 @@ import os
 import signal
 import socket
 import sys
-from typing import Any, Dict, NoReturn
+from typing import Any, NoReturn
 
 from pyexec import messages
 from pyexec.job import Host
@@ -45,7 +45,7 @@ def main() -> NoReturn:
     except OSError:  # the server was started without a standard error; nothing else must take its number
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server blocks those that it waits for
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server blocks the signals that it waits for
     control = socket.socket(fileno=CONTROL_FD)
     server = os.getppid()
     try:
@@ -92,7 +92,7 @@ def _fork_into_namespace(control: socket.socket, server: int) -> None:
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def report(host: Host) -> Dict[str, Any]:
+def report(host: Host) -> dict[str, Any]:
     """Return what the server and `doctor` want to know of a host, ready for a message; see `job.HostReport`."""
     table = [{"name": danger.name, "layers": names, "remedy": danger.remedy} for danger, names in layers.covered(host)]
     return {

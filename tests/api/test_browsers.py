@@ -8,9 +8,9 @@ import re
 from typing import Any, Callable, Dict, Iterator, Optional, Tuple
 
 import pytest
-from conftest import RunningServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import RunningServer
 from support import FUZZ, Reply, ask, check_reply, exchange, execute, parse_replies, request
 
 from pyexec.api.hosts import Hosts, is_loopback

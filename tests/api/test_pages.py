@@ -8,8 +8,8 @@ import re
 from typing import List
 
 import pytest
-from conftest import ADMIN_KEY
 from jsonschema import Draft202012Validator
+from servers import ADMIN_KEY
 from support import STATUS_OF
 
 from pyexec import config

@@ -1,20 +1,12 @@
 """A run behaves like `python script.py`: each script of the corpus runs both ways and all that comes back is compared.
 
-A script says in its leading comments what it needs (values are Python literals):
-
-    # admin                   it imports modules that public scripts may not; otherwise it runs as public and as admin
-    # python: 3.10            the first version that can run it; older ones don't collect it
-    # stdin: "text\n"         its standard input
-    # attach: NAME "content"  a file put beside it; may stand more than once
-    # files: a.txt b.bin      files that it writes, compared byte for byte
-
 Compared are stdout, stderr, the exit code and the files. Only what must differ is normalised, and in stderr alone: the
-path of the script's directory, those of installed libraries, and addresses of objects.
+path of the script's directory, those of installed libraries, and addresses of objects. `tools/corpus.py` says how a
+script states what it needs.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import os
 import re
@@ -23,36 +15,22 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, NamedTuple
 
 import pytest
-from conftest import ROOT
+from corpus import SCRIPTS, Script
 
-from pyexec import Attachment, Config, Job, Sandbox
-from pyexec.config import template_environment
+from pyexec import Config, Job, Sandbox
+from pyexec.config import zygote_environment
 from pyexec.job import ENDED, SCRIPT_NAME
 from pyexec.kernel.tree import PLACE
 from pyexec.zygote.preload import installed_code
 
-CORPUS = os.path.join(ROOT, "tests", "corpus")
 # With a file tree of its own, and without.
 _RUN_DIRECTORY = r"%s(?:-\d+)?/box/work|%s/pyexec-[^/]+/[0-9a-f]{32}/work" % (
     PLACE,
     re.escape(os.path.realpath(tempfile.gettempdir())),
 )
-_DIRECTIVE = re.compile(r"# *(admin|python|stdin|attach|files)(?:: *(.*))?")
-
-
-class Script(NamedTuple):
-    """One file of the corpus."""
-
-    name: str
-    source: bytes
-    admin: bool
-    python: Tuple[int, ...]
-    stdin: bytes
-    attachments: Tuple[Attachment, ...]
-    files: Tuple[str, ...]
 
 
 class Ending(NamedTuple):
@@ -64,40 +42,6 @@ class Ending(NamedTuple):
     files: Dict[str, object]
 
 
-def _content(literal: str) -> bytes:
-    value = ast.literal_eval(literal)
-    return value if isinstance(value, bytes) else value.encode("utf-8")
-
-
-def read_script(path: str) -> Script:
-    """Return a script with its directives."""
-    with open(path, "rb") as file:
-        source = file.read()
-    admin, python, stdin, files = False, (3, 8), b"", ""
-    attachments: List[Attachment] = []
-    for line in source.decode("utf-8-sig").splitlines():
-        if not line.startswith("#"):
-            break
-        found = _DIRECTIVE.fullmatch(line)
-        if found is None:
-            continue
-        word, value = found.groups()
-        if word == "admin":
-            admin = True
-        elif word == "python":
-            python = tuple(int(part) for part in value.split("."))
-        elif word == "stdin":
-            stdin = _content(value)
-        elif word == "files":
-            files = value
-        else:
-            name, literal = re.fullmatch(r'(.+?) (b?".*")', value).groups()
-            attachments.append(Attachment(name, _content(literal)))
-    name = os.path.basename(path)[: -len(".py")]
-    return Script(name, source, admin, python, stdin, tuple(attachments), tuple(files.split()))
-
-
-SCRIPTS = [read_script(os.path.join(CORPUS, name)) for name in sorted(os.listdir(CORPUS)) if name.endswith(".py")]
 HERE = [script for script in SCRIPTS if script.python <= sys.version_info]
 
 
@@ -117,7 +61,7 @@ def run_plainly(script: Script) -> Ending:
             process = subprocess.Popen(
                 [sys.executable, SCRIPT_NAME],
                 cwd=directory,
-                env=dict(template_environment(), PYTHONUTF8="1", HOME=directory, TMPDIR=directory),
+                env=dict(zygote_environment(), PYTHONUTF8="1", HOME=directory, TMPDIR=directory),
                 stdin=stdin,
                 stdout=stdout,
                 stderr=stderr,

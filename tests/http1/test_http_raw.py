@@ -11,7 +11,8 @@ import time
 from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import pytest
-from conftest import ADMIN_KEY, RunningServer
+from processes import await_that
+from servers import ADMIN_KEY, RunningServer
 from support import (
     MIB,
     Reply,
@@ -27,7 +28,6 @@ from support import (
     read_reply,
     read_to_end,
     request,
-    wait_for,
 )
 
 from pyexec.http1 import message
@@ -794,9 +794,11 @@ def test_a_client_that_does_not_take_its_answer_is_left(hasty: RunningServer) ->
         sock.settimeout(30)
         sock.connect(("127.0.0.1", hasty.port))
         sock.sendall(execute({"code": code, "return_files": ["big"]}))
-        lines = wait_for(lambda: [row for row in log_lines(hasty.log) if row["status"] == 499], "the answer given up")
+        lines = await_that(
+            lambda: [row for row in log_lines(hasty.log) if row["status"] == 499], what="the answer given up"
+        )
         assert (len(lines), lines[0]["path"]) == (1, "/execute")
-        wait_for(lambda: hasty.client.health()["active_runs"] == 0, "its slot given back")
+        await_that(lambda: hasty.client.health()["active_runs"] == 0, what="its slot given back")
     assert hasty.client.execute("print(1)").stdout == "1\n"
 
 
@@ -828,9 +830,9 @@ def test_too_many_busy_connections_are_told_so(start_server: Callable[..., Runni
     with holding(*busy):
         for sock in busy:
             sock.sendall(post("Content-Length: %d" % len(body), body=body))
-        wait_for(
+        await_that(
             lambda: b"\npyexec_active_runs 3\n" in ask(inside, b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").body,
-            "three runs",
+            what="three runs",
         )
         with connect(port) as sock:
             reply = read_reply(sock)
@@ -846,7 +848,7 @@ def test_too_many_busy_connections_are_told_so(start_server: Callable[..., Runni
         except OSError:  # refused once more, while we were sending
             return False
 
-    wait_for(served, "room for another")
+    await_that(served, what="room for another")
 
 
 def test_bodies_that_are_announced_and_not_sent_lock_nobody_out(start_server: Callable[..., RunningServer]) -> None:
@@ -938,3 +940,9 @@ def test_the_caller_in_the_log_is_whom_the_proxy_names(server: RunningServer) ->
 def test_no_header_field_breaks_out_of_its_line(value: str) -> None:
     with pytest.raises(ValueError):
         message.render_head(200, [("A", value)])
+
+
+def test_a_stream_of_empty_lines_is_not_read_for_ever(server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        connection.sendall(b"\r\n" * (1 << 16))
+        assert connection.recv(12) == b"HTTP/1.1 431"

@@ -20,19 +20,22 @@ import urllib.request
 from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
-from conftest import ROOT, RunningServer
+from processes import await_that
+from servers import RunningServer
 from support import (
     MIB,
+    ROOT,
     check_reply,
     connect,
     holding,
+    in_threads,
     parse_replies,
     read_reply,
     read_to_end,
     request,
-    wait_for,
 )
 
+from pyexec.client import ServiceError
 from pyexec.config import Config, networks
 from pyexec.errors import ServerBusy
 from pyexec.http1 import linger, pace
@@ -346,7 +349,7 @@ def test_bodies_that_stall_keep_nobody_out(start_server: Start) -> None:
         for place in range(3):
             assert running.client.execute("print(%d)" % place, stdin="x" * 400_000).stdout == "%d\n" % place
         # Who had to make room is told so, and not by silence.
-        wait_for(lambda: sum(select_readable(sock, 0.001) for sock in slow) >= 11, "some told to come again")
+        await_that(lambda: sum(select_readable(sock, 0.001) for sock in slow) >= 11, what="some told to come again")
         for reply in [read_reply(sock) for sock in slow if select_readable(sock, 0.001)]:
             check_reply(reply)
             assert reply.error_type == "ServerBusy"
@@ -435,7 +438,7 @@ def test_an_answer_has_as_long_as_a_slow_line_needs(start_server: Start) -> None
         assert size > 11_000_000 and time.monotonic() - started > 1.5
     with narrow(running.port) as sock:
         sock.sendall(BIG)
-        wait_for(lambda: '"status": 499' in running.log, "the end of who takes nothing")
+        await_that(lambda: '"status": 499' in running.log, what="the end of who takes nothing")
 
 
 def test_all_answers_of_a_connection_have_one_deadline(start_server: Start) -> None:
@@ -476,7 +479,7 @@ def test_of_two_answers_the_one_that_nobody_reads_makes_room(start_server: Start
             assert third.recv(12) == b"HTTP/1.1 200"
             thread.join()
         assert sum(received) >= 11_000_000
-        wait_for(lambda: running.log.count('"status": 499') >= 1, "the end of who reads nothing")
+        await_that(lambda: running.log.count('"status": 499') >= 1, what="the end of who reads nothing")
         assert len(read_to_end_quietly(second)) < 8_000_000
 
 
@@ -577,10 +580,10 @@ def test_of_those_without_a_place_only_some_linger(monkeypatch: pytest.MonkeyPat
     sockets = [pairs() for _ in range(5)]
     for ours, _ in sockets:
         lingerer.take_spare(ours)
-    wait_for(lambda: [ours.fileno() < 0 for ours, _ in sockets] == [True] * 3 + [False] * 2, "the oldest closed")
+    await_that(lambda: [ours.fileno() < 0 for ours, _ in sockets] == [True] * 3 + [False] * 2, what="the oldest closed")
     for _, theirs in sockets:
         theirs.close()
-    wait_for(lambda: not lingerer._spare and not lingerer._running, "nobody left")
+    await_that(lambda: not lingerer._spare and not lingerer._running, what="nobody left")
 
 
 def test_lingering_ones_make_room_first(start_server: Start) -> None:
@@ -696,3 +699,99 @@ asked.end();
         ["node", "-e", program, server.url], stdout=subprocess.PIPE, env=dict(os.environ, NO_COLOR="1"), timeout=60
     )
     assert said(json.loads(done.stdout.decode())) == "300000\n"
+
+
+def test_an_answer_that_nobody_takes_holds_no_child(start_server) -> None:
+    running = start_server(rate_per_minute=100, max_runs=2, wall_s=5)
+    code = "for name in 'ab': open(name, 'wb').write(bytes(8 << 20))"
+    body = json.dumps({"code": code, "return_files": ["a", "b"]}).encode()
+    head = b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    silent = []
+    for _ in range(4):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(head + body)
+        silent.append(connection)
+    for connection in silent:
+        assert connection.recv(12, socket.MSG_PEEK) in (b"HTTP/1.1 200", b"HTTP/1.1 503")  # answered, not taken
+    started = time.monotonic()
+    await_that(lambda: running.client.health()["active_runs"] == 0)
+    assert in_threads(2, lambda n: running.client.execute("print(%d)" % n).stdout) == ["0\n", "1\n"]
+    assert time.monotonic() - started < 15  # the answers may be taken for a minute
+    for connection in silent:
+        connection.close()
+
+
+def _served(running) -> bool:
+    try:
+        return running.client.execute("print(1)").stdout == "1\n"
+    except ServiceError as error:
+        assert error.type == "ServerBusy"
+        return False
+
+
+def test_half_a_head_keeps_nobody_out(start_server) -> None:
+    running = start_server(max_connections=8)
+    dawdling = [socket.create_connection(("127.0.0.1", running.port)) for _ in range(8)]
+    for connection in dawdling:
+        connection.sendall(b"POST /exec")
+    # Whoever comes before the server has looked at them is told to come again, which is an answer as well.
+    await_that(lambda: _served(running))
+    for connection in dawdling:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "dawdle",
+    [
+        b"POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{",
+        b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 1500,
+    ],
+    ids=["half a body", "answers not taken"],
+)
+def test_half_a_body_and_answers_that_are_not_taken_keep_nobody_out(start_server, dawdle) -> None:
+    running = start_server(max_connections=8)
+    dawdling = []
+    for _ in range(8):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(dawdle)
+        dawdling.append(connection)
+    time.sleep(1)  # until the server waits for each
+    assert running.client.execute("print(1)").stdout == "1\n"
+    for connection in dawdling:
+        connection.close()
+
+
+def test_answers_that_nobody_takes_hold_little_memory(start_server) -> None:
+    """Above the limit, those that have been left unread for longest make room."""
+    running = start_server(rate_per_minute=100, answers_bytes=40 << 20)
+    code = "for name in 'abc': open(name, 'wb').write(bytes(8 << 20))"
+    body = json.dumps({"code": code, "return_files": ["a", "b", "c"]}).encode()
+    head = "POST /execute HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        body
+    )
+    connections = []
+    for _ in range(3):
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", running.port))
+        connection.sendall(head.encode() + body)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        connections.append(connection)
+    sizes = []
+    for connection in reversed(connections):
+        connection.settimeout(20)
+        size = 0
+        while True:
+            got = len(connection.recv(1 << 20))
+            size += got
+            if not got or size > 30 << 20:
+                break
+        sizes.append(size > 30 << 20)
+        connection.close()
+    assert sizes == [True, False, False]  # the two that were left unread for longer made room

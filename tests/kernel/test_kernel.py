@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
 import resource
-from typing import Dict, List
+from typing import List
 
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings, strategies
+from sandboxes import able_host
+from system_calls import MACHINES, TABLES
 
 from pyexec.config import Config
 from pyexec.job import Host, Plan
@@ -19,12 +19,8 @@ from pyexec.kernel import bpf, landlock, layers, libc, policy, rlimits, seccomp,
 
 ALL = policy.EVERYTHING_CONTAINED
 NOTHING = policy.Contained(False, False, False, False, False)
-MACHINES = ("x86_64", "aarch64")
 X32_BIT = 0x40000000
 EPERM, ENOSYS = bpf.errno_action(errno.EPERM), bpf.errno_action(errno.ENOSYS)
-
-with open(os.path.join(ROOT, "tests", "tools", "syscalls.json"), encoding="ascii") as _file:
-    TABLES: Dict[str, Dict[str, int]] = json.load(_file)
 
 
 @pytest.mark.parametrize("column,machine", list(enumerate(MACHINES)))
@@ -360,14 +356,8 @@ def test_landlock_is_said_to_restrict_what_its_abi_does() -> None:
     assert (
         said == ["files, but not their truncation"] * 2 + ["files"] + ["files, TCP"] * 2 + ["files, TCP, signals"] * 2
     )
-    (row,) = [row for row in layers.report(_host(landlock_abi=4)) if row.name == "landlock"]
+    (row,) = [row for row in layers.report(able_host(landlock_abi=4)) if row.name == "landlock"]
     assert row.detail == "files, TCP: only what is named (ABI 4)"
-
-
-def _host(**given: object) -> Host:
-    known: dict = dict(uid=1000, gid=1000, own_uids=False, namespaces=(), landlock_abi=7, seccomp=True, refusals={})
-    known.update(given)
-    return Host(**known)
 
 
 def _plan(host: Host, admin: bool) -> Plan:
@@ -377,11 +367,11 @@ def _plan(host: Host, admin: bool) -> Plan:
 @pytest.mark.parametrize(
     "host,public,admin",
     [
-        (_host(uid=0, own_uids=True), 1, 12),
-        (_host(uid=0, own_uids=True, namespaces=("pid",)), 1, 12),
-        (_host(namespaces=("user", "pid")), 1, 12),
-        (_host(), None, None),  # the uid is shared with others on the machine: a limit would count them too
-        (_host(uid=0, namespaces=("user",)), None, None),  # measured: it stops nothing for uid 0
+        (able_host(uid=0, own_uids=True), 1, 12),
+        (able_host(uid=0, own_uids=True, namespaces=("pid",)), 1, 12),
+        (able_host(namespaces=("user", "pid")), 1, 12),
+        (able_host(), None, None),  # the uid is shared with others on the machine: a limit would count them too
+        (able_host(uid=0, namespaces=("user",)), None, None),  # measured: it stops nothing for uid 0
     ],
 )
 def test_processes_are_limited_where_the_count_is_the_runs_own(host: Host, public: object, admin: object) -> None:
@@ -394,10 +384,10 @@ def _contained(host: Host) -> policy.Contained:
 
 
 def test_signals_pass_the_filter_only_where_another_layer_holds_them() -> None:
-    assert _contained(_host(landlock_abi=6)).signals
-    assert _contained(_host(landlock_abi=0, namespaces=("pid",))).signals
-    assert _contained(_host(landlock_abi=0, own_uids=True)).signals
-    assert not _contained(_host(landlock_abi=5)).signals
+    assert _contained(able_host(landlock_abi=6)).signals
+    assert _contained(able_host(landlock_abi=0, namespaces=("pid",))).signals
+    assert _contained(able_host(landlock_abi=0, own_uids=True)).signals
+    assert not _contained(able_host(landlock_abi=5)).signals
     assert not {"kill", "tkill", "tgkill"} & set(seccomp.allowed(True, ALL._replace(signals=False), "x86_64"))
 
 
@@ -406,8 +396,8 @@ METADATA = "chmod fchmod fchmodat fchmodat2 utime utimes futimesat utimensat".sp
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_modes_and_times_change_only_where_another_layer_keeps_them_to_the_runs_own_files(machine: str) -> None:
-    assert _contained(_host(namespaces=("mount",))).metadata and _contained(_host(own_uids=True)).metadata
-    assert not _contained(_host(landlock_abi=7)).metadata
+    assert _contained(able_host(namespaces=("mount",))).metadata and _contained(able_host(own_uids=True)).metadata
+    assert not _contained(able_host(landlock_abi=7)).metadata
     held, free = (seccomp.program(True, ALL._replace(metadata=metadata), machine) for metadata in (True, False))
     public = seccomp.program(False, ALL, machine)
     for name in set(METADATA) & set(TABLES[machine]):
@@ -423,9 +413,10 @@ def test_modes_and_times_change_only_where_another_layer_keeps_them_to_the_runs_
 def test_lengths_change_by_name_only_where_a_layer_looks_at_it() -> None:
     """A file that everybody may write is nobody's own: a uid of its own does not keep a run from it."""
     assert (
-        _contained(_host(landlock_abi=3)).lengths and _contained(_host(landlock_abi=0, namespaces=("mount",))).lengths
+        _contained(able_host(landlock_abi=3)).lengths
+        and _contained(able_host(landlock_abi=0, namespaces=("mount",))).lengths
     )
-    assert not _contained(_host(landlock_abi=2, own_uids=True)).lengths
+    assert not _contained(able_host(landlock_abi=2, own_uids=True)).lengths
     assert "truncate" not in seccomp.allowed(True, ALL._replace(lengths=False), "x86_64")
 
 
@@ -445,10 +436,10 @@ def test_extended_attributes_are_read_only_in_a_tree_and_written_nowhere(machine
 @pytest.mark.parametrize(
     "host,dangers",
     [
-        (_host(), []),
-        (_host(landlock_abi=0, namespaces=("mount", "pid")), []),
-        (_host(landlock_abi=0), ["read or write the host's files"]),
-        (_host(seccomp=False, namespaces=("mount", "pid", "network", "ipc")), ["attack the kernel"]),
+        (able_host(), []),
+        (able_host(landlock_abi=0, namespaces=("mount", "pid")), []),
+        (able_host(landlock_abi=0), ["read or write the host's files"]),
+        (able_host(seccomp=False, namespaces=("mount", "pid", "network", "ipc")), ["attack the kernel"]),
     ],
 )
 def test_floor(host: Host, dangers: List[str]) -> None:
@@ -476,3 +467,13 @@ def test_unknown_machines_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     with pytest.raises(OSError, match="riscv64"):
         libc.machine()
+
+
+def test_files_opened_for_reading_are_not_emptied() -> None:
+    for machine in ("x86_64", "aarch64"):
+        program = seccomp.program(True, policy.EVERYTHING_CONTAINED, machine)
+        number, arch = libc.number("openat", machine), bpf.AUDIT_ARCH[machine]
+        flags = {os.O_RDONLY | os.O_TRUNC: False, os.O_WRONLY | os.O_TRUNC: True, os.O_RDWR | os.O_TRUNC: True, 0: True}
+        for flag, allowed in flags.items():
+            action = bpf.simulate(program, arch, number, [0, 0, flag | os.O_CREAT])
+            assert (action == bpf.RET_ALLOW) == allowed

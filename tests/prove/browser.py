@@ -12,13 +12,13 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import pytest
-from conftest import ROOT
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from support import ROOT
 
 AXE = os.path.join(ROOT, "build", "axe", "node_modules", "axe-core", "axe.min.js")  # tests/prove/run puts it there
 PATIENCE_S = 30.0

@@ -18,8 +18,9 @@ sys.path[:0] = [
 ]
 
 from browser import Browser  # noqa: E402
-from conftest import ROOT, RunningServer  # noqa: E402
 from PIL import Image  # noqa: E402
+from servers import RunningServer  # noqa: E402
+from support import ROOT  # noqa: E402
 
 
 def _shoot(browser: Browser, name: str) -> None:

@@ -10,7 +10,7 @@ import sys
 from xml.etree import ElementTree
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from benchmarks import goals, jobs, load, measure, page, picture, processes, targets
 from benchmarks.outcome import Outcome

@@ -22,6 +22,8 @@ PAUSE_S = 0.05
 JOBS = {job.name: job for job in jobs.make()}
 # How the network cuts a large body into pieces is chance; what is done for each piece is not counted for those jobs.
 PIECEMEAL = {b"recvfrom", b"recvmsg", b"poll", b"ppoll", b"ioctl", b"sendto", b"sendmsg", b"select", b"pselect6"}
+# A run that takes longer than 50 ms, as these may under strace, is looked at by the watch; how often is chance, too.
+LOOKS = {b"openat", b"read", b"lseek", b"close", b"newfstatat", b"getdents64"}
 
 
 class Budget(NamedTuple):
@@ -39,14 +41,14 @@ class Budget(NamedTuple):
 
 # As counted on Debian 12, Linux 6.18, CPython 3.11.
 BUDGETS = {
-    ("print", "new"): Budget(server=55, template=22, child=234, threads=0),
-    ("print", "kept"): Budget(server=50, template=22, child=234, threads=0),
-    ("numpy", "new"): Budget(server=55, template=22, child=243, threads=0),
-    ("numpy", "kept"): Budget(server=50, template=22, child=243, threads=0),
-    ("8mb-in", "new"): Budget(server=39, template=17, child=238, threads=0, copied=2.5),
-    ("8mb-in", "kept"): Budget(server=34, template=17, child=238, threads=0, copied=2.5),
-    ("8mb-out", "new"): Budget(server=39, template=17, child=234, threads=0, copied=2.5),
-    ("8mb-out", "kept"): Budget(server=34, template=17, child=234, threads=0, copied=2.5),
+    ("print", "new"): Budget(server=57, template=22, child=234, threads=0),
+    ("print", "kept"): Budget(server=52, template=22, child=234, threads=0),
+    ("numpy", "new"): Budget(server=57, template=22, child=243, threads=0),
+    ("numpy", "kept"): Budget(server=52, template=22, child=243, threads=0),
+    ("8mb-in", "new"): Budget(server=25, template=17, child=238, threads=0, copied=2.5),
+    ("8mb-in", "kept"): Budget(server=21, template=17, child=238, threads=0, copied=2.5),
+    ("8mb-out", "new"): Budget(server=24, template=17, child=234, threads=0, copied=2.5),
+    ("8mb-out", "kept"): Budget(server=20, template=17, child=234, threads=0, copied=2.5),
 }
 
 
@@ -88,7 +90,7 @@ def test_request_stays_within_its_budget(target: targets.Target, name: str, conn
     wrong = []
     for kind in ("server", "template", "child"):
         names = counted[kind]
-        few = sum(names[call] for call in left_out)
+        few = sum(names[call] for call in (left_out | LOOKS if left_out and kind == "server" else left_out))
         details = ", ".join("%s %.4g" % (call.decode(), each(count)) for call, count in names.most_common())
         measured = each(calls(names) - few)
         print("%s, %s: %s %.2f" % (name, connection, kind, measured))

@@ -6,21 +6,20 @@ import errno
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ROOT, in_threads
 from figures import record
 from processes import command, descendants
+from support import in_threads
+from wrappers import DOCKER
 
 from pyexec.client import ServiceError
 
 OURS = {(500, "InternalServerError"), (503, "ServerBusy")}
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
 
 @pytest.fixture
@@ -72,8 +71,10 @@ def test_a_full_disk(start_server, small_disk, exhaust) -> None:
                 charged += 1  # carried out: the script itself found the disk full
                 assert not result.success and "No space left on device" in result.stderr
             except ServiceError as error:
-                assert (error.status, error.type) == (500, "InternalServerError")
-                assert error.document["error_details"]["id"] in running.log
+                # On a disk that is nearly full nothing starts; the guard may see that late, or not at all: files.
+                assert (error.status, error.type) in OURS
+                if error.status == 500:
+                    assert error.document["error_details"]["id"] in running.log
                 assert "space" not in str(error.document)
             survived += 1
     subprocess.run(["rm", "-rf", filler], check=True)

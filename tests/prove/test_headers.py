@@ -7,7 +7,7 @@ import subprocess
 from typing import Dict
 
 import pytest
-from test_kernel import MACHINES, TABLES
+from system_calls import MACHINES, TABLES
 
 from pyexec.kernel import syscalls
 
@@ -38,4 +38,6 @@ def test_full_table_is_that_of_the_kernel_headers(machine: str) -> None:
     assert len(found) > 290
     for name, number in TABLES[machine].items():
         assert found.get(name, number) == number, name
-    assert set(syscalls.CALLS) & set(found) == {name for name in syscalls.CALLS if name in TABLES[machine]}
+    # Headers older than Linux 6.6 lack its fchmodat2, which the filter names all the same.
+    known = {name for name in syscalls.CALLS if TABLES[machine].get(name, 10**6) <= max(found.values())}
+    assert set(syscalls.CALLS) & set(found) == known

@@ -6,20 +6,19 @@ As root, since the whole tree is looked into. On a host with mounts, and on one 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from typing import Any
 
 import pytest
-from conftest import ROOT, RunningServer, in_threads
 from figures import record
 from processes import await_that, command, descendants, own_memory, settled_tree
-from support import exchange, request
+from servers import RunningServer
+from support import exchange, in_threads, request
+from wrappers import DOCKER
 
 from pyexec.client import ServiceError
 
 RUNS, WARM_UP, CALLERS = 5000, 500, 5
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 GROWTH = 4 << 20  # bytes: less than one a thousand for each run, more than allocators move to and fro
 
 

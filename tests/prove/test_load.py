@@ -13,10 +13,10 @@ import time
 from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
-from conftest import RunningServer, in_threads
 from figures import record
 from processes import await_that, settled_tree
-from support import check_reply, execute, holding, parse_replies, read_reply, request
+from servers import RunningServer
+from support import check_reply, execute, holding, in_threads, parse_replies, read_reply, request
 
 from pyexec.client import Client, ServiceError
 

@@ -11,8 +11,8 @@ import sys
 from typing import Any, Dict, List
 
 import pytest
-from conftest import ADMIN_KEY
 from PIL import Image
+from servers import ADMIN_KEY
 
 pytest_plugins = ["browser"]
 

@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from conftest import ADMIN_KEY
+from servers import ADMIN_KEY
 
 from pyexec.client import ServiceError
 

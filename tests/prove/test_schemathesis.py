@@ -8,7 +8,7 @@ import sys
 from typing import Sequence
 
 import pytest
-from conftest import ADMIN_KEY
+from servers import ADMIN_KEY
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 _COMMAND = [os.path.join(os.path.dirname(sys.executable), "schemathesis"), "run", "--checks", "all", "--no-color"]

@@ -10,7 +10,7 @@ import zipfile
 from typing import Iterator, Set
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 BUILD = "import sys, setuptools.build_meta as b; out = sys.argv[1]; b.build_sdist(out); b.build_wheel(out)"
 

@@ -13,10 +13,10 @@ import time
 from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
-from conftest import RunningServer, in_threads
 from figures import record
 from processes import await_that, own_memory
-from support import MIB, connect, execute, holding, read_to_end, request
+from servers import RunningServer
+from support import MIB, connect, execute, holding, in_threads, read_to_end, request
 
 HEAD = b"POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 TEN_FILES = "for n in range(10): open('f%d' % n, 'wb').write(bytes([n]) * 6_400_000)"

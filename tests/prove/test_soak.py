@@ -11,21 +11,20 @@ import os
 import random
 import resource
 import signal
-import sys
 import tempfile
 import threading
 import time
 from typing import Any, List
 
 import pytest
-from conftest import ROOT, RunningServer, in_threads
 from figures import record
 from processes import Tree, await_that, command, descendants, settled_tree
-from support import connect, execute
+from servers import RunningServer
+from support import connect, execute, in_threads
+from wrappers import EITHER_HOST
 
 from pyexec.client import ServiceError
 
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 FOR_S, CALLERS, SLOTS = 20, 4, 3
 FORKS = "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        time.sleep(0.3)\n        os._exit(0)\n"
 # Templates die seldom: they may be started ten times a minute only, and without one there is little to lose.
@@ -109,7 +108,7 @@ class Soak:
             os.kill(pid, signal.SIGCONT)
 
 
-@pytest.mark.parametrize("wrapper", [[], DOCKER], ids=["mounts", "no mounts"])
+@pytest.mark.parametrize("wrapper", EITHER_HOST.values(), ids=EITHER_HOST)
 def test_faults_at_random_moments_leave_nothing(start_server, wrapper) -> None:
     seed = int.from_bytes(os.urandom(4), "little")
     print("seed %d" % seed)

@@ -10,9 +10,9 @@ import urllib.request
 from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import pytest
+from locks import LOCKS, MACHINES, PYTHONS, hosts
 from packaging.tags import Tag, cpython_tags
 from packaging.utils import parse_wheel_filename
-from test_packaging import LOCKS, MACHINES, PYTHONS, hosts
 
 INDEX = "https://pypi.org/simple"
 KINDS = ("manylinux", "musllinux")

@@ -13,7 +13,7 @@ ABSENT = "not run"
 
 
 class SuiteError(Exception):
-    """A suite could not be had, or could not be run at all."""
+    """A suite could not be obtained, or could not be run at all."""
 
 
 @dataclass(frozen=True)

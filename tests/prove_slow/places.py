@@ -1,4 +1,4 @@
-"""The two places where a suite runs: a confined run of a server of our own, and a plain process beside it."""
+"""The two places where a suite runs: a confined run on our own server, and a plain process beside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import time
 from typing import Any, Dict, NamedTuple, Optional
 
 from pyexec.client import Client, ServiceError
-from pyexec.config import template_environment
+from pyexec.config import zygote_environment
 from tests.prove_slow.outcomes import SuiteError
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -67,14 +67,14 @@ class Ran(NamedTuple):
 
 
 class Outside:
-    """Plain processes: the same interpreter and environment as inside, an empty directory, no root."""
+    """Plain processes: same interpreter and environment as inside, an empty directory, not root."""
 
     def __init__(self) -> None:
-        """Nothing runs yet."""
+        """Start with nothing running."""
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def stop(self) -> None:
-        """End what still runs."""
+        """End any process that is still running."""
         if self._process is not None:
             self._process.kill()
 
@@ -93,7 +93,7 @@ class Outside:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _AS_ORDINARY_USER, str(uid)],
                 cwd=directory,
-                env=dict(template_environment(), HOME=directory, TMPDIR=directory),
+                env=dict(zygote_environment(), HOME=directory, TMPDIR=directory),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -79,7 +79,7 @@ def _reason(report: Any) -> str:
 
 
 def _unpack(archive: str, leave_out: List[str]) -> None:
-    """Unpack the archive's one folder here, but for some of what lies in it, and go into it."""
+    """Unpack the archive's one folder here, except for the parts to leave out, and change into it."""
     with tarfile.open(archive) as packed:
         members = [each for each in packed.getmembers() if each.isfile() or each.isdir()]
         root = members[0].name.split("/")[0]
@@ -92,7 +92,7 @@ def _unpack(archive: str, leave_out: List[str]) -> None:
 
 
 def main() -> int:
-    """Run the suite of the order and return pytest's exit status."""
+    """Run the requested suite and return pytest's exit status."""
     order: Dict[str, Any] = json.load(sys.stdin)
     here = os.getcwd()
     if order["archive"]:

@@ -38,7 +38,7 @@ class _Result:
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Give the command line what narrows this proof, for work on it."""
+    """Add the options that narrow this proof, for development."""
     names = [suite.name for suite in sources.SUITES]
     parser.add_argument("--library", choices=names, action="append", help="only this library (may be repeated)")
     parser.add_argument("--judge", action="store_true", help="run nothing: judge the records of the last run again")
@@ -51,7 +51,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def narrowed(options: argparse.Namespace) -> bool:
-    """Return whether this is less than the whole proof, so that its result is not to be recorded."""
+    """Return whether this is less than the whole proof, in which case its result is not recorded."""
     return bool(options.library or options.select)
 
 

@@ -1,11 +1,17 @@
-"""Nothing of a run executes once its output is read: on hosts of each kind, whatever the run has left behind."""
+"""How a run ends, whatever happens meanwhile. Nothing of it executes once its output is read, on hosts of each kind."""
 
 from __future__ import annotations
 
 import os
+import signal
 import struct
+import threading
+import time
+from typing import List
 
 import pytest
+from processes import PLAIN, await_that, descendants, state, zygote
+from sandboxes import own_config
 
 from pyexec import Config, Job, Sandbox
 from pyexec.errors import SandboxError
@@ -54,3 +60,101 @@ def test_a_run_that_does_not_die_is_no_answer(monkeypatch: pytest.MonkeyPatch, a
         monkeypatch.setattr(ChildHandle, "await_gone", lambda self, timeout_s: False)
         with pytest.raises(SandboxError, match="has not ended"):
             sandbox.run(Job(code, admin=admin))
+
+
+def test_a_script_that_only_says_that_it_has_ended_does_nothing_more() -> None:
+    """It is stopped before its answer goes out: from then on nothing measures its directory."""
+    config = Config.of(max_runs=2, wall_s=60, uid_base=30000000 + 10 * os.getpid())
+    code = "import random\nos = random._os\nos.write(3, b'X{\"code\":0}')\nwhile True: os.write(1, b'x')"
+    with Sandbox(config) as sandbox, sandbox.execution(Job(code)) as outcome:
+        assert outcome.verdict == ENDED
+        await_that(lambda: not [pid for pid in descendants(os.getpid()) if state(pid) == "R"])
+
+
+def test_an_admin_run_whose_supervisor_is_killed_has_no_answer(running) -> None:
+    """As by the kernel's memory killer."""
+    before = descendants(running.process.pid)
+    found: List[ServiceError] = []
+
+    def run() -> None:
+        try:
+            running.admin.execute("import time\ntime.sleep(60)")
+        except ServiceError as error:
+            found.append(error)
+
+    caller = threading.Thread(target=run)
+    caller.start()
+    await_that(lambda: len(set(descendants(running.process.pid)) - set(before)) == 2)  # the keeper, the script
+    (keeper,) = (pid for pid in set(descendants(running.process.pid)) - set(before) if descendants(pid))
+    os.kill(keeper, signal.SIGKILL)
+    caller.join()
+    assert [(error.status, error.type) for error in found] == [(500, "InternalServerError")]
+
+
+@pytest.mark.parametrize("code", ["time.sleep(0.1)", "time.sleep(5)"])
+def test_a_run_that_ended_in_time_is_no_timeout_however_late_the_server_looks(
+    monkeypatch: pytest.MonkeyPatch, code
+) -> None:
+    """As when the server was stopped meanwhile, or the directory took long to count."""
+
+    def look(watch: usage.Watch, ended: bool) -> None:
+        monkeypatch.undo()
+        time.sleep(1.2)
+
+    monkeypatch.setattr(usage.Watch, "exceeded", look)
+    with Sandbox(own_config(wall_s=1)) as sandbox:
+        outcome = sandbox.run(Job("import time\n" + code, admin=True))
+        assert outcome.verdict == (TIMEOUT if "5" in code else ENDED)
+
+
+def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) -> List[str]:
+    """Have the next children stopped before their job comes, and killed with it unread; return what these were."""
+    hand_over = Run._hand_over
+    killed: List[str] = []
+
+    def stop(run: Run) -> None:
+        hand_over(run)
+        child, job = run._child, run._job
+        if len(killed) < times:
+            killed.append(job.code)
+            child.stop()
+            await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
+            threading.Timer(0.2, child.kill).start()
+
+    monkeypatch.setattr(Run, "_hand_over", stop)
+    return killed
+
+
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_job_that_a_killed_child_has_not_read_runs_in_another(monkeypatch, admin) -> None:
+    with Sandbox(own_config()) as sandbox:
+        killed = _kill_before_the_job_is_read(monkeypatch, 1)
+        assert sandbox.run(Job("print(1)", admin=admin)).stdout == b"1\n"  # in another child
+        assert len(killed) == 1
+
+
+def test_a_job_that_three_killed_children_have_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Sandbox(own_config()) as sandbox:
+        killed = _kill_before_the_job_is_read(monkeypatch, 10)
+        with pytest.raises(SandboxError, match="before it read its job"):
+            sandbox.run(Job("print(1)"))
+        assert len(killed) == 3
+        monkeypatch.undo()
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"
+
+
+def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a pid namespace its processes may go on for a moment, while its files are read."""
+    kill = handles.Child.kill
+
+    def kill_both(child: handles.Child) -> None:
+        monkeypatch.setattr(handles.Child, "kill", kill)
+        assert child.template is not None
+        os.kill(zygote(child.template.process.pid, PLAIN), signal.SIGKILL)
+        kill(child)
+
+    with Sandbox(own_config()) as sandbox:
+        monkeypatch.setattr(Run, "_has", lambda run, name: name == "mount")
+        monkeypatch.setattr(handles.Child, "kill", kill_both)
+        with pytest.raises(SandboxError, match="nobody can tell"):
+            sandbox.run(Job("print(1)", admin=True))

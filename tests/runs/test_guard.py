@@ -9,12 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import ROOT
-from support import ask, exchange, execute, parse_replies, request
+from support import ROOT, ask, exchange, execute, parse_replies, request
+from wrappers import DOCKER
 
 from pyexec.runs.guard import Guard
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 GIB = 1 << 30
 
 
@@ -137,7 +136,7 @@ LOST = "%s SandboxError the disk of --work-dir is nearly full"
 )
 def test_who_has_taken_most_is_ended(others, guarded, expected) -> None:
     uids = str(30000000 + 10 * os.getpid())
-    command = [*REFUSE, sys.executable, "-c", PROGRAM, ROOT, str(others), guarded, uids]
+    command = [*DOCKER, sys.executable, "-c", PROGRAM, ROOT, str(others), guarded, uids]
     done = subprocess.run(command, capture_output=True, timeout=60, text=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -162,7 +161,7 @@ def _health(running: Any) -> int:
 def test_on_a_full_disk_nothing_starts_and_it_costs_nothing(start_server: Any, tmp_path: Any) -> None:
     """503 from /health, for the balancer, and from /execute, with the quota as it was."""
     full = tmp_path / "full"
-    running = start_server([*REFUSE, sys.executable, "-c", SERVER % str(full)], rate_per_minute=100)
+    running = start_server([*DOCKER, sys.executable, "-c", SERVER % str(full)], rate_per_minute=100)
     assert _health(running) == 200
     full.touch()
     assert _health(running) == 503

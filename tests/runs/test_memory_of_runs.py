@@ -7,17 +7,16 @@ show that something was held at all; they are asked only where a memory cgroup c
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any, Iterator, List, Tuple
 
 import pytest
-from conftest import ROOT, RunningServer
 from figures import record
 from memory import MIB, Counter, counted
+from servers import RunningServer
+from wrappers import DOCKER
 
 from pyexec.client import ServiceError
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 HOLD = "time.sleep(1)\nprint('held')\n"
 Host = Tuple[Any, Counter, bool]
 
@@ -128,7 +127,7 @@ os.writev(2, [part] * 64)
 @pytest.fixture(scope="module", params=["mounts", "no mounts"])
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     """A server whose memory is counted, and whether its runs have a tmpfs of their own."""
-    refuse = REFUSE if request.param == "no mounts" else []
+    refuse = DOCKER if request.param == "no mounts" else []
     with counted() as counter:
         settings = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "wall_s": 60}
         running = RunningServer(settings, counter.wrapper + refuse)

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
-from conftest import ROOT, RunningServer
 from memory import MIB, Counter, counted
 from processes import await_that, descendants
+from servers import RunningServer
+from wrappers import DOCKER
 
 from pyexec.client import ServiceError
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 # Within its budget of 512 MiB, and the largest process on this host.
 INNOCENT = "held = b'x' * (300 << 20)\nimport time\ntime.sleep(6)\nprint('innocent')"
 TOO_MUCH = "held = []\nwhile True: held.append(b'x' * (8 << 20))"
@@ -27,7 +26,7 @@ TOO_MUCH = "held = []\nwhile True: held.append(b'x' * (8 << 20))"
 @pytest.fixture(params=["mounts", "no mounts"])
 def host(request: pytest.FixtureRequest) -> Iterator[Tuple[Any, Counter]]:
     """A server that is the only one in its cgroup."""
-    refuse = REFUSE if request.param == "no mounts" else []
+    refuse = DOCKER if request.param == "no mounts" else []
     with counted() as counter:
         running = RunningServer({"max_runs": 3, "rate_per_minute": 100}, counter.wrapper + refuse)
         try:

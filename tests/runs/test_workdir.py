@@ -1,7 +1,8 @@
-"""A run's directory as the server handles it: names, files asked for, the look that measures it; and the base's mark."""
+"""A run's directory as the server handles it: names, files asked for, the look that measures it."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -11,11 +12,9 @@ import time
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ROOT
+from sandboxes import failing
 
 from pyexec.runs import workdir
-from pyexec.runs import workdirs_on_disk as base_module
-from pyexec.runs.workdirs_on_disk import Base
 
 NOT_UTF8 = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 
@@ -184,11 +183,13 @@ def test_the_directory_of_another_user_stays(monkeypatch) -> None:
         gone = _abandon(parent)
         somebody = os.geteuid() + 1
         with monkeypatch.context() as patch:
-            patch.setattr(os, "geteuid", lambda: somebody)
-            Base(parent).close()
-        assert os.listdir(parent) == [gone]
-        Base(parent).close()
-        assert os.listdir(parent) == []
+            patch.setattr(os, "dup", failing(OSError(number, os.strerror(number))))
+            with pytest.raises(OSError, match=os.strerror(number)):
+                list(workdir.collect(fd, ["a"], 10))
+            with pytest.raises(OSError, match=os.strerror(number)):
+                workdir.usage(fd, 10)
+        assert list(workdir.collect(fd, ["a"], 10))[0].content == b"x" and workdir.usage(fd, 10).files == 1
+        os.close(fd)
 
 
 def test_what_a_failed_removal_left_is_known_at_the_next_start(monkeypatch, capfd) -> None:

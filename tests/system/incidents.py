@@ -197,7 +197,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
             "system/test_hosts.py::test_refuses_to_start_with_a_danger_uncovered",
             "system/test_hosts.py::test_refuses_to_start_without_an_expected_layer",
             "system/test_faults.py::test_no_script_runs_behind_a_layer_that_fails",
-            "test_review.py::test_a_restart_with_fewer_layers_is_none",
+            "runs/test_zygotes.py::test_a_zygote_with_fewer_layers_than_the_one_before_is_refused",
         ),
     ),
     "codejail #239": (
@@ -224,7 +224,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
         "reset both rate limits",
         (
             "system/test_incidents.py::test_a_fresh_forwarded_address_is_not_a_fresh_caller",
-            "test_limits.py::test_whose_request_it_is",
+            "test_callers.py::test_whose_request_it_is",
         ),
     ),
     "the seed: a child that keeps stdout open": (

@@ -18,9 +18,10 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 import requests
-from conftest import ADMIN_KEY, ROOT, RunningServer, in_threads
 from PIL import Image
-from support import MIB, check_error, check_timestamp, log_lines, wait_for
+from processes import await_that
+from servers import ADMIN_KEY, RunningServer
+from support import MIB, ROOT, check_error, check_timestamp, in_threads, log_lines
 
 from pyexec.client import Client, ServiceError
 from pyexec.runs import workdir
@@ -895,7 +896,7 @@ def asleep(running: RunningServer, count: int, seconds: float, address: str) -> 
     threads = [threading.Thread(target=work) for _ in range(count)]
     for thread in threads:
         thread.start()
-    wait_for(lambda: running.client.health()["active_runs"] == count, "%d scripts asleep" % count)
+    await_that(lambda: running.client.health()["active_runs"] == count, what="%d scripts asleep" % count)
     yield answers
     for thread in threads:
         thread.join()
@@ -923,7 +924,7 @@ def test_a_full_server_says_so_and_charges_nobody(start_server: Callable[..., Ru
         assert (health["active_runs"], health["max_runs"]) == (2, 2)
     assert [answer.json()["execution_details"]["stdout"] for answer in sleepers] == ["slept\n"] * 2
     assert sorted(answer.json()["server_status"]["active_processes_at_request"] for answer in sleepers) == [0, 1]
-    wait_for(lambda: running.client.health()["active_runs"] == 0, "slots given back")
+    await_that(lambda: running.client.health()["active_runs"] == 0, what="slots given back")
     document = post_to(running.url, code="print(1)").json()
     assert (document["server_status"]["load"], document["user_info"]["requests_today"]) == ("normal", 1)
 
@@ -938,7 +939,7 @@ def test_many_callers_at_once_are_each_answered(server: RunningServer) -> None:
     results = in_threads(40, work)
     assert set(results) <= {True, "busy"}
     assert results.count(True) >= 5
-    wait_for(lambda: server.client.health()["active_runs"] == 0, "all slots given back")
+    await_that(lambda: server.client.health()["active_runs"] == 0, what="all slots given back")
 
 
 # -- the end ----------------------------------------------------------------------------------------------------------
@@ -961,7 +962,7 @@ def test_a_server_that_is_told_to_stop_lets_scripts_end(
 
     with asleep(running, 1, 2.0, "198.51.100.1") as sleepers:
         running.process.send_signal(number)
-        wait_for(refused, "no new connection taken")
+        await_that(refused, what="no new connection taken")
         assert "pyexec: draining" in running.log and not sleepers
     idle.close()
     (answer,) = sleepers

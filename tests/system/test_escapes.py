@@ -30,43 +30,26 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
-from typing import Iterator, Optional
+from typing import Iterator
 
 import claims as claims_of
 import lab
 import pytest
-from claims import ATTACKS, ESCAPES, SUCCESS, claims
-from conftest import ROOT, RunningServer
+from claims import ESCAPES, SUCCESS, claims
 from figures import not_shown, record
-from laboratory import Laboratory, expected
+from laboratory import HERE, Laboratory, all_but_one, as_expected, expected, is_not_offered
 from refuse import refuse
+from servers import RunningServer
+from support import ROOT
 
 DECLARED = os.environ.get("EXPECT_LANDLOCK_ABI")
 ABSENT = os.environ.get("EXPECT_ABSENT", "").split()
-HERE = [name for name in ATTACKS if claims(name).get("machine", platform.machine()) == platform.machine()]
 PUBLIC = [name for name in HERE if "public" in claims(name)]
-
-
-def _is_not_offered(laboratory: Laboratory, name: str) -> bool:
-    """Return whether this kernel can't show that an attack succeeds without layers, because it lacks what that needs."""
-    head, control = claims(name), laboratory.control(name)
-    return control != expected(head, "control") and claims_of.not_offered(head, control)
-
-
-def _as_expected(laboratory: Laboratory, name: str, key: str, abi: int, found: str) -> str:
-    """Return what must come of an attack: `found`, if that is as right as what the head says.
-
-    What the kernel does not offer ends behind a layer as it ends without one, unless the layer is asked first.
-    """
-    if _is_not_offered(laboratory, name) and found == laboratory.control(name):
-        return found
-    return expected(claims(name), key, abi)
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_succeeds_without_any_layer(laboratory: Laboratory, name: str) -> None:
-    found, absent = laboratory.control(name), _is_not_offered(laboratory, name)
+    found, absent = laboratory.control(name), is_not_offered(laboratory, name)
     record("attacks")
     record("claims not shown here", 0)
     if absent:
@@ -106,13 +89,13 @@ def test_what_the_kernel_lacks_is_neither_red_nor_green(laboratory: Laboratory) 
     """Behind every layer it is refused even so, since the filter is asked before the kernel."""
     apart = Laboratory(laboratory.target, lambda: refuse(["memfd_secret"], errno.ENOSYS))
     try:
-        assert apart.control("secret_memory") == "ENOSYS" and _is_not_offered(apart, "secret_memory")
+        assert apart.control("secret_memory") == "ENOSYS" and is_not_offered(apart, "secret_memory")
         assert apart.control("session_keyring") == laboratory.control("session_keyring")
         for step in apart.available():
             found = apart.result("secret_memory", (step,))
-            assert found == _as_expected(apart, "secret_memory", step, apart.landlock_abi(), found)
+            assert found == as_expected(apart, "secret_memory", step, apart.landlock_abi(), found)
             assert found == ("EPERM" if step == "seccomp" else "ENOSYS")
-        assert not _is_not_offered(laboratory, "session_keyring")
+        assert not is_not_offered(laboratory, "session_keyring")
     finally:
         apart.close()
 
@@ -121,7 +104,7 @@ def test_what_the_kernel_lacks_is_neither_red_nor_green(laboratory: Laboratory) 
 def test_each_layer_alone(laboratory: Laboratory, name: str) -> None:
     head, abi = claims(name), laboratory.landlock_abi()
     found = {step: laboratory.result(name, (step,)) for step in laboratory.available()}
-    assert found == {step: _as_expected(laboratory, name, step, abi, found[step]) for step in found}
+    assert found == {step: as_expected(laboratory, name, step, abi, found[step]) for step in found}
     record("attack runs behind one layer", len(found))
     for needed in claims_of.steps(head, "landlock"):
         if 0 < abi < needed:
@@ -132,7 +115,7 @@ def test_each_layer_alone(laboratory: Laboratory, name: str) -> None:
 @pytest.mark.parametrize("name", HERE)
 def test_older_landlock_alone(laboratory: Laboratory, name: str) -> None:
     found = {abi: laboratory.result(name, ("landlock",), abi=abi) for abi in laboratory.older_abis()}
-    assert found == {abi: _as_expected(laboratory, name, "landlock", abi, found[abi]) for abi in found}
+    assert found == {abi: as_expected(laboratory, name, "landlock", abi, found[abi]) for abi in found}
     record("attack runs behind an older Landlock", len(found))
 
 
@@ -165,7 +148,7 @@ def test_admins_with_neither_a_tree_nor_a_uid_of_their_own(laboratory: Laborator
         found = laboratory.result(name, ("rlimits", "landlock", "seccomp"), admin=True, abi=abi)
         assert not found.startswith("other"), found
         if "bare" in head:
-            assert found == _as_expected(laboratory, name, "bare", reached, found), abi
+            assert found == as_expected(laboratory, name, "bare", reached, found), abi
         if found in SUCCESS:
             assert "ok" in (expected(head, "bare", reached), expected(head, "admin", reached)), (abi, found)
             assert head["contained"], found
@@ -175,21 +158,6 @@ def test_admins_with_neither_a_tree_nor_a_uid_of_their_own(laboratory: Laborator
 @pytest.mark.parametrize("name", HERE)
 def test_all_layers_but_one(laboratory: Laboratory, name: str) -> None:
     all_but_one(laboratory, name, None)
-
-
-def all_but_one(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
-    """Leave each layer out in turn, with this ABI of Landlock or all that the kernel has."""
-    head, reached = claims(name), abi or laboratory.landlock_abi()
-    available = laboratory.available()
-    stoppers = {step for step in available if expected(head, step, reached) != expected(head, "control")}
-    for left_out in available:
-        found = laboratory.result(name, tuple(step for step in lab.STEPS if step != left_out), abi=abi)
-        assert not found.startswith("other"), found
-        if stoppers - {left_out}:
-            assert found not in SUCCESS, "without %s: %s" % (left_out, found)
-        else:
-            assert found == _as_expected(laboratory, name, "without " + left_out, reached, found), left_out
-        record("attack runs behind all layers but one")
 
 
 _FRAME = """

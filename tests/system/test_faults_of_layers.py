@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import tempfile
 
 import pytest
-from conftest import ROOT
 from figures import record
 from processes import await_that, settled_tree
+from wrappers import EITHER_HOST, injecting
 
 from pyexec.client import ServiceError
 
-INJECT = [sys.executable, os.path.join(ROOT, "tests", "tools", "inject.py")]
-DOCKER = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py"), "docker", "--"]
 
-
-@pytest.mark.parametrize("wrapper", [[], DOCKER], ids=["mounts", "no mounts"])
+@pytest.mark.parametrize("wrapper", EITHER_HOST.values(), ids=EITHER_HOST)
 @pytest.mark.parametrize("kind", ["public", "admin"])
 def test_every_step_of_every_layer_fails_in_turn(start_server, kind, wrapper) -> None:
     with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
         os.chmod(work_dir, 0o755)
         running = start_server(
-            wrapper + INJECT + [kind, "--"], max_runs=1, rate_per_minute=1000, rate_per_day=1000, work_dir=work_dir
+            wrapper + injecting(kind), max_runs=1, rate_per_minute=1000, rate_per_day=1000, work_dir=work_dir
         )
         caller = running.admin if kind == "admin" else running.client
         assert caller.execute("print('before')").stdout == "before\n"

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import resource
 import socket
-import sys
 import threading
 from typing import Any, List, Optional
 
 import pytest
-from conftest import ROOT, in_threads
 from figures import record
 from processes import await_that
-from support import MIB, check_reply, connect, execute, parse_replies, read_to_end
+from support import MIB, check_reply, connect, execute, in_threads, parse_replies, read_to_end
+from wrappers import with_clock
 
 from pyexec.client import ServiceError
 
@@ -28,8 +26,7 @@ def _document(running: Any, code: str) -> Any:
 def test_the_clock_set_back_and_forth(start_server, tmp_path) -> None:
     file = tmp_path / "shift"
     file.write_text("0")
-    wrapper = [sys.executable, os.path.join(ROOT, "tests", "tools", "clock.py"), str(file), "--"]
-    running = start_server(wrapper, rate_per_minute=100, rate_per_day=10, wall_s=3)
+    running = start_server(with_clock(str(file)), rate_per_minute=100, rate_per_day=10, wall_s=3)
     said: List[Any] = []
     running_script = threading.Thread(
         target=lambda: said.append(_document(running, "import time\ntime.sleep(1)\nprint('slept')"))

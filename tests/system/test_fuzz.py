@@ -9,9 +9,9 @@ import json
 from typing import Any, Dict, List
 
 import pytest
-from conftest import RunningServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from servers import RunningServer
 from support import (
     FUZZ,
     STATUS_OF,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
@@ -13,25 +14,21 @@ import tempfile
 from typing import Iterator
 
 import pytest
-from conftest import ROOT, in_threads, left_by_runs
 from laboratory import OLDER as OLDER_ABIS
 from processes import await_that, command, parents
+from servers import left_by_runs
+from support import ROOT, in_threads
+from wrappers import DOCKER, refusing, with_landlock_abi
 
 from pyexec.client import ServiceError
 from pyexec.kernel import landlock
 
-REFUSE = [sys.executable, os.path.join(ROOT, "tests", "tools", "refuse.py")]
 NATIVE = "import ctypes, os\nl = ctypes.CDLL(None, use_errno=True)\nprint(l.%s, os.strerror(ctypes.get_errno()))"
 
 
 def _doctor(*refused: str, flags=(), before=()) -> subprocess.CompletedProcess[str]:
-    command = (
-        list(before)
-        + REFUSE
-        + ["--errno", "38"]
-        + (list(refused) or ["bpf"])
-        + ["--", sys.executable, "-m", "pyexec", "doctor", *flags]
-    )
+    command = [*before, *refusing(*(refused or ["bpf"]), number=errno.ENOSYS)]
+    command += [sys.executable, "-m", "pyexec", "doctor", *flags]
     environment = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}
     return subprocess.run(command, capture_output=True, env=environment, text=True)
 
@@ -50,7 +47,6 @@ except OSError:
     KERNEL_ABI = 0
 OLDER = [abi for abi in OLDER_ABIS if abi < KERNEL_ABI]
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
-OLDER_LANDLOCK = [sys.executable, os.path.join(ROOT, "tests", "tools", "older_landlock.py")]
 # Without namespaces there is no host without Landlock: test_refuses_to_start_with_a_danger_uncovered.
 LACKING = [["docker"]] if CONTAINER else [["docker"], ["landlock"]]
 HOSTS = [(refused, None) for refused in LACKING] + [(["docker"], abi) for abi in OLDER]
@@ -59,7 +55,7 @@ HOSTS = [(refused, None) for refused in LACKING] + [(["docker"], abi) for abi in
 @pytest.mark.parametrize("refused,abi", HOSTS)
 def test_contract_holds(start_server, work_dir, refused, abi) -> None:
     running = start_server(
-        (OLDER_LANDLOCK + [str(abi)] if abi else []) + REFUSE + ["--errno", "38"] + refused + ["--"],
+        (with_landlock_abi(abi) if abi else []) + refusing(*refused, number=errno.ENOSYS),
         rate_per_minute=1000,
         rate_per_day=1000,
         work_dir=work_dir,
@@ -133,7 +129,7 @@ def test_directories_of_a_killed_server_go_with_the_next_start(work_dir, start_s
     first.process.kill()
     first.process.wait()
     assert len(os.listdir(work_dir)) == 2
-    third = start_server(REFUSE + ["docker", "--"], work_dir=work_dir)
+    third = start_server(DOCKER, work_dir=work_dir)
     assert len(os.listdir(work_dir)) == 2
     assert alive.client.execute("print(1)").success and third.client.execute("print(1)").success
 
@@ -152,7 +148,7 @@ def test_a_layer_of_which_a_part_is_refused_is_not_counted_on(call) -> None:
     """As under podman's default profile, which lets an ordinary user make a namespace and not name itself in it."""
     done = _doctor(call)
     assert done.returncode == 0 and "No danger is uncovered." in done.stdout, done.stderr
-    command = REFUSE + [call, "--", sys.executable, "-m", "pyexec", "run", "-"]
+    command = [*refusing(call), sys.executable, "-m", "pyexec", "run", "-"]
     environment = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}
     ran = subprocess.run(command, input="print('ran')", capture_output=True, env=environment, text=True)
     assert (ran.returncode, ran.stdout) == (0, "ran\n"), ran.stderr
@@ -172,13 +168,13 @@ def test_doctor_shows_the_table() -> None:
 
 def test_doctor_says_what_an_older_landlock_holds() -> None:
     for abi in OLDER:
-        done = _doctor(before=OLDER_LANDLOCK + [str(abi)])
+        done = _doctor(before=with_landlock_abi(abi))
         assert "%s: only what is named (ABI %d)" % (landlock.restricted(abi), abi) in done.stdout, done.stderr
         assert done.returncode == 0 and "No danger is uncovered." in done.stdout
 
 
 def test_no_newer_landlock_is_stood_for() -> None:
-    done = _doctor(before=OLDER_LANDLOCK + [str(KERNEL_ABI)])
+    done = _doctor(before=with_landlock_abi(KERNEL_ABI))
     assert done.returncode == 1 and "not above" in done.stderr
 
 
@@ -196,7 +192,7 @@ def test_machine_has_the_landlock_that_it_declares() -> None:
 
 def test_nobody_finds_the_directory_of_another_run(work_dir, start_server) -> None:
     """Sizes and times of other runs' files were told by names that anybody could count up: run-1, run-2."""
-    running = start_server(REFUSE + ["docker", "--"], work_dir=work_dir, max_runs=1, rate_per_minute=100)
+    running = start_server(DOCKER, work_dir=work_dir, max_runs=1, rate_per_minute=100)
     (base,) = (os.path.join(work_dir, name) for name in os.listdir(work_dir))
     names = [name for name in os.listdir(base) if os.path.isdir(os.path.join(base, name))]
     assert names and all(re.fullmatch("[0-9a-f]{32}", name) for name in names)
@@ -206,3 +202,9 @@ def test_nobody_finds_the_directory_of_another_run(work_dir, start_server) -> No
     # The control: with the name, its entries would be told; nothing but the name hides them.
     stat_of = "import os\nprint(os.stat(%r).st_size)" % os.path.join(base, names[0])
     assert running.admin.execute(stat_of).stdout.strip().isdigit()
+
+
+def test_refuses_to_start_without_a_way_to_end_runs(start_server) -> None:
+    wrapper = refusing("pidfd_send_signal", number=errno.ENOSYS)
+    with pytest.raises(AssertionError, match="runs could not be ended: pidfd_send_signal"):
+        start_server(wrapper)

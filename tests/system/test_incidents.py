@@ -11,11 +11,11 @@ from typing import Dict, Iterator, List, Set, Tuple
 
 import pytest
 from claims import ATTACKS
-from conftest import ADMIN_KEY, ROOT
+from corpus import SCRIPTS
 from figures import record
 from incidents import INCIDENTS
-from support import exchange, execute, parse_replies
-from test_corpus import SCRIPTS
+from servers import ADMIN_KEY
+from support import ROOT, exchange, execute, parse_replies
 
 from pyexec import config
 from pyexec.client import ServiceError

@@ -7,8 +7,9 @@ import threading
 from typing import Any, List
 
 import pytest
-from conftest import ADMIN_KEY, ROOT, in_threads
 from processes import await_that, descendants
+from servers import ADMIN_KEY
+from support import ROOT, in_threads
 
 from pyexec.client import ServiceError
 
@@ -264,3 +265,14 @@ def test_order_by_hashes_is_shared_as_the_documentation_says(server) -> None:
     with open(os.path.join(ROOT, "SECURITY.md"), encoding="utf-8") as file:
         assert "**Hashes and addresses.**" in file.read()
     assert len({server.client.execute("print(hash('a'), {'x', 'y', 'z'})").stdout for _ in range(4)}) == 1
+
+
+def test_each_slot_has_a_uid_of_its_own_where_the_server_is_root(either_host) -> None:
+    """An ordinary user's server has no other uids to give."""
+    code = "import os, time\ntime.sleep(1)\nprint(*os.getresuid())"
+    found = [result.stdout.split() for result in in_threads(2, lambda _: either_host.admin.execute(code))]
+    assert all(len(set(uids)) == 1 for uids in found), found
+    if "own_uid" in either_host.client.health()["layers"]:
+        assert found[0] != found[1] and "0" not in found[0] + found[1], found
+    else:
+        assert found[0] == found[1] and os.geteuid() != 0, found

@@ -5,6 +5,7 @@ The control of each native attack is the escape of the same name in `escapes/`, 
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import subprocess
@@ -12,9 +13,8 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, in_threads
-from figures import record
 from processes import await_that, command, descendants, settled
+from support import ROOT, in_threads
 
 from pyexec.client import ServiceError
 from pyexec.config import Config
@@ -128,6 +128,22 @@ def test_public_scripts_start_no_process_and_no_thread(server) -> None:
         with pytest.raises((ServiceError, AssertionError)):
             assert not server.client.execute(code % attempt).success
             raise AssertionError("contained")
+
+
+def test_public_scripts_make_files_and_delete_and_rename_none(either_host) -> None:
+    """On a disk nothing counts a file that has been deleted and is still open."""
+    code = "import random\nos = random._os\nopen('a', 'w').close()\n"
+    code += "for act, *names in (os.mkdir, 'd'), (os.link, 'a', 'b'), (os.rename, 'a', 'c'), (os.unlink, 'c'):\n"
+    code += "    try:\n        act(*names)\n        print('done')\n    except OSError as error:\n        print(error.errno)\n"
+    code += "print(sorted(os.listdir()))"
+    assert either_host.client.execute(code).stdout == "%d\n" % errno.EPERM * 4 + "['a', 'script.py']\n"
+    control = either_host.admin.execute(code)
+    assert control.stdout == "done\n" * 4 + "['b', 'd', 'script.py']\n"
+
+
+def test_runs_yield_to_the_server(server) -> None:
+    code = "import os\nprint(os.getpriority(os.PRIO_PROCESS, 0))"
+    assert int(server.admin.execute(code).stdout) > os.getpriority(os.PRIO_PROCESS, server.process.pid)
 
 
 def test_memory_is_bounded(server) -> None:

@@ -92,26 +92,22 @@ def by_danger() -> Dict[str, List[Tuple[str, Dict[str, str]]]]:
     return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
 
 
-def _counts(attacks: List[Tuple[str, Dict[str, str]]], layer: str) -> List[Tuple[int, int]]:
-    """Return how many attacks a layer stops alone, as (count, Landlock ABI from which on), where the count changes."""
-    counts: List[Tuple[int, int]] = []
-    for abi in sorted({abi for _, head in attacks for abi in steps(head, layer)}):
-        count = sum(stops_alone(head, layer, abi) for _, head in attacks)
-        if count != (counts[-1][0] if counts else 0):
-            counts.append((count, abi))
-    return counts
+def _newest_step() -> int:
+    """Return the Landlock ABI from which on no head says anything new."""
+    return max(abi for name in ATTACKS for head in [claims(name)] for layer in LAYERS for abi in steps(head, layer))
 
 
 def readme_table() -> str:
-    """Return the README's table: one row a danger, one column a layer."""
+    """Return the README's table, one row a danger and one column a layer, and the line below it."""
     names = ["danger", "attacks"] + list(LAYERS.values())
     rows = ["| %s |" % " | ".join(names), "|---" + "|--:" * (len(names) - 1) + "|"]
     for danger, attacks in by_danger().items():
-        counts = [_counts(attacks, layer) for layer in LAYERS]
-        cells = [", ".join(_since("%d" % count, abi) for count, abi in column) for column in counts]
+        counts = [sum(stops_alone(head, layer) for _, head in attacks) for layer in LAYERS]
+        cells = [str(count) if count else "" for count in counts]
         rows.append("| %s | %d | %s |" % (danger, len(attacks), " | ".join(cells)))
     rows.append("| together | %d | %s |" % (len(ATTACKS), " | ".join("" for _ in LAYERS)))
-    return "\n".join(rows) + "\n"
+    note = "With Landlock's ABI %d; [docs/claims.md](docs/claims.md) says what older kernels stop." % _newest_step()
+    return "\n".join(rows) + "\n\n" + note + "\n"
 
 
 def _since(word: str, abi: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import claims as claims_of
+import figures
 import lab
 
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
@@ -21,6 +23,13 @@ KINDS = ([os.environ["HOST_KIND"], "container"] if CONTAINER else []) + ["root" 
 # Landlock before files could be moved between directories (ABI 1: Linux 5.13), as Debian 12 has it (2: 6.1), and with
 # rules for TCP but none for signals (4: 6.7).
 OLDER = (1, 2, 4)
+
+# The attacks that there is machine code for.
+HERE = [
+    name
+    for name in claims_of.ATTACKS
+    if claims_of.claims(name).get("machine", platform.machine()) == platform.machine()
+]
 
 _Choice = Tuple[Tuple[str, ...], bool, Optional[int]]
 
@@ -175,3 +184,34 @@ def opened() -> Iterator[Laboratory]:
             assert victim.poll() is None, "an attack ended the victim"
             victim.kill()
             victim.wait()
+
+
+def is_not_offered(laboratory: Laboratory, name: str) -> bool:
+    """Return whether this kernel can't show that an attack succeeds without layers, because it lacks what that needs."""
+    head, control = claims_of.claims(name), laboratory.control(name)
+    return control != expected(head, "control") and claims_of.not_offered(head, control)
+
+
+def as_expected(laboratory: Laboratory, name: str, key: str, abi: int, found: str) -> str:
+    """Return what must come of an attack: `found`, if that is as right as what the head says.
+
+    What the kernel does not offer ends behind a layer as it ends without one, unless the layer is asked first.
+    """
+    if is_not_offered(laboratory, name) and found == laboratory.control(name):
+        return found
+    return expected(claims_of.claims(name), key, abi)
+
+
+def all_but_one(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
+    """Leave each layer out in turn, with this ABI of Landlock or all that the kernel has."""
+    head, reached = claims_of.claims(name), abi or laboratory.landlock_abi()
+    available = laboratory.available()
+    stoppers = {step for step in available if expected(head, step, reached) != expected(head, "control")}
+    for left_out in available:
+        found = laboratory.result(name, tuple(step for step in lab.STEPS if step != left_out), abi=abi)
+        assert not found.startswith("other"), found
+        if stoppers - {left_out}:
+            assert found not in claims_of.SUCCESS, "without %s: %s" % (left_out, found)
+        else:
+            assert found == as_expected(laboratory, name, "without " + left_out, reached, found), left_out
+        figures.record("attack runs behind all layers but one")

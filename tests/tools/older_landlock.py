@@ -14,7 +14,6 @@ import contextlib
 import ctypes
 import errno
 import fcntl
-import json
 import os
 import select
 import socket
@@ -22,6 +21,8 @@ import struct
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from system_calls import TABLES
 
 from pyexec.kernel import bpf, landlock, libc, seccomp
 
@@ -37,8 +38,7 @@ RESPONSE = struct.Struct("=QqiI")  # id, value, error, flags
 
 def listener() -> int:
     """Put the filter on this process and all that come of it; return the descriptor that its calls are told on."""
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "syscalls.json"), encoding="ascii") as file:
-        number = json.load(file)[libc.machine()]["landlock_create_ruleset"]
+    number = TABLES[libc.machine()]["landlock_create_ruleset"]
     code = bpf.encode(
         bpf.assemble(bpf.AUDIT_ARCH[libc.machine()], [bpf.Rule(number, (), RET_USER_NOTIF)], bpf.RET_ALLOW)
     )

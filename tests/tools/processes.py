@@ -78,12 +78,24 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def await_that(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Return as soon as a condition holds; fail if it doesn't in time."""
+def await_that(condition: Callable[[], Any], seconds: float = 30.0, what: str = "it") -> Any:
+    """Return a condition's value as soon as it is true, for what other processes do; fail if it isn't in time."""
     deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about within %g s" % seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "%s did not come about within %g s" % (what, seconds)
         time.sleep(0.01)
+
+
+PLAIN, WITH_LIBRARIES = False, True
+
+
+def zygote(pid: int, which: bool) -> int:
+    """Return the process that forks a server's children of a kind; the one with the libraries is the plain one's child."""
+    last = [p for p in descendants(pid) if "zygote" in command(p) and descendants(p)][-1]
+    return last if which == WITH_LIBRARIES else parents()[last]
 
 
 def anyone_left(pids: List[int]) -> List[int]:

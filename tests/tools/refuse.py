@@ -7,22 +7,24 @@ A seccomp filter around the command refuses the named system calls, as a contain
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
+from system_calls import TABLES
+
 from pyexec.kernel import bpf, libc, seccomp
 
-DOCKER = "unshare setns mount umount2 pivot_root mount_setattr".split()
-LANDLOCK = "landlock_create_ruleset landlock_add_rule landlock_restrict_self".split()
+TOGETHER = {
+    "docker": "unshare setns mount umount2 pivot_root mount_setattr".split(),
+    "landlock": "landlock_create_ruleset landlock_add_rule landlock_restrict_self".split(),
+}
 
 
 def refuse(calls: list[str], number: int) -> None:
     """Make these calls fail with this errno in this process and all that come of it."""
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "syscalls.json"), encoding="ascii") as file:
-        numbers = json.load(file)[libc.machine()]
+    numbers = TABLES[libc.machine()]
     rules = [bpf.Rule(numbers[name], (), bpf.errno_action(number)) for name in calls]
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     seccomp.load(bpf.encode(bpf.assemble(bpf.AUDIT_ARCH[libc.machine()], rules, bpf.RET_ALLOW)))
@@ -38,7 +40,7 @@ def main() -> None:
         names = names[2:]
     calls = []
     for name in names:
-        calls += {"docker": DOCKER, "landlock": LANDLOCK}.get(name, [name])
+        calls += TOGETHER.get(name, [name])
     refuse(calls, number)
     os.execvp(command[0], command)
 

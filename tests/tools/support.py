@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import socket
-import time
+import threading
 from datetime import datetime, timedelta
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -22,6 +23,7 @@ FUZZ = settings(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 MIB = 1024 * 1024
 PATIENCE_S = 30.0  # for what comes at once unless something is broken
 
@@ -241,15 +243,22 @@ def check_alive(port: int) -> None:
     assert (reply.status, reply.document["status"]) == (200, "ok")
 
 
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """Return the condition's value as soon as it is true; for what happens in another process, behind its answer."""
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.005)
-    raise AssertionError("did not happen: " + what)
+def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
+    """Call `work` with 0 to count−1 at once, each in a thread, and return what they returned or raised, in order."""
+    results: List[Any] = [None] * count
+
+    def one(place: int) -> None:
+        try:
+            results[place] = work(place)
+        except Exception as error:
+            results[place] = error
+
+    threads = [threading.Thread(target=one, args=(place,)) for place in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
 
 
 def log_lines(text: str) -> List[Dict[str, Any]]:

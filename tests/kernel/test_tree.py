@@ -10,7 +10,7 @@ import tempfile
 from typing import Dict, List
 
 import pytest
-from conftest import ROOT
+from support import ROOT
 
 from pyexec.kernel import tree
 

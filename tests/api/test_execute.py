@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
+from support import in_threads
 
 from pyexec.accounts import Now
+from pyexec.api import request as contract
 from pyexec.api.execute import Execute
 from pyexec.api.metrics import Metrics
 from pyexec.config import Config
-from pyexec.errors import ServerBusy
+from pyexec.errors import ServerBusy, ValidationError
 from pyexec.http1.answer import Answer, Asked, made_as_written
 from pyexec.http1.memory import AnswerBudget
 from pyexec.http1.message import Head
@@ -122,3 +125,23 @@ def test_a_malformed_request_costs_a_run_beyond_64_kib() -> None:
         assert (server.ask(document)[0].status, server.used) == (400, used)
     assert server.ask({"x": "y" * 66000}, authorization="Bearer key")[0].status == 400
     assert server.used == 1
+
+
+def test_one_wide_body_is_parsed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Text with a character outside of ASCII takes up to four times its bytes, and that twice over while parsed."""
+    inside = [0, 0]
+
+    def parse(body: bytes, config: Config) -> None:
+        inside[0] += 1
+        inside[1] = max(inside)
+        time.sleep(0.05)
+        inside[0] -= 1
+        raise ValidationError("enough")
+
+    monkeypatch.setattr(contract, "parse", parse)
+    config = Config.of()
+    walk = Execute(config, None, Limits(config), AnswerBudget(config.answers_bytes), Metrics())  # type: ignore[arg-type]
+    head = Head("POST", "/execute", "HTTP/1.1", {})
+    body = b"x" * (1 << 20) + "\N{GRINNING FACE}".encode()
+    answers = in_threads(4, lambda _: walk(Asked(head, body, "192.0.2.1", contextlib.ExitStack())).kind)
+    assert answers == ["ValidationError"] * 4 and inside == [0, 1]

@@ -13,16 +13,16 @@ from datetime import datetime, timezone
 from typing import Any, Iterator, List
 
 import pytest
-from conftest import ADMIN_KEY, ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, ValidationError, validators
 from processes import await_that
 from prometheus_client.parser import text_string_to_metric_families
-from support import FUZZ, STATUS_OF, ask, connect, execute, request
+from servers import ADMIN_KEY
+from support import FUZZ, ROOT, STATUS_OF, ask, connect, execute, request
 
 from pyexec import config, errors
-from pyexec.api import metrics, openapi, pages, response, schemas
+from pyexec.api import openapi, pages, response, schemas
 from pyexec.api import request as contract
 from pyexec.api.response import Context, Done
 from pyexec.client import ServiceError
@@ -30,13 +30,8 @@ from pyexec.http1.answer import made_as_written
 from pyexec.job import Job, Outcome
 
 
-def _get(server, path: str) -> tuple[str, str]:
-    with urllib.request.urlopen(server.url + path) as answer:
-        return answer.headers["Content-Type"], answer.read().decode("utf-8")
-
-
 def _openapi(server) -> Any:
-    return json.loads(_get(server, "/openapi.json")[1])
+    return json.loads(server.get("/openapi.json")[1])
 
 
 def _validator(document: Any, schema: Any) -> Draft202012Validator:
@@ -71,7 +66,7 @@ def test_openapi_names_every_field_limit_and_error(server) -> None:
             "schema"
         ]
         assert {"$ref": "#/components/schemas/" + kind} in answer.get("oneOf", [answer])
-    about = json.loads(_get(server, "/about")[1])
+    about = json.loads(server.get("/about")[1])
     for name, value in about["limits"].items():
         assert "- `%s`: " % name in document["paths"]["/execute"]["post"]["description"], name
         assert re.search(
@@ -336,44 +331,17 @@ def test_what_is_known_is_not_sent_again(server, path: str) -> None:
     }
 
 
-def test_metrics_count_and_tell_nothing_else(start_server) -> None:
-    running = start_server()
-    running.client.execute("print('secret-script')")
-    for _ in range(6):
-        try:
-            running.client.execute("import os")
-        except ServiceError:
-            continue
-    # An answer is counted once it is out, so perhaps a moment after its reader has it.
-    for line in ('type="RateLimitExceeded",status="429"} 2', 'type="ForbiddenImportError",status="400"} 4'):
-        await_that(lambda line=line: line in _get(running, "/metrics")[1])
-    kind, text = _get(running, "/metrics")
-    families = {family.name: family for family in text_string_to_metric_families(text)}
-    assert kind.startswith("text/plain; version=0.0.4")
-    requests = {tuple(sorted(s.labels.items())): s.value for s in families["pyexec_requests"].samples}
-    assert requests[(("path", "/execute"), ("status", "200"), ("type", "ok"))] == 1
-    assert requests[(("path", "/execute"), ("status", "400"), ("type", "ForbiddenImportError"))] == 4
-    assert requests[(("path", "/execute"), ("status", "429"), ("type", "RateLimitExceeded"))] == 2
-    durations = {s.name: s.value for s in families["pyexec_run_duration_seconds"].samples if "le" not in s.labels}
-    assert durations["pyexec_run_duration_seconds_count"] == 5
-    assert families["pyexec_slots"].samples[0].value == 5
-    assert families["pyexec_waiting_children"].samples[0].value <= 5
-    refusals = {s.labels["limit"]: s.value for s in families["pyexec_refusals"].samples}
-    assert refusals == dict(dict.fromkeys(metrics.LIMITS, 0), minute=2)
-    assert "secret-script" not in text and "127.0.0.1" not in text
-
-
 def test_paths_of_callers_make_no_series(start_server) -> None:
     running = start_server()
     for place in range(20):
         with pytest.raises(ServiceError):
             running.client.call("GET", "/made-up-%d" % place)
-    await_that(lambda: 'path="other",type="NotFound",status="404"} 20' in _get(running, "/metrics")[1])
-    assert "made-up" not in _get(running, "/metrics")[1]
+    await_that(lambda: 'path="other",type="NotFound",status="404"} 20' in running.get("/metrics")[1])
+    assert "made-up" not in running.get("/metrics")[1]
 
 
 def test_about_says_what_is_configured(start_server) -> None:
-    about = json.loads(_get(start_server(wall_s=3, modules="math json"), "/about")[1])
+    about = json.loads(start_server(wall_s=3, modules="math json").get("/about")[1])
     assert about["limits"]["wall_s"] == 3 and about["modules"] == ["math", "json"]
     assert {layer["name"] for layer in about["layers"]} >= {"seccomp", "landlock"}
     assert set(about["limits"]) <= {setting.name for setting in config.SETTINGS}
@@ -430,7 +398,7 @@ def test_metrics_count_what_was_refused_for_want_of_room(start_server) -> None:
 def test_every_metric_is_documented(server) -> None:
     with open(os.path.join(ROOT, "docs", "api.md"), encoding="utf-8") as file:
         named = set(re.findall(r"`(pyexec_\w+)`", file.read()))
-    assert named == set(re.findall(r"^# TYPE (\w+)", _get(server, "/metrics")[1], re.M))
+    assert named == set(re.findall(r"^# TYPE (\w+)", server.get("/metrics")[1], re.M))
 
 
 def test_metrics_on_a_port_of_their_own(start_server) -> None:

@@ -1,0 +1,70 @@
+"""The scripts of `corpus/`. A script says in its leading comments what it needs (values are Python literals):
+
+# admin                   it imports modules that public scripts may not; otherwise it runs as public and as admin
+# python: 3.10            the first version that can run it; older ones don't collect it
+# stdin: "text\\n"         its standard input
+# attach: NAME "content"  a file put beside it; may stand more than once
+# files: a.txt b.bin      files that it writes, compared byte for byte
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from typing import List, NamedTuple, Tuple
+
+from support import ROOT
+
+from pyexec.job import Attachment
+
+CORPUS = os.path.join(ROOT, "tests", "corpus")
+_DIRECTIVE = re.compile(r"# *(admin|python|stdin|attach|files)(?:: *(.*))?")
+
+
+class Script(NamedTuple):
+    """One file of the corpus."""
+
+    name: str
+    source: bytes
+    admin: bool
+    python: Tuple[int, ...]
+    stdin: bytes
+    attachments: Tuple[Attachment, ...]
+    files: Tuple[str, ...]
+
+
+def _content(literal: str) -> bytes:
+    value = ast.literal_eval(literal)
+    return value if isinstance(value, bytes) else value.encode("utf-8")
+
+
+def read_script(path: str) -> Script:
+    """Return a script with its directives."""
+    with open(path, "rb") as file:
+        source = file.read()
+    admin, python, stdin, files = False, (3, 8), b"", ""
+    attachments: List[Attachment] = []
+    for line in source.decode("utf-8-sig").splitlines():
+        if not line.startswith("#"):
+            break
+        found = _DIRECTIVE.fullmatch(line)
+        if found is None:
+            continue
+        word, value = found.groups()
+        if word == "admin":
+            admin = True
+        elif word == "python":
+            python = tuple(int(part) for part in value.split("."))
+        elif word == "stdin":
+            stdin = _content(value)
+        elif word == "files":
+            files = value
+        else:
+            name, literal = re.fullmatch(r'(.+?) (b?".*")', value).groups()
+            attachments.append(Attachment(name, _content(literal)))
+    name = os.path.basename(path)[: -len(".py")]
+    return Script(name, source, admin, python, stdin, tuple(attachments), tuple(files.split()))
+
+
+SCRIPTS = [read_script(os.path.join(CORPUS, name)) for name in sorted(os.listdir(CORPUS)) if name.endswith(".py")]
