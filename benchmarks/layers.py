@@ -33,9 +33,16 @@ class Choice:
             own: the child's own namespaces. modules: of `pyexec.kernel`, whose step is taken. pid: a pid namespace.
         """
         kept = tuple(name for name in plan.host.namespaces if name in own)
-        self.plan = dataclasses.replace(plan, host=dataclasses.replace(plan.host, namespaces=kept))
-        self.steps = [step for step in layers.OPENING + layers.CLOSING if step.module in modules]
-        self.pid = pid
+        mount_point = plan.mount_point if "mount" in kept else ""
+        host = dataclasses.replace(plan.host, namespaces=kept)
+        self.plan = dataclasses.replace(plan, host=host, mount_point=mount_point)
+        self.modules, self.pid = modules, pid
+        self.calls: tuple[libc.Call, ...] = ()
+
+    def prepare(self) -> None:
+        """Make the calls ready, as a zygote does before it forks."""
+        confinement = layers.Confinement(self.plan, self.modules)
+        self.calls = tuple(confinement.opening(self.plan) + confinement.closing(self.plan, self.plan.proc_fd, ()))
 
 
 def _choices(plan: Plan) -> dict[str, Choice]:
@@ -56,8 +63,7 @@ def _choices(plan: Plan) -> dict[str, Choice]:
         found["landlock"] = Choice(plan, modules=("landlock",))
     if host.seccomp:
         found["seccomp"] = Choice(plan, modules=("seccomp",))
-    every = tuple(step.module for step in layers.OPENING + layers.CLOSING if step.needed(host))
-    found["all layers"] = Choice(plan, host.namespaces, every, "pid" in host.namespaces)
+    found["all layers"] = Choice(plan, host.namespaces, layers.STEPS, "pid" in host.namespaces)
     return found
 
 
@@ -70,8 +76,7 @@ def _once(choice: Choice, gate: namespaces.PidGate | None, shared: mmap.mmap) ->
         status = 1
         try:
             begun = time.perf_counter()
-            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp require it
-            layers.apply(choice.steps, dataclasses.replace(choice.plan, parent_pid=os.getppid()))
+            libc.carry_out(choice.calls)
             shared[:8] = struct.pack("d", time.perf_counter() - begun)
             status = 0
         finally:
@@ -89,7 +94,7 @@ def _prepared() -> tuple[Plan, namespaces.PidGate | None]:
     """Do what the zygote does before it forks, without the libraries; returns in the process that then forks."""
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     host: Host = layers.probe(UID_BASE, proc_fd)
-    namespaces.enter_template(host, proc_fd)
+    namespaces.enter_nursery(host, proc_fd)
     gate = None
     if "pid" in host.namespaces:
         pid = os.fork()
@@ -98,19 +103,19 @@ def _prepared() -> tuple[Plan, namespaces.PidGate | None]:
         gate = namespaces.PidGate(proc_fd)
     reads, executes = preload.read_paths(), preload.execute_paths()
     workdir = os.getcwd()
-    if "mount" in host.namespaces:
-        tree.build_tree(reads + executes)
-        workdir = tree.WORKDIR
+    mount_point = tree.build(reads + executes) if "mount" in host.namespaces else ""
     uid, gid = (UID_BASE, UID_BASE) if host.own_uids else (host.uid, host.gid)
-    return Plan(
-        host, False, uid, gid, workdir, reads, executes, 1 << 31, os.getpid(), proc_fd, Config.of().budget
-    ), gate
+    budget, own_pid = Config.of().budget, os.getpid()
+    plan = Plan(host, False, uid, gid, workdir, reads, executes, 1 << 31, own_pid, proc_fd, budget, mount_point)
+    return plan, gate
 
 
 def main() -> None:
     """Measure, one of each in turn, and print the microseconds."""
     plan, gate = _prepared()
     choices, shared = _choices(plan), mmap.mmap(-1, 8)
+    for choice in choices.values():
+        choice.prepare()
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in choices}
     for number in range(int(sys.argv[1]) + _WARM_UP):
         for name, choice in choices.items():

@@ -25,12 +25,13 @@ class WrongAnswer(Exception):
 class Caller:
     """Asks one server for one job again and again, each time on a new connection, or on one that is kept."""
 
-    def __init__(self, target: Target, job: Job, kept: bool = False) -> None:
-        """Prepare the bytes to send."""
+    def __init__(self, target: Target, job: Job, kept: bool = False, key: str | None = None) -> None:
+        """Prepare the bytes to send; with a key, as an admin."""
         self._target, self._job, self._kept = target, job, kept
         body = job.body()
         head = "POST /execute HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
         head += "" if kept else "Connection: close\r\n"
+        head += f"Authorization: Bearer {key}\r\n" if key else ""
         self._request = (head % len(body) + "\r\n").encode() + body
         self._socket: socket.socket | None = None
         # One per thread, never shrunk, so that growing it is not part of the measurement.
@@ -85,13 +86,21 @@ class Caller:
             self._socket = None
 
 
-def light(target: Target, job: Job, count: int, pause_s: float, most_s: float, kept: bool = False) -> list[float]:
+def light(
+    target: Target,
+    job: Job,
+    count: int,
+    pause_s: float,
+    most_s: float,
+    kept: bool = False,
+    key: str | None = None,
+) -> list[float]:
     """Ask one at a time with a pause before each.
 
     Args:
         count: how often. most_s: a slow server is asked less often, but at least three times.
     """
-    caller = Caller(target, job, kept)
+    caller = Caller(target, job, kept, key)
     taken: list[float] = []
     try:
         if kept:

@@ -60,13 +60,14 @@ class Target:
         self._log.close()
 
 
-def start_pyexec(name: str = "pyexec", root: str = ROOT) -> Target:
+def start_pyexec(name: str = "pyexec", root: str = ROOT, max_runs: int = 5, key: str | None = None) -> Target:
     """Start the pyexec of a checkout and return when it serves. Raises RuntimeError if it doesn't."""
     Target.started += 1
-    flags = ["--port", "0", "--rate-per-minute", "1000000", "--rate-per-day", "1000000"]
+    flags = ["--port", "0", "--rate-per-minute", "1000000", "--rate-per-day", "1000000", "--max-runs", str(max_runs)]
     # As root each server needs uids of its own: the kernel counts processes by uid.
-    flags += ["--uid-base", str(20000000 + 1000 * (os.getpid() % 10000) + 20 * Target.started)]
-    return _start(name, ["-m", "pyexec"] + flags, r"serving on http://[^ ]*:(\d+)", os.path.abspath(root))
+    flags += ["--uid-base", str(20000000 + 1000 * (os.getpid() % 10000) + 1000 * Target.started)]
+    announced = r"serving on http://[^ ]*:(\d+)"
+    return _start(name, ["-m", "pyexec"] + flags, announced, os.path.abspath(root), key)
 
 
 def start_rival(kind: str) -> Target:
@@ -74,11 +75,12 @@ def start_rival(kind: str) -> Target:
     return _start(kind, ["-m", "benchmarks.rivals", kind], r"serving on (\d+)", ROOT)
 
 
-def _start(name: str, flags: list[str], announced: str, root: str) -> Target:
-    # A file, since an unread pipe would fill up and block the server.
+def _start(name: str, flags: list[str], announced: str, root: str, key: str | None = None) -> Target:
+    # A file, since a pipe that nobody reads would fill up and hold the server.
     log = tempfile.NamedTemporaryFile("w+", suffix=".log", encoding="utf-8")
     command = [sys.executable] + flags
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=environment(root), cwd="/")
+    clean = dict(environment(root), **({"PYTHON_EXE_KEY": key} if key else {}))
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=log, env=clean, cwd="/")
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
         found = re.search(announced, _text(log.name))

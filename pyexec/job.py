@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Mapping
 
 from pyexec import rules
 from pyexec.errors import ValidationError
@@ -10,6 +11,19 @@ from pyexec.errors import ValidationError
 SCRIPT_NAME = rules.SCRIPT_NAME
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
+
+
+@dataclass(frozen=True)
+class ZygoteKind:
+    """A row of the table of zygotes: a name, and what is loaded in it beside the standard library."""
+
+    name: str
+    libraries: tuple[str, ...]
+
+
+# From light to heavy: a run goes to the lightest that has all libraries which its text names. Everything that exists
+# once a zygote (process, pools, restarts) is made from this table; a row for what an operator adds goes to its end.
+ZYGOTES = (ZygoteKind("plain", ()), ZygoteKind("default", LIBRARIES))
 
 
 @dataclass(frozen=True)
@@ -128,6 +142,60 @@ class LayerStatus:
 
 
 @dataclass(frozen=True)
+class DangerStatus:
+    """A danger, the layers of this server that stop it, and what to do where none does."""
+
+    name: str
+    layers: tuple[str, ...]
+    remedy: str
+
+
+@dataclass(frozen=True)
+class HostReport:
+    """What the zygotes found out about this host, as the server holds it; it comes as the dictionary of a message."""
+
+    layers: tuple[LayerStatus, ...]
+    dangers: tuple[DangerStatus, ...]
+    namespaces: tuple[str, ...]
+    own_uids: bool
+    calls: Mapping[str, int]  # system calls allowed, by kind of run: "public", "admin"
+    python: str
+    installed_code: tuple[str, ...]  # directories, the longest first
+    libraries: Mapping[str, str]  # those that are installed, with their versions
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of_message(cls, said: Mapping[str, Any]) -> HostReport:
+        """Return the report that a zygote's READY carries. Raises KeyError, TypeError for one of another shape."""
+        return cls(
+            layers=tuple(LayerStatus(**row) for row in said["layers"]),
+            dangers=tuple(DangerStatus(row["name"], tuple(row["layers"]), row["remedy"]) for row in said["dangers"]),
+            namespaces=tuple(said["namespaces"]),
+            own_uids=bool(said["own_uids"]),
+            calls=dict(said["calls"]),
+            python=str(said["python"]),
+            installed_code=tuple(said["installed_code"]),
+            libraries=dict(said.get("libraries", {})),
+            missing=tuple(said.get("missing", ())),
+        )
+
+    @property
+    def own_tree(self) -> bool:
+        """Whether each run sees a file tree made for it, its directory a tmpfs that vanishes with it."""
+        return "mount" in self.namespaces
+
+    @property
+    def own_pids(self) -> bool:
+        """Whether each run is a pid namespace: to end its first process is to end all of it."""
+        return "pid" in self.namespaces
+
+    @property
+    def on(self) -> tuple[str, ...]:
+        """The names of the layers that are on."""
+        return tuple(status.name for status in self.layers if status.on)
+
+
+@dataclass(frozen=True)
 class Host:
     """What this host offers, as determined by trial (`layers.probe`)."""
 
@@ -142,7 +210,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that confines one child; built by the zygote before it forks."""
+    """Everything that confines one child; made by the zygote before it forks."""
 
     host: Host
     admin: bool
@@ -151,8 +219,10 @@ class Plan:
     workdir: str
     read_paths: tuple[str, ...]
     execute_paths: tuple[str, ...]
-    baseline_bytes: int  # address space that a child inherits from the zygote
+    baseline_bytes: int  # address space of the zygote, which a child starts with
     parent_pid: int
     proc_fd: int  # directory descriptor of /proc, closed before the script runs
     budget: Budget
+    mount_point: str = ""  # of the run's own tmpfs; empty where its directory lies on disk
+    shared: tuple[str, ...] = ()  # of the namespaces, those that all children of the zygote have in common
     deletion_bounded: bool = False  # its directory is on a tmpfs with a size, which bounds deleted files too

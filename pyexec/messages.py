@@ -1,45 +1,55 @@
-"""Messages between the server, the zygotes and a child; used on both sides.
+"""Messages between the server, the zygotes and a child; both sides use it.
 
-Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so a message arrives whole or not at all: no
-partial frame can block a reader.
+Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so that a message arrives whole or not at all:
+no half a frame can make a reader wait. The first byte is the kind. What is said once a run has a fixed form, which
+costs no parser in a process where each line of Python that runs for the first time copies pages; the rest is JSON.
 
-    +------+------------------+
-    | kind | payload, JSON    |   + descriptors, where noted (SCM_RIGHTS)
-    +------+------------------+
-      1 B     at most 64 KiB
+    +------+--------------------+
+    | kind | fixed form or JSON |   + descriptors, where said (SCM_RIGHTS)
+    +------+--------------------+
+      1 B      at most 64 KiB
 
-    server → zygote     P plan of the service (the second zygote's control socket), to the plain one only
-                        S spawn a child (its socket, status socket, stdin, stdout, stderr)
-    zygote → server     T zygote is ready, or why not
-    zygote → server     F forked (the child's pidfd) · D dead: exit status        on the child's status socket
-    child → server      H hello (its directory's descriptor) · L layers applied · E layer failed
-    server → child      J job
-    child → server      X exit: code, moments · I forbidden import: names
+    kind  form    from → to          says
+    P     JSON    server → nursery   the service's plan, once
+    Z     JSON    server → nursery   fork a zygote of this kind (its control socket, its status socket)
+    T     JSON    nursery → server   what this host offers, or why nothing can start
+          JSON    zygote → server    ready, with the libraries it has, or why not
+    S     order   server → zygote    fork a child (channel, status, stdin, stdout, stderr; its directory, if on disk)
+    D     death   parent → server    a child, or a zygote, is dead and reaped with all that it left: its exit code
+    H     -       child → server     hello (its pidfd; its directory, if a tmpfs of its own)
+    L     -       child → server     every layer is on
+    E     JSON    child → server     a layer failed
+    J     -       server → child     the job lies in your directory
+    X     JSON    child → server     ended: code, timestamps
+    I     JSON    child → server     forbidden import: names
 
-A script can forge messages from its child. From a public run, only X and I are accepted, see `Run._own_word`.
+A script can forge what comes on its channel: of a run that has its job only X and I are heeded, see `handles`.
 """
 
 from __future__ import annotations
 
 import array
-import contextlib
 import json
 import os
 import socket
-from typing import Any, Iterator, NamedTuple, Sequence
+import struct
+from typing import Any, NamedTuple, Sequence
 
-PLAN, SPAWN, READY = "P", "S", "T"
-FORKED, DEAD = "F", "D"
+PLAN, ZYGOTE, READY = "P", "Z", "T"
+ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
 EXIT, FORBIDDEN = "X", "I"
 
 LONGEST = 65536
 _DESCRIPTORS = 8
+_SPACE = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
+_ORDER = struct.Struct("=cI?")  # kind, slot, admin; the path of the run's directory follows
+_DEATH = struct.Struct("=chH")
 
 
 class WireError(Exception):
-    """The other side closed the connection, or sent something that isn't a message."""
+    """The other side closed, or sent something that is not a message."""
 
 
 class CutOff(WireError):
@@ -50,8 +60,24 @@ class Message(NamedTuple):
     """One message; the receiver owns `descriptors`, which are close-on-exec."""
 
     kind: str
-    payload: Any
+    body: bytes
     descriptors: tuple[int, ...] = ()
+
+    @property
+    def payload(self) -> Any:
+        """What the JSON of the body says. Raises WireError."""
+        try:
+            return json.loads(self.body.decode("ascii"))
+        except (ValueError, RecursionError) as error:
+            raise WireError(f"not a message: {type(error).__name__}") from None
+
+
+class Order(NamedTuple):
+    """What a zygote has to know of a child that it is to fork; a path only where the run's directory lies on disk."""
+
+    slot: int
+    admin: bool
+    path: str = ""
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
@@ -59,67 +85,92 @@ def pair() -> tuple[socket.socket, socket.socket]:
     return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
 
-def encode(kind: str, payload: Any) -> bytes:
-    """Return the bytes of one message. Raises ValueError if it is too long for one packet."""
-    packet = kind.encode("ascii") + json.dumps(payload, separators=(",", ":")).encode("ascii")
+def encode(kind: str, payload: Any = None) -> bytes:
+    """Return the bytes of a message, with JSON if there is a payload.
+
+    Raises:
+        ValueError: it is too long to be sent as one packet.
+    """
+    text = "" if payload is None else json.dumps(payload, separators=(",", ":"))
+    packet = (kind + text).encode("ascii")
     if len(packet) > LONGEST:
         raise ValueError(f"a message of {len(packet)} bytes is longer than {LONGEST}")
     return packet
 
 
-def decode(packet: bytes, descriptors: Sequence[int] = ()) -> Message:
-    """Return the message in these bytes. Raises WireError; an empty packet means that the connection was closed."""
-    if not packet:
-        raise WireError("the other side closed the connection")
-    try:
-        return Message(packet[:1].decode("ascii"), json.loads(packet[1:].decode("ascii")), tuple(descriptors))
-    except (ValueError, RecursionError) as error:
-        raise WireError(f"not a message: {type(error).__name__}") from None
+def encode_order(order: Order) -> bytes:
+    """Return the bytes of an ORDER."""
+    return _ORDER.pack(ORDER.encode(), order.slot, order.admin) + os.fsencode(order.path)
 
 
-def send(end: socket.socket, kind: str, payload: Any, descriptors: Sequence[int] = ()) -> None:
-    """Send one message. Raises OSError."""
+def decode_order(packet: bytes) -> Order:
+    """Return the order in these bytes. Raises WireError if they are no ORDER."""
+    if packet[:1] != ORDER.encode() or len(packet) < _ORDER.size:
+        raise WireError(f"{packet[:1]!r} where an order was due")
+    _, slot, admin = _ORDER.unpack_from(packet)
+    return Order(slot, admin, os.fsdecode(packet[_ORDER.size :]))
+
+
+class Death(NamedTuple):
+    """How a process ended: its exit code, negative for a signal; the limit of processor time if it met that, else 0."""
+
+    code: int
+    cpu_limit_s: int = 0
+
+
+def encode_death(death: Death) -> bytes:
+    """Return the bytes of a DEAD."""
+    return _DEATH.pack(DEAD.encode(), death.code, min(death.cpu_limit_s, 0xFFFF))
+
+
+def decode_death(packet: bytes) -> Death:
+    """Return the death in these bytes. Raises WireError if they are no DEAD."""
+    if packet[:1] != DEAD.encode() or len(packet) != _DEATH.size:
+        raise WireError(f"{packet[:1]!r} where word of a death was due")
+    return Death(*_DEATH.unpack(packet)[1:])
+
+
+def send_packet(end: socket.socket, packet: bytes, descriptors: Sequence[int] = (), flags: int = 0) -> None:
+    """Send encoded bytes with descriptors. Raises OSError."""
     rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
-    end.sendmsg([encode(kind, payload)], rights)
+    end.sendmsg([packet], rights, flags)
 
 
-def receive(end: socket.socket) -> Message:
-    """Receive one message.
+def send(end: socket.socket, kind: str, payload: Any = None, descriptors: Sequence[int] = ()) -> None:
+    """Send one message. Raises OSError."""
+    send_packet(end, encode(kind, payload), descriptors)
+
+
+def receive_packet(end: socket.socket, flags: int = 0) -> tuple[bytes, tuple[int, ...]]:
+    """Return one packet, empty if the other side closed, and the descriptors that came with it.
 
     Raises:
-        WireError: closed, cut off, or not a message. OSError: the receive failed or timed out.
+        CutOff: a part is lost, and every descriptor is closed again. OSError: the receive failed.
     """
-    space = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
-    packet, ancillary, flags, _ = end.recvmsg(LONGEST, space, socket.MSG_CMSG_CLOEXEC)
+    packet, ancillary, said, _ = end.recvmsg(LONGEST, _SPACE, flags | socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise CutOff("a message was cut off")
-        return decode(packet, descriptors)
-    except WireError:
+    if said & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
         for fd in descriptors:
             os.close(fd)
-        raise
+        raise CutOff("a message was cut off")
+    return packet, tuple(descriptors)
 
 
-@contextlib.contextmanager
-def adopted(fd: int) -> Iterator[socket.socket]:
-    """Lend a descriptor as a socket object, and leave it open afterwards."""
-    end = socket.socket(fileno=fd)
-    try:
-        yield end
-    finally:
-        end.detach()
+def receive(end: socket.socket, flags: int = 0) -> Message:
+    """Receive one message.
+
+    Raises:
+        WireError: closed, or cut off. OSError: the receive failed, or timed out.
+    """
+    packet, descriptors = receive_packet(end, flags)
+    if not packet:
+        raise WireError("the other side closed the connection")
+    return Message(packet[:1].decode("latin-1"), packet[1:], descriptors)
 
 
-def send_locked(fd: int, kind: str, payload: Any) -> None:
-    """Send one message with write(2), the only way left once the child is confined. Raises OSError."""
+def send_locked(fd: int, kind: str, payload: Any = None) -> None:
+    """Send one message with write(2), the only way that is left once the child is confined. Raises OSError."""
     os.write(fd, encode(kind, payload))
-
-
-def receive_locked(fd: int) -> Message:
-    """Receive one message with read(2); see `send_locked`. Raises WireError, OSError."""
-    return decode(os.read(fd, LONGEST))

@@ -91,8 +91,8 @@ def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> Non
 
 
 def _announce(config: Config, sandbox: Sandbox, servers: list[Server]) -> None:
-    on = ", ".join(status.name for status in sandbox.layers if status.on)
-    missing = ", ".join(sandbox.report["missing"])
+    on = ", ".join(sandbox.report.on)
+    missing = ", ".join(sandbox.report.missing)
     log.say(f"layers on: {on}")
     if missing:
         log.say(f"not installed, so scripts can't import: {missing}")

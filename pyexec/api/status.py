@@ -32,11 +32,11 @@ class Status:
         found = {
             "status": "ok" if state["ready"] else "unavailable",
             "version": __version__,
-            "python": report["python"],
-            "layers": [status.name for status in self._sandbox.layers if status.on],
-            "dangers": {row["danger"]: row["layers"] for row in report["dangers"]},
-            "libraries": report["libraries"],
-            "missing_libraries": report["missing"],
+            "python": report.python,
+            "layers": report.on,
+            "dangers": {danger.name: danger.layers for danger in report.dangers},
+            "libraries": report.libraries,
+            "missing_libraries": report.missing,
             "active_runs": self._limits.active,
             "max_runs": self._config.max_runs,
             "template_restarts": state["restarts"],
@@ -51,7 +51,7 @@ class Status:
             "limits": schemas.limits(self._config),
             "modules": self._config.modules,
             "layers": [dataclasses.asdict(status) for status in self._sandbox.layers],
-            "libraries": self._sandbox.report["libraries"],
+            "libraries": self._sandbox.report.libraries,
         }
         return response.kept(asked.head, response.dumps(found))
 

@@ -1,8 +1,8 @@
 """The import policy of public scripts: which modules the script's own code may name.
 
-Policy, not a boundary: a script that gets at a forbidden module some other way meets the kernel's layers all the same.
-What an allowed library imports for itself isn't the script's doing. Runs in the child, after the layers are on; never
-for admin scripts.
+Policy, not a boundary: whoever reaches a forbidden module by some other way finds the kernel's layers all the same.
+What an allowed library imports for itself is not the script's doing. Made ready in the zygote, installed in the child
+after the layers are on; never active for admin scripts.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Policy:
     def __init__(
         self, allowed: frozenset[str], trusted: Sequence[str], refuse: Callable[[tuple[str, ...]], None]
     ) -> None:
-        """Prepare; `install` makes it effective.
+        """Prepare all that can be made ahead, in the zygote; `install` makes it effective.
 
         Args:
             allowed: top-level names that the script may import.
@@ -110,6 +110,7 @@ class Policy:
         self._refuse = refuse
         self._sys = SystemFacade(allowed)
         self._known: dict[str, bool] = {}
+        self._guards = self._make_guards()
 
     def _is_trusted(self, frame: types.FrameType) -> bool:
         filename = frame.f_code.co_filename
@@ -127,8 +128,7 @@ class Policy:
             self._refuse((name,))
         return False
 
-    def install(self) -> None:
-        """Guard `__import__`, `importlib.import_module` and the search for modules, for this process, for good."""
+    def _make_guards(self) -> tuple[Callable[..., Any], Callable[..., Any]]:
         original = builtins.__import__
         original_import_module = importlib.import_module
 
@@ -145,9 +145,12 @@ class Policy:
 
         guarded_import.__name__ = guarded_import.__qualname__ = "__import__"
         guarded_import_module.__name__ = guarded_import_module.__qualname__ = "import_module"
-        builtins.__import__ = guarded_import
-        importlib.__import__ = guarded_import
-        importlib.import_module = guarded_import_module
+        return guarded_import, guarded_import_module
+
+    def install(self) -> None:
+        """Guard `__import__`, `importlib.import_module` and the search for modules, for this process, for good."""
+        builtins.__import__ = importlib.__import__ = self._guards[0]
+        importlib.import_module = self._guards[1]
         sys.meta_path.insert(0, self)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:

@@ -1,128 +1,108 @@
 """One child: from the fork to the end of its one run. Never returns.
 
-Theory of operation. The zygote forks; the child keeps four descriptors and closes all others:
-
-    0, 1, 2   in-memory files made by the server: stdin (filled before the job arrives), stdout, stderr
-    3         the socket to the server
-
-It applies every layer, reports that, and only then waits for a job: no byte of a request enters this process before it
-is fully confined. Code and attachments arrive as files that the server writes to the run's directory. Once the script
-has ended and its output is flushed, the child reports the exit and waits to be killed: tearing down an interpreter
-costs as much as forking it, and the response need not wait for that.
-
-An admin script runs in a second process; the first one, the supervisor, waits for it and reports how it ended. Process
-1 of a pid namespace can't kill itself with a signal, and in any case a script that kills itself must not look like a
-victim of the OOM killer.
+Theory of operation. The zygote forks; the child keeps four descriptors and closes all others (`confine` has the table).
+It puts on every layer, says so, and only then waits for a job: no byte of a request is in this process before the door
+is closed. Code and attachments come as files in the run's directory, written there by the server. When the script has
+ended and its output is flushed the child says so and waits to be killed: tearing an interpreter down costs as much as
+forking it, and the answer need not wait for that. An admin script has a second process, see `supervisor`.
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
-import dataclasses
 import os
 import select
-import signal
 import sys
 import time
-from typing import Callable, NoReturn, Sequence
+from typing import Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import import_policy, script, warmup
+from pyexec.child import confine, import_policy, script, supervisor, warmup
+from pyexec.child.confine import CHANNEL_FD
 from pyexec.errors import LayerError
-from pyexec.job import SCRIPT_NAME, Plan
-from pyexec.kernel import layers, libc, namespaces, rlimits
+from pyexec.job import SCRIPT_NAME
+from pyexec.kernel import libc
 
-SOCKET_FD = 3
-_PROC_FD = 4
 _FAULT_STATUS = 70
-# A child that has waited this long is idle. Under load it gets a job sooner: a warm-up then would take CPU from runs.
-_IDLE_S = 0.03
+# A child that has waited this long is idle. Under load one is taken sooner, and the time to warm up would be missed.
+_IDLE_S = 0.02
 
+_LAYERS = messages.encode(messages.LAYERS)
 _Check = Callable[[str], None]
 
 
+class Kit(NamedTuple):
+    """What a zygote made ready for all its children."""
+
+    policy: import_policy.Policy
+    check: _Check  # of a public script's source
+    snippets: tuple[str, ...]  # for the warm-up, see `warmup`
+    workdir: str  # "" where each child has another one
+
+
+def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str], workdir: str) -> Kit:
+    """Make ready, in the zygote, what does not depend on the child.
+
+    Args:
+        allowed: modules for public scripts. trusted: directories whose code may import anything.
+    """
+    names = frozenset(allowed)
+
+    def refuse(found: tuple[str, ...]) -> None:
+        _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
+
+    def check(text: str) -> None:
+        # The word is in every import statement; a script without it is spared the second parse.
+        if "import" in text:
+            found = import_policy.scan(ast.parse(text, SCRIPT_NAME), names)
+            if found:
+                refuse(found)
+
+    return Kit(import_policy.Policy(names, trusted, refuse), check, tuple(snippets), workdir)
+
+
 def main(
-    plan: Plan, descriptors: Sequence[int], allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str]
+    calls: Sequence[libc.Call], descriptors: Sequence[int], order: messages.Order, kit: Kit, cpu_limit_s: int
 ) -> NoReturn:
     """Run the child.
 
     Args:
-        plan: how to confine this process.
-        descriptors: socket, stdin, stdout, stderr, as numbered in the zygote.
-        allowed: modules for public scripts. trusted: directories whose code may import anything.
-        snippets: for the warm-up, see `warmup`.
+        calls: what confines it, from `confine.prepare`. descriptors: channel, stdin, stdout, stderr and, if it lies on
+            disk, the run's directory, in the zygote's numbers. kit: of the zygote. cpu_limit_s: part of its
+            confinement.
     """
     try:
         try:
-            _take_descriptors(descriptors, plan.proc_fd)
-        except OSError:  # SOCKET_FD may still be the zygote's: report by exiting only
+            confine.take_descriptors(*descriptors)
+        except OSError:  # CHANNEL_FD may be anything of the zygote's still; that this child ends says enough
             os._exit(_FAULT_STATUS)
-        _confine(dataclasses.replace(plan, proc_fd=_PROC_FD))
-        check = None if plan.admin else _install_policy(frozenset(allowed), trusted)
-        messages.send_locked(SOCKET_FD, messages.LAYERS, {})
-        if check is not None:
-            _warm_up_while_idle(snippets, plan.workdir, check)
+        libc.carry_out(calls)
+        forget_randomness()
+        workdir = kit.workdir
+        if not workdir:
+            workdir = os.environ["HOME"] = os.environ["TMPDIR"] = os.path.join(order.path, "work")
+        if order.admin:
+            supervisor.fork_script(cpu_limit_s)
+            _warm_up_while_idle(kit.snippets, workdir, None)
+            sys.path.insert(0, workdir)
+        else:
+            kit.policy.install()
+            os.write(CHANNEL_FD, _LAYERS)
+            _warm_up_while_idle(kit.snippets, workdir, kit.check)
         _await_job()
-        _run(plan, check)
+        _run(workdir, None if order.admin else kit.check)
     except LayerError as error:
-        messages.send_locked(SOCKET_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
+        messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": error.layer, "reason": error.reason})
     except Exception as error:  # noqa: BLE001
-        messages.send_locked(
-            SOCKET_FD, messages.FAILED, {"layer": "child", "reason": f"{type(error).__name__}: {error}"}
-        )
+        reason = f"{type(error).__name__}: {error}"
+        messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": "child", "reason": reason})
     finally:
         os._exit(_FAULT_STATUS)
 
 
-def _take_descriptors(descriptors: Sequence[int], proc_fd: int) -> None:
-    """Move the descriptors to 0 through 4 and close everything else inherited from the zygote."""
-    socket_fd, stdin, stdout, stderr = descriptors
-    sources = [stdin, stdout, stderr, socket_fd, proc_fd]
-    # First move them off the low numbers, since a source may have a target's number.
-    while min(sources) <= _PROC_FD:
-        sources = [os.dup(fd) for fd in sources]
-    for target, fd in enumerate(sources):
-        os.dup2(fd, target, inheritable=target < SOCKET_FD)
-    try:
-        libc.syscall("close_range", _PROC_FD + 1, 0xFFFFFFFF, 0)
-    except OSError:  # ENOSYS before Linux 5.9
-        os.closerange(_PROC_FD + 1, os.sysconf("SC_OPEN_MAX"))
-
-
-def _confine(plan: Plan) -> None:
-    os.setsid()
-    namespaces.write_own(_PROC_FD, "oom_score_adj", "1000")
-    rlimits.yield_as_a_session(_PROC_FD)
-    layers.apply(layers.OPENING, plan)
-    os.close(_PROC_FD)
-    # The server reads the run's output files through this descriptor, which can't be sent once seccomp is on.
-    directory_fd = _enter_directory(plan)
-    with messages.adopted(SOCKET_FD) as end:
-        messages.send(end, messages.HELLO, {}, [directory_fd])
-    os.close(directory_fd)
-    layers.apply(layers.CLOSING, plan)
-    _forget_randomness()
-    script.open_streams()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the zygote ignores it
-
-
-def _enter_directory(plan: Plan) -> int:
-    try:
-        os.umask(0o022)
-        if "mount" not in plan.host.namespaces:
-            os.mkdir(plan.workdir, 0o700)
-            os.chown(plan.workdir, plan.uid, plan.gid)
-        fd = os.open(plan.workdir, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        os.fchdir(fd)
-    except OSError as error:
-        raise LayerError("workdir", str(error)) from error
-    os.environ["HOME"] = os.environ["TMPDIR"] = plan.workdir
-    return fd
-
-
-def _forget_randomness() -> None:
-    """Discard all random state made in the zygote, which its children would share.
+def forget_randomness() -> None:
+    """Give up every random state that the zygote made, which all its children would share.
 
     `random` reseeds itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
     """
@@ -138,52 +118,31 @@ def _forget_randomness() -> None:
         uuid._last_timestamp = None  # type: ignore[attr-defined]
 
 
-def _install_policy(allowed: frozenset[str], trusted: Sequence[str]) -> _Check:
-    """Install the import policy and return the function that checks a script's source."""
-
-    def refuse(names: tuple[str, ...]) -> None:
-        _end(messages.FORBIDDEN, {"modules": list(names)})
-
-    def check(text: str) -> None:
-        # Every import statement contains the word; a script without it needs no second parse.
-        if "import" in text:
-            names = import_policy.scan(ast.parse(text, SCRIPT_NAME), allowed)
-            if names:
-                refuse(names)
-
-    import_policy.Policy(allowed, trusted, refuse).install()
-    return check
-
-
-def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check) -> None:
-    patience_s = _IDLE_S
-    # What works in the zygote may need more memory than the budget allows; a script would hit the limit too.
+def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check | None) -> None:
+    poll = select.poll()
+    poll.register(CHANNEL_FD, select.POLLIN)
+    patience_ms = _IDLE_S * 1000
+    # What works in the zygote may want more memory than the budget grants; then a script would see that, too.
     with contextlib.suppress(MemoryError):
         for source in snippets:
-            if select.select([SOCKET_FD], [], [], patience_s)[0]:
+            if poll.poll(patience_ms):
                 return
             warmup.run(source, directory, check)
-            patience_s = 0
+            patience_ms = 0
 
 
 def _await_job() -> None:
-    try:
-        messages.receive_locked(SOCKET_FD)
-    except messages.WireError:  # the server closed the socket: this child isn't needed
+    if not os.read(CHANNEL_FD, messages.LONGEST):  # the server closed: this child is not needed
         os._exit(0)
 
 
-def _run(plan: Plan, check: _Check | None) -> NoReturn:
-    moments = [time.monotonic()]
+def _run(workdir: str, check: _Check | None) -> NoReturn:
+    timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
-    if not plan.admin:
-        code = script.run(source, plan.workdir, check, moments)
-    else:
-        sys.path.insert(0, plan.workdir)
-        code, limit = _supervise(source, plan)
-        if limit is not None:
-            _end(messages.EXIT, {"code": code, "cpu_limit_s": limit})
-    _end(messages.EXIT, {"code": code, "moments": moments + [time.monotonic()]})
+    code = script.run(source, workdir, check, timestamps)
+    if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
+        os._exit(code & 0xFF)
+    _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps + [time.monotonic()]).encode()))
 
 
 def _read(name: str) -> bytes:
@@ -194,26 +153,8 @@ def _read(name: str) -> bytes:
         os.close(fd)
 
 
-def _end(kind: str, payload: object) -> NoReturn:
-    """Report how the run ended, then wait to be killed; if the server closes the socket instead, read returns."""
-    messages.send_locked(SOCKET_FD, kind, payload)
-    os.read(SOCKET_FD, 1)
+def _end(packet: bytes) -> NoReturn:
+    """Say how the run ended, then wait to be killed: when the server closes the channel, read returns."""
+    os.write(CHANNEL_FD, packet)
+    os.read(CHANNEL_FD, 1)
     os._exit(0)
-
-
-def _supervise(source: str, plan: Plan) -> tuple[int, int | None]:
-    """Run the script in a second process and wait for it.
-
-    Returns:
-        Its exit code, or minus the signal that killed it; and the CPU time limit if it ran into that.
-    """
-    pid = os.fork()
-    if pid == 0:
-        os.close(SOCKET_FD)
-        os._exit(script.run(source, plan.workdir) & 0xFF)
-    while True:
-        ended, status, used = os.wait4(-1, 0)
-        if ended == pid:
-            code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-            limit = rlimits.cpu_s(plan)
-            return code, limit if rlimits.ended_by_cpu(status, used, limit) else None

@@ -77,8 +77,8 @@ def snippets(modules: Iterable[str]) -> list[tuple[str, str]]:
     return [(name, source) for name, source in _SNIPPETS.items() if name in usable]
 
 
-def run(source: str, directory: str, check: Callable[[str], None]) -> None:
-    """Run one snippet the way a script is run, throw its output away, and put everything back.
+def run(source: str, directory: str, check: Callable[[str], None] | None) -> None:
+    """Run one snippet as a script is run, its output thrown away, and put everything back.
 
     Args:
         directory: the working directory. check: what looks at a script's source once it has compiled.

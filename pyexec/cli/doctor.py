@@ -18,13 +18,13 @@ def main(config: Config, given: argparse.Namespace) -> int:
         for status in sandbox.layers:
             print(f"  {'on' if status.on else '-':3} {status.name:18} {status.detail}")
         print("Dangers")
-        for row in report["dangers"]:
-            print(f"  {row['danger']:46} {', '.join(row['layers'])}")
-        calls = report["calls"]
+        for danger in report.dangers:
+            print(f"  {danger.name:46} {', '.join(danger.layers)}")
+        calls = report.calls
         print(f"System calls allowed: {calls['public']} for public scripts, {calls['admin']} for admin scripts")
-        libraries = ", ".join(f"{name} {version}" for name, version in report["libraries"].items())
-        print(f"Python {report['python']}; {libraries}")
-        if report["missing"]:
-            print(f"Not installed: {', '.join(report['missing'])}")
+        libraries = ", ".join(f"{name} {version}" for name, version in report.libraries.items())
+        print(f"Python {report.python}; {libraries}")
+        if report.missing:
+            print(f"Not installed: {', '.join(report.missing)}")
     print("No danger is uncovered.")
     return 0

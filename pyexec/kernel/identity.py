@@ -1,6 +1,7 @@
 """A run's identity: its own uid if the server is root, no capabilities, no new privileges, death with the parent.
 
-Runs in the child after its namespaces and directory are set up, since those need the privileges dropped here.
+What is the same for all children is given up in the zygote, for good; the rest in the child, after its namespaces are
+made, since those need the privilege that this drops.
 
 Source: credentials(7), capabilities(7), prctl(2). Setting no_new_privs needs no privilege and can't be undone.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
 import os
 import signal
 
@@ -50,40 +52,67 @@ def probe(uid: int) -> bool:
     return os.waitpid(pid, 0)[1] == 0
 
 
-def apply(plan: Plan) -> None:
-    """Become the plan's uid, drop every capability for good, and die with the parent.
+def inherit(plan: Plan) -> None:
+    """Give up, in the zygote, what none of its children needs: groups, bounding and ambient set, new privileges.
+
+    All of it is inherited over a fork and irreversible. What the zygote still needs it holds in its permitted set.
 
     Raises:
         OSError: a step was refused. RuntimeError: a step was accepted but did not take effect.
     """
-    if capabilities()[0] >> _CAP_SETPCAP & 1:
-        _empty_bounding_set()
     if plan.host.own_uids:
         os.setgroups([])
-        os.setresgid(plan.gid, plan.gid, plan.gid)
-        os.setresuid(plan.uid, plan.uid, plan.uid)
     libc.prctl(libc.PR_CAP_AMBIENT, libc.PR_CAP_AMBIENT_CLEAR_ALL)
-    libc.syscall("capset", _Header(_CAPABILITY_VERSION_3, 0), (_Data * 2)())
+    if capabilities()[0] >> _CAP_SETPCAP & 1:
+        for capability in _known_capabilities():
+            libc.prctl(libc.PR_CAPBSET_DROP, capability)
+        if any(libc.prctl(libc.PR_CAPBSET_READ, capability) for capability in _known_capabilities()):
+            raise RuntimeError("capabilities are left in the bounding set after dropping them all")
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
-    # After the change of uid, which clears it.
-    libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if "pid" not in plan.host.namespaces and os.getppid() != plan.parent_pid:
-        os.kill(os.getpid(), signal.SIGKILL)  # the parent ended before this, so its death signal was never sent
-    # Processes of the same uid can't inspect this one, nor can it inspect others that have done the same (ptrace(2)).
-    libc.prctl(libc.PR_SET_DUMPABLE, 0)
-    if any(capabilities()):
-        raise RuntimeError("some capabilities remain after dropping them all")
-    if plan.host.own_uids and os.getresuid() != (plan.uid,) * 3:
-        raise RuntimeError("the uid did not change")
     if libc.prctl(libc.PR_GET_NO_NEW_PRIVS) != 1:
         raise RuntimeError("no_new_privs did not take effect")
 
 
-def _empty_bounding_set() -> None:
+def calls(plan: Plan) -> list[libc.Call]:
+    """Return the calls by which a child becomes the plan's uid, drops every capability, and dies with its parent."""
+    found: list[libc.Call] = []
+    if "user" in plan.host.namespaces:
+        # A new user namespace begins with every capability, in the bounding set as well.
+        found += [libc.prctl_call("identity", libc.PR_CAPBSET_DROP, number) for number in _known_capabilities()]
+    if plan.host.own_uids:
+        found.append(libc.Call("identity", os.setresgid, (plan.gid,) * 3, None))
+        found.append(libc.Call("identity", os.setresuid, (plan.uid,) * 3, None))
+    found.append(libc.system_call("identity", "capset", _Header(_CAPABILITY_VERSION_3, 0), (_Data * 2)()))
+    # After the change of uid, which clears it.
+    found.append(libc.prctl_call("identity", libc.PR_SET_PDEATHSIG, signal.SIGKILL))
+    if "pid" not in plan.host.namespaces:
+        found.append(libc.Call("identity", _end_with, (plan.parent_pid,), None))
+    # Nobody of the same uid may look into this process, nor it into others that did the same (ptrace(2)).
+    found.append(libc.prctl_call("identity", libc.PR_SET_DUMPABLE, 0))
+    left = (_Data * 2)()
+    found.append(libc.system_call("identity", "capget", _Header(_CAPABILITY_VERSION_3, 0), left))
+    found.append(libc.Call("identity", bytes, (left,), bytes(ctypes.sizeof(left))))
+    if plan.host.own_uids:
+        found.append(libc.Call("identity", os.getresuid, (), (plan.uid,) * 3))
+    found.append(libc.prctl_call("identity", libc.PR_GET_NO_NEW_PRIVS, expected=1))
+    return found
+
+
+def _end_with(parent_pid: int) -> None:
+    """End at once if the parent has ended before its death could be a signal to this process."""
+    if os.getppid() != parent_pid:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@functools.lru_cache(maxsize=None)
+def _known_capabilities() -> tuple[int, ...]:
+    known = []
     for capability in range(64):
         try:
-            libc.prctl(libc.PR_CAPBSET_DROP, capability)
+            libc.prctl(libc.PR_CAPBSET_READ, capability)
         except OSError as error:
             if error.errno == errno.EINVAL and capability > 0:  # past the kernel's last capability
-                return
+                break
             raise
+        known.append(capability)
+    return tuple(known)

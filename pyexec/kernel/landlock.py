@@ -1,8 +1,8 @@
 """Landlock: which files, TCP ports, abstract sockets and signal targets exist for the run.
 
-Put on by the child, after its identity is final. The rules name the interpreter's and the system's read-only trees and
-the run's own directory: nothing else can be opened, and nothing that the run can write can be executed. Landlock never
-sees stat, chmod, chown, utime, chdir, extended attributes, or an open for neither reading nor writing: `policy` does.
+Made ready in the zygote; put on by the child, after its identity is final. The rules name the interpreter's and the
+system's read-only trees and the run's own directory; nothing else can be opened, and no place that the run can write to
+can be executed.
 
 Source: linux/landlock.h; Documentation/userspace-api/landlock.rst. Each ABI adds rights, never takes one away.
 """
@@ -101,40 +101,60 @@ def restricted(abi: int) -> str:
     return "files" if abi < 4 else "files, TCP" if abi < 6 else "files, TCP, signals"
 
 
-def _allow(ruleset_fd: int, paths: Sequence[str], access: int, files: int, needed: bool = False) -> None:
-    for path in paths:
-        try:
-            fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        except (FileNotFoundError, PermissionError):
-            if needed:
-                raise
-            continue  # what this process can't reach needs no right
-        try:
+class Rules:
+    """What the children of one zygote and kind may reach, made ready in the zygote, in the tree that they will see.
+
+    Where each run has a tmpfs of its own, one ruleset serves all: it names the directory that holds nothing but the
+    mount point, since the kernel's walk from a mounted root upwards passes over the mount point itself. Elsewhere each
+    child makes a ruleset that names its own directory as well. Always the child restricts itself: a domain taken by the
+    zygote would be one for all its children, and they could signal each other.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        """Open what is to be named. Raises OSError."""
+        files, network, scopes, size = handled(plan.host.landlock_abi)
+        self._attributes, self._size = _RulesetAttributes(files, network, scopes), size
+        self._own = OWN & files
+        self._paths: list[_PathBeneath] = []
+        self._add(plan.read_paths, READ, files)
+        if plan.admin:
+            self._add(plan.execute_paths, READ | ACCESS_FS_EXECUTE, files)
+        self._add(("/dev/null",), ACCESS_FS_READ_FILE | ACCESS_FS_WRITE_FILE, files, needed=True)
+        self._ruleset = -1
+        if plan.mount_point:
+            self._add((os.path.dirname(plan.mount_point),), OWN, files, needed=True)
+            self._ruleset = libc.high(self._make())
+            while self._paths:
+                os.close(self._paths.pop().parent_fd)
+
+    def _add(self, paths: Sequence[str], access: int, files: int, needed: bool = False) -> None:
+        for path in paths:
+            try:
+                fd = libc.high(os.open(path, os.O_PATH | os.O_CLOEXEC))
+            except (FileNotFoundError, PermissionError):
+                if needed:
+                    raise
+                continue  # what this process can't reach needs no right
             # The kernel answers EINVAL to a directory's right on a file.
             of_its_kind = files if stat.S_ISDIR(os.fstat(fd).st_mode) else files & _OF_A_FILE
-            rule = _PathBeneath(access & of_its_kind, fd)
-            libc.syscall("landlock_add_rule", ruleset_fd, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
-        finally:
-            os.close(fd)
+            self._paths.append(_PathBeneath(access & of_its_kind, fd))
 
+    def _make(self) -> int:
+        ruleset = libc.syscall("landlock_create_ruleset", self._attributes, self._size, 0)
+        for rule in self._paths:
+            libc.syscall("landlock_add_rule", ruleset, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
+        return ruleset
 
-def apply(plan: Plan) -> None:
-    """Restrict this process for good. Needs no_new_privs.
+    def calls(self, directory_fd: int) -> list[libc.Call]:
+        """Return what restricts a child for good, its directory being that of the descriptor. Needs no_new_privs."""
+        if self._ruleset >= 0:
+            return [libc.system_call("landlock", "landlock_restrict_self", self._ruleset, 0)]
+        return [libc.Call("landlock", self.restrict_to, (directory_fd,), None)]
 
-    Raises:
-        OSError: a rule or the restriction was refused.
-    """
-    files, network, scopes, size = handled(plan.host.landlock_abi)
-    attributes = _RulesetAttributes(files, network, scopes)
-    ruleset_fd = libc.syscall("landlock_create_ruleset", attributes, size, 0)
-    try:
-        _allow(ruleset_fd, plan.read_paths, READ, files)
-        if plan.admin:
-            _allow(ruleset_fd, plan.execute_paths, READ | ACCESS_FS_EXECUTE, files)
-        _allow(ruleset_fd, ("/dev/null",), ACCESS_FS_READ_FILE | ACCESS_FS_WRITE_FILE, files, needed=True)
-        # A rule on a mount point is skipped by the kernel's walk from the mounted root upwards, so the directory is
-        # named by what is mounted there: opening the path gives just that.
-        _allow(ruleset_fd, (plan.workdir,), OWN, files, needed=True)
-        libc.syscall("landlock_restrict_self", ruleset_fd, 0)
-    finally:
-        os.close(ruleset_fd)
+    def restrict_to(self, directory_fd: int) -> None:
+        """Restrict this process to the rules and to one directory. Raises OSError."""
+        ruleset = self._make()
+        rule = _PathBeneath(self._own, directory_fd)
+        libc.syscall("landlock_add_rule", ruleset, LANDLOCK_RULE_PATH_BENEATH, rule, 0)
+        libc.syscall("landlock_restrict_self", ruleset, 0)
+        os.close(ruleset)

@@ -1,37 +1,72 @@
 """The ordered table of layers, and the table of dangers with the layers that stop each one.
 
-`probe` finds out by trial what the host offers; `apply` applies every layer that the host has to a child, in order, and
-any failure is fatal; `uncovered` returns the dangers that no layer would stop, in which case the server must not start.
-`probe` runs in the first zygote and `apply` in the child. Nothing is "best effort": a layer is either on or an error.
+`probe` finds out what the host offers, by trying; a `Confinement` makes every layer that the host has ready for the
+children of a zygote, each done or fatal; `uncovered` says which dangers would have no layer, and then the server must
+not start. Runs in the nursery (probe) and in the zygotes; what it makes ready is carried out in the children. There is
+no "best effort" here: a layer is on or it is an error.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Callable, NamedTuple, Sequence
 
-from pyexec.errors import LayerError
 from pyexec.job import Host, LayerStatus, Plan
 from pyexec.kernel import identity, landlock, libc, namespaces, rlimits, seccomp
 
-
-class Step(NamedTuple):
-    """One call that applies the layers of one module."""
-
-    module: str
-    needed: Callable[[Host], bool]
-    apply: Callable[[Plan], None]
+# In this order: each step needs rights, files or calls that a later one takes away.
+STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
 
 
-# The order matters: each step needs rights, files or calls that a later one takes away. Between the two tables the
-# child enters its directory and passes a descriptor for it to the server.
-OPENING: tuple[Step, ...] = (Step("namespaces", lambda host: bool(host.namespaces), namespaces.apply),)
-CLOSING: tuple[Step, ...] = (
-    Step("identity", lambda host: True, identity.apply),
-    Step("rlimits", lambda host: True, rlimits.apply),
-    Step("landlock", lambda host: host.landlock_abi > 0, landlock.apply),
-    Step("seccomp", lambda host: host.seccomp, seccomp.apply),
-)
+class Confinement:
+    """What confines the children of one zygote: made ready once, inherited where it can be, carried out by each.
+
+    The zygote gives up at once, for all of them, what can't be had again and what it needs no more itself. For the rest
+    it encodes every argument ahead, so that a child's own part is one straight line of calls with known results. Each
+    child still restricts itself, and every effect is checked, the inherited ones too.
+    """
+
+    def __init__(self, plan: Plan, steps: Sequence[str] = STEPS) -> None:
+        """Inherit and make ready; `plan` stands for all children, whatever their slot and kind.
+
+        Args:
+            steps: all of them, but for the test laboratory.
+
+        Raises:
+            OSError: a step was refused. RuntimeError: it had no effect.
+        """
+        self._steps = steps
+        kinds = [dataclasses.replace(plan, admin=admin) for admin in (False, True)]
+        if "identity" in steps:
+            identity.inherit(plan)
+        else:  # neither Landlock nor seccomp can be had without it
+            libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
+        if "rlimits" in steps:
+            rlimits.inherit(plan)
+        self._rules: dict[bool, landlock.Rules] = {}
+        if "landlock" in steps and plan.host.landlock_abi:
+            self._rules = {kind.admin: landlock.Rules(kind) for kind in kinds}
+        if "seccomp" in steps and plan.host.seccomp:
+            for kind in kinds:
+                seccomp.prepare(kind)
+
+    def opening(self, plan: Plan) -> list[libc.Call]:
+        """Return what a child carries out before it enters its directory: its namespaces, and who it is."""
+        found = namespaces.calls(plan) if "namespaces" in self._steps else []
+        return found + (identity.calls(plan) if "identity" in self._steps else [])
+
+    def closing(self, plan: Plan, directory_fd: int, closes: Sequence[libc.Call]) -> list[libc.Call]:
+        """Return what it carries out then: its limits, and what it can reach.
+
+        Args:
+            directory_fd: where it has its directory open. closes: what closes every descriptor that it doesn't keep;
+                Landlock needs some of them, and the filter has no call for it.
+        """
+        found = rlimits.calls(plan) if "rlimits" in self._steps else []
+        found += self._rules[plan.admin].calls(directory_fd) if self._rules else []
+        found += closes
+        return found + (seccomp.calls(plan) if "seccomp" in self._steps and plan.host.seccomp else [])
 
 
 class Layer(NamedTuple):
@@ -151,23 +186,3 @@ def covered(host: Host) -> list[tuple[Danger, tuple[str, ...]]]:
 def uncovered(host: Host) -> list[Danger]:
     """Return the dangers that no layer of this host stops."""
     return [danger for danger, layers in covered(host) if not layers]
-
-
-def prepare(plan: Plan) -> None:
-    """Do the work that is the same for every child of this kind once, before forking. Runs in the zygote."""
-    if plan.host.seccomp:
-        seccomp.prepare(plan)
-
-
-def apply(steps: Sequence[Step], plan: Plan) -> None:
-    """Apply the steps that the host supports, in order.
-
-    Raises:
-        LayerError: a step failed; whatever the cause, the caller must end this process.
-    """
-    for step in steps:
-        if step.needed(plan.host):
-            try:
-                step.apply(plan)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise LayerError(step.module, str(error)) from error

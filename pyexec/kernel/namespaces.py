@@ -1,10 +1,10 @@
-"""Namespaces: which parts of the machine are visible to the zygotes and their children.
+"""Namespaces: what of the machine exists for the zygotes and their children.
 
-The first zygote enters its own user (if not root), pid, mount and UTS namespaces once and leaves the host's file tree
-for a read-only one that holds the interpreter, its libraries and little else. Each child adds its own user, pid,
-mount, IPC and network namespaces, and a size-limited tmpfs as its directory; both vanish with it.
+The nursery enters its own user (if not root), pid, mount and UTS namespaces once; each zygote adds those that its
+children can share. Each child adds its own user, pid and mount namespaces, those that can't be shared, and a
+size-limited tmpfs for its files; all vanish with it.
 
-Source: namespaces(7), user_namespaces(7), pivot_root(2), mount_setattr(2).
+Source: namespaces(7), user_namespaces(7), ipc_namespaces(7).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from typing import Callable
+from typing import Callable, Sequence
 
 from pyexec.job import Host, Plan
 from pyexec.kernel import libc, tree
+from pyexec.kernel.tree import MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -32,6 +33,8 @@ FLAGS = {
     "uts": CLONE_NEWUTS,
 }
 
+_ABI_OF_ABSTRACT_SCOPE = 6
+_IPC_LIMITS = (("shmmni", "0"), ("msgmni", "0"), ("sem", "0 0 0 0"))
 _HOSTNAME = "pyexec"
 
 
@@ -79,8 +82,8 @@ def probe(uid: int, gid: int, proc_fd: int) -> tuple[tuple[str, ...], dict[str, 
     def mounts() -> None:
         enter(CLONE_NEWNS)
         tree.make_private()
-        libc.mount("tmpfs", tree.STAGE, "tmpfs", tree.MS_NOSUID | tree.MS_NODEV, "size=4096")
-        tree.set_attributes(tree.STAGE, tree.MS_RDONLY | tree.MS_NOSUID | tree.MS_NODEV)
+        libc.mount("tmpfs", tree.STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "size=4096")
+        tree.set_attributes(tree.STAGE, MS_RDONLY | MS_NOSUID | MS_NODEV)
         tree.pivot()
 
     def pids() -> None:
@@ -123,9 +126,13 @@ def map_ids(uid: int, gid: int, proc_fd: int) -> None:
 
     Uses an open /proc, since the tree has none. "self" is resolved in the namespace that this /proc was mounted for.
     """
-    # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
-    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+    for name, text in _maps(uid, gid):
         write_own(proc_fd, name, text)
+
+
+def _maps(uid: int, gid: int) -> tuple[tuple[str, str], ...]:
+    # setgroups first: an unprivileged process may write gid_map only once setgroups is denied (CVE-2014-8989).
+    return ("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")
 
 
 def write_own(proc_fd: int, name: str, text: str) -> None:
@@ -137,8 +144,8 @@ def write_own(proc_fd: int, name: str, text: str) -> None:
         os.close(fd)
 
 
-def enter_template(host: Host, proc_fd: int) -> None:
-    """Enter the zygote's own namespaces; the caller then forks, and the child is pid 1 of the new pid namespace."""
+def enter_nursery(host: Host, proc_fd: int) -> None:
+    """Take the namespaces that the nursery keeps for itself; the caller forks next to become pid 1 of the new one."""
     flags = 0
     for name in ("user", "pid", "mount", "uts"):
         flags |= FLAGS[name] if name in host.namespaces else 0
@@ -165,37 +172,89 @@ class PidGate:
 
     def __init__(self, proc_fd: int) -> None:
         """Remember this process's own pid namespace. Raises OSError."""
-        self._own = os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+        self._own = libc.high(os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd))
+        # Once each for a run, in a process that should touch few pages.
+        self._enter = libc.system_call("gate", "unshare", CLONE_NEWPID)
+        self._leave = libc.system_call("gate", "setns", self._own, CLONE_NEWPID)
+        self._call, self._ways = self._enter.function, (self._enter.arguments, self._leave.arguments)
 
     def enter_for_next_fork(self) -> None:
         """Make the next fork's child pid 1 of a new namespace. Raises OSError."""
-        _unshare(CLONE_NEWPID)
+        if self._call(*self._ways[0]):
+            libc.make(self._enter)  # fails again, and says why
 
     def leave(self) -> None:
         """Make further forks' children ordinary again. Raises OSError."""
-        libc.syscall("setns", self._own, CLONE_NEWPID)
-
-    def close(self) -> None:
-        """Close the descriptor; for the child."""
-        os.close(self._own)
+        if self._call(*self._ways[1]):
+            libc.make(self._leave)
 
 
-def apply(plan: Plan) -> None:
-    """Enter the child's own namespaces and mount its directory.
-
-    Raises:
-        OSError: a namespace, a mapping or the mount was refused.
-    """
+def share(plan_shared: Sequence[str]) -> None:
+    """Take the namespaces that all children of this zygote are to share. Raises OSError."""
     flags = 0
-    for name in ("user", "mount", "network", "ipc"):
-        flags |= FLAGS[name] if name in plan.host.namespaces else 0
+    for name in plan_shared:
+        flags |= FLAGS[name]
     if flags:
         _unshare(flags)
-    if "user" in plan.host.namespaces:
-        map_ids(plan.host.uid, plan.host.gid, plan.proc_fd)
-    if "mount" in plan.host.namespaces:
-        budget = plan.budget
-        # One extra inode, for the root of the tmpfs.
-        size = f"size={budget.workdir_bytes},nr_inodes={budget.workdir_files + 1}"
-        options = f"{size},mode=0700,uid={plan.uid},gid={plan.gid}"
-        libc.mount("pyexec", plan.workdir, "tmpfs", tree.MS_NOSUID | tree.MS_NODEV | tree.MS_NOEXEC, options)
+
+
+def shareable(host: Host, proc_fd: int) -> tuple[str, ...]:
+    """Return which of a child's namespaces all children of a zygote can share without a loss; tries it in a child.
+
+    A network namespace of its own is dear (half a millisecond, and as much in the kernel's own threads). Shared by all
+    children, and by nobody else, it stops what it stopped towards the host. What keeps two runs apart in it beside
+    seccomp is Landlock, from ABI 6 on, which knows abstract sockets; below that each child has its own. In a shared IPC
+    namespace the limits are 0, so that no object can be made; where they can't be written each child has its own.
+    """
+    found = []
+    if "network" in host.namespaces and host.landlock_abi >= _ABI_OF_ABSTRACT_SCOPE:
+        found.append("network")
+    if "ipc" in host.namespaces:
+
+        def close() -> None:
+            _unshare(FLAGS["ipc"])
+            forbid_ipc(proc_fd)
+
+        if not in_a_child(close):
+            found.append("ipc")
+    return tuple(found)
+
+
+def forbid_ipc(proc_fd: int) -> None:
+    """Let no System V object be made in this IPC namespace any more.
+
+    Raises:
+        OSError: the limits can't be written (before Linux 6.9, in a user namespace), or say something else afterwards.
+    """
+    for name, value in _IPC_LIMITS:
+        path = "sys/kernel/" + name
+        for flags in (os.O_WRONLY, os.O_RDONLY):
+            fd = os.open(path, flags | os.O_CLOEXEC, dir_fd=proc_fd)
+            try:
+                if flags == os.O_WRONLY:
+                    os.write(fd, value.encode())
+                elif os.read(fd, 100).split() != value.encode().split():
+                    raise OSError(errno.EPERM, "the limit stays", path)
+            finally:
+                os.close(fd)
+
+
+def calls(plan: Plan) -> list[libc.Call]:
+    """Return the calls by which a child takes its own namespaces, and mounts its directory."""
+    host, found = plan.host, []
+    flags = 0
+    for name in ("user", "mount", "network", "ipc"):
+        flags |= FLAGS[name] if name in host.namespaces and name not in plan.shared else 0
+    if flags:
+        found.append(libc.system_call("namespaces", "unshare", flags))
+    if "user" in host.namespaces:
+        for file, text in _maps(host.uid, host.gid):
+            found.append(libc.Call("namespaces", write_own, (plan.proc_fd, file, text), None))
+    if plan.mount_point:
+        # The inodes of the root and of the directories in it are not the script's.
+        inodes = plan.budget.workdir_files + 1 + len(tree.DIRECTORIES)
+        owner = f"uid={plan.uid},gid={plan.gid}"
+        options = f"size={plan.budget.workdir_bytes},nr_inodes={inodes},mode=0700,{owner}"
+        flags = MS_NOSUID | MS_NODEV | MS_NOEXEC
+        found.append(libc.mount_call("namespaces", "pyexec", plan.mount_point, "tmpfs", flags, options))
+    return found

@@ -1,7 +1,8 @@
 """Resource limits of one process of a run, soft and hard alike, so that nothing can raise them again.
 
-Runs in the child before Landlock and seccomp. What rlimits can't count (a whole run's memory and processes where
-RLIMIT_NPROC counts more than the run) is enforced by the server's watch.
+Those that are the same for all runs are set in the zygote, the others in the child before Landlock and seccomp. What
+rlimits can't count (a whole run's memory, and processes where RLIMIT_NPROC counts more than the run) is the business of
+the server's watch.
 
 Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid across the whole host.
 """
@@ -15,12 +16,24 @@ import resource
 import signal
 
 from pyexec.job import Plan
-from pyexec.kernel import namespaces
+from pyexec.kernel import libc
 
 DESCRIPTORS = 256
 STACK_BYTES = 8 * 1024 * 1024
 NICE = 5
 _PROCESSORS = os.cpu_count() or 1  # asked once, in the zygote: it reads files, and each run would
+_NICE_TEXT = b"%d" % NICE
+_LOWEST_PRIORITY = 19
+# What a zygote does not need either: it starts no program, locks no memory, and its uid queues no signals of its own.
+INHERITED = (
+    resource.RLIMIT_STACK,
+    resource.RLIMIT_CORE,
+    resource.RLIMIT_MEMLOCK,
+    resource.RLIMIT_MSGQUEUE,
+    resource.RLIMIT_NICE,
+    resource.RLIMIT_RTPRIO,
+    resource.RLIMIT_SIGPENDING,
+)
 
 
 def counts_own_processes(plan: Plan) -> bool:
@@ -36,14 +49,14 @@ def cpu_s(plan: Plan) -> int:
     return min(plan.budget.threads + 1, _PROCESSORS) * math.ceil(plan.budget.wall_s) + 2
 
 
-def ended_by_cpu(status: int, used: resource.struct_rusage, limit_s: int) -> bool:
-    """Return whether RLIMIT_CPU may have killed a process with this wait status and usage.
+def ended_by_cpu(status: int, used_s: float, limit_s: int) -> bool:
+    """Return whether a process with this wait status and processor time was killed for that.
 
     The kernel enforces the limit in clock ticks, each charged to the process running at that time; the usage is exact.
     On a busy machine a process with a limit of 12 s was killed after 9 s of use. So this requires only half the limit,
     and the server also checks that the run's time was up: the limit can't be reached before that.
     """
-    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used[0] + used[1] > limit_s / 2
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL and used_s > limit_s / 2
 
 
 def values(plan: Plan) -> dict[int, int]:
@@ -71,7 +84,7 @@ def values(plan: Plan) -> dict[int, int]:
 
 
 def yield_as_a_session(proc_fd: int) -> None:
-    """Lower the priority of the caller's new session, which would otherwise equal the server's; only as root.
+    """Give the caller's new session a lower priority, in place of one equal to the server's; for root.
 
     The kernel divides CPU time among sessions first; a process's nice value counts only within its session.
     Other users may do this only once per 100 ms system-wide, which is too rarely to rely on.
@@ -80,27 +93,46 @@ def yield_as_a_session(proc_fd: int) -> None:
         OSError: it was refused, other than because the kernel has no such groups or lets only the initial
             namespace's root do it at any time.
     """
-    if os.geteuid() != 0:
-        return
     try:
-        namespaces.write_own(proc_fd, "autogroup", str(NICE))
+        fd = os.open("self/autogroup", os.O_WRONLY | os.O_CLOEXEC, dir_fd=proc_fd)
+        try:
+            os.write(fd, _NICE_TEXT)
+        finally:
+            os.close(fd)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.EAGAIN, errno.EPERM, errno.EACCES, errno.EROFS):
             raise
 
 
-def apply(plan: Plan) -> None:
-    """Set every limit, and a lower priority so that the server stays responsive beside busy runs.
+def inherit(plan: Plan) -> None:
+    """Set, in the zygote, the limits that are the same for all its children and that it can live with itself.
 
     A limit that the host already sets lower is kept.
 
     Raises:
-        OSError, ValueError: a limit was refused.
+        OSError, ValueError: a limit was refused. RuntimeError: it did not take effect.
     """
     for what, value in values(plan).items():
-        try:
-            resource.setrlimit(what, (value, value))
-        except ValueError:  # it would raise the hard limit
-            value = min(value, resource.getrlimit(what)[1])
-            resource.setrlimit(what, (value, value))
-    os.nice(NICE)
+        if what in INHERITED:
+            pair = (_possible(what, value),) * 2
+            resource.setrlimit(what, pair)
+            if resource.getrlimit(what) != pair:
+                raise RuntimeError(f"rlimit {what} did not take effect")
+
+
+def calls(plan: Plan) -> list[libc.Call]:
+    """Return the calls by which a child sets its other limits, and takes a lower priority, as seen from the zygote.
+
+    The priority keeps the server answering beside busy runs.
+    """
+    limits = {what: _possible(what, value) for what, value in values(plan).items() if what not in INHERITED}
+    found = [libc.Call("rlimits", resource.setrlimit, (what, (value, value)), None) for what, value in limits.items()]
+    return [
+        *found,
+        libc.Call("rlimits", os.nice, (NICE,), min(_LOWEST_PRIORITY, os.getpriority(os.PRIO_PROCESS, 0) + NICE)),
+    ]
+
+
+def _possible(what: int, value: int) -> int:
+    hard = resource.getrlimit(what)[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -53,16 +53,25 @@ def probe() -> bool:
     return True
 
 
+def calls(plan: Plan) -> list[libc.Call]:
+    """Return the call that puts the plan's filter on a process, for good. Needs no_new_privs."""
+    return [libc.system_call("seccomp", "seccomp", SECCOMP_SET_MODE_FILTER, 0, _program(prepare(plan)))]
+
+
 def load(code: bytes) -> None:
     """Put a filter, as made by `bpf.encode`, on this thread, for good. Needs no_new_privs.
 
     Raises:
         OSError: the kernel refused it.
     """
+    libc.syscall("seccomp", SECCOMP_SET_MODE_FILTER, 0, _program(code))
+
+
+def _program(code: bytes) -> _Program:
     buffer = ctypes.create_string_buffer(code, len(code))
-    libc.syscall(
-        "seccomp", SECCOMP_SET_MODE_FILTER, 0, _Program(len(code) // bpf.INSTRUCTION_BYTES, ctypes.addressof(buffer))
-    )
+    found = _Program(len(code) // bpf.INSTRUCTION_BYTES, ctypes.addressof(buffer))
+    found.kept = buffer  # only its address stands in it
+    return found
 
 
 @functools.lru_cache(maxsize=None)
@@ -73,8 +82,3 @@ def _encoded(admin: bool, contained: Contained) -> bytes:
 def prepare(plan: Plan) -> bytes:
     """Return the plan's filter; called in the zygote, so that no child has to put it together."""
     return _encoded(plan.admin, policy.contained(plan))
-
-
-def apply(plan: Plan) -> None:
-    """Put the plan's filter on this process; see `load`."""
-    load(prepare(plan))

@@ -1,6 +1,13 @@
-"""The minimal file tree: read-only views of what the interpreter needs, assembled and then pivoted into.
+"""The file tree that runs see: read-only views of the interpreter, its libraries and little else.
 
-Runs in a zygote before it forks, and when a host is probed. Never touches what a run writes.
+A zygote puts it together once, in a mount namespace of its own, and leaves the host's tree for it for good. In it lies
+one empty directory, on which each child mounts a tmpfs of its own, with a directory for each purpose; what programs
+expect elsewhere are links to these. Works in the zygote.
+
+    /run/box        mount point of the child's tmpfs        /work, /mnt/data → /run/box/work
+      work/         the script's directory                  /tmp             → /run/box/tmp
+      tmp/ home/    temporary files; HOME, for caches       /dev/shm         → /run/box/shm
+      shm/          shared memory by name
 
 Source: pivot_root(2), mount_setattr(2).
 """
@@ -15,15 +22,16 @@ from typing import Collection, Sequence
 from pyexec.kernel import libc
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
-MNT_DETACH = 2
-AT_FDCWD, AT_RECURSIVE = -100, 0x8000
+_MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 32, 4096, 16384, 1 << 18
+_MNT_DETACH = 2
+_AT_FDCWD, _AT_RECURSIVE = -100, 0x8000
 
-# The tree is assembled on top of /proc, which exists everywhere and contains nothing that the tree needs.
+# The tree is put together on top of /proc: nothing that goes into it can lie below, and it exists everywhere.
 STAGE = "/proc"
 DEVICES = ("/dev/null", "/dev/urandom", "/dev/random")
-# Where a run's directory is mounted in the tree, unless the tree needs something of the host's at that path.
-WORKDIR = "/work"
+DIRECTORIES = ("work", "tmp", "shm", "home")
+PLACE, _MOUNT_POINT = "/run", "box"
+_LINKS = (("/work", "work"), ("/mnt/data", "work"), ("/tmp", "tmp"), ("/dev/shm", "shm"))
 
 
 class _MountAttributes(ctypes.Structure):
@@ -31,38 +39,26 @@ class _MountAttributes(ctypes.Structure):
 
 
 def make_private() -> None:
-    """Keep later mounts from propagating to other namespaces. Raises OSError."""
-    libc.mount(None, "/", None, MS_REC | MS_PRIVATE)
+    """Let no mount made from here on reach another mount namespace. Raises OSError."""
+    libc.mount(None, "/", None, _MS_REC | _MS_PRIVATE)
 
 
 def pivot() -> None:
-    """Leave the file tree for what is mounted on STAGE. Raises OSError."""
+    """Make what is mounted on STAGE the root, and take the old one off. Raises OSError."""
     os.chdir(STAGE)
-    # Both names the same: the old root is stacked on the new one and unmounted at once; see pivot_root(2).
+    # Both names the same: the old root lies on top of the new one and is taken off at once; see pivot_root(2).
     libc.syscall("pivot_root", b".", b".")
-    libc.syscall("umount2", b".", MNT_DETACH)
+    libc.syscall("umount2", b".", _MNT_DETACH)
     os.chdir("/")
 
 
-def free_place(taken: Collection[str]) -> str:
-    """Return a top-level path for a run's directory that collides with none of these names.
+def build(paths: Sequence[str]) -> str:
+    """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty mount point.
 
-    If the interpreter is in `/work/venv`, say, a tmpfs on `/work` would hide it from the very runs that need it.
-    """
-    place, serial = WORKDIR, 0
-    while place[1:] in taken:
-        serial += 1
-        place = f"{WORKDIR}-{serial}"
-    return place
-
-
-def build_tree(paths: Sequence[str]) -> str:
-    """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty directory.
-
-    Symbolic links along a path are recreated, so that each path keeps its name.
+    Symbolic links on the way to a path are made anew, so that each path keeps its name.
 
     Returns:
-        The empty directory's path, on which children mount their own.
+        The mount point: the only thing in its directory, so that a Landlock rule on that directory says no more.
 
     Raises:
         OSError: a mount was refused.
@@ -74,14 +70,36 @@ def build_tree(paths: Sequence[str]) -> str:
     for device in DEVICES:
         if os.path.exists(device):
             _bind(device, MS_RDONLY | MS_NOSUID | MS_NOEXEC)
-    # Only now is it known which names are taken: a link along a path may lead anywhere.
-    workdir = free_place(os.listdir(STAGE))
-    os.mkdir(STAGE + workdir, 0o755)
-    if not os.path.lexists(STAGE + "/tmp"):
-        os.symlink(workdir[1:], STAGE + "/tmp")
-    libc.mount(None, STAGE, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    # Only now is it known what else stands there: a link on the way to a path may lead anywhere.
+    mount_point = f"{free_place(os.listdir(STAGE))}/{_MOUNT_POINT}"
+    os.makedirs(STAGE + mount_point, 0o755)
+    for name, target in _LINKS:
+        _link(name, f"{mount_point}/{target}", bound)
+    libc.mount(None, STAGE, None, _MS_REMOUNT | _MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     pivot()
-    return workdir
+    return mount_point
+
+
+def free_place(taken: Collection[str]) -> str:
+    """Return a path straight below the root, where a run's tmpfs covers none of these names, nor the reverse.
+
+    Where the interpreter lies in `/run/venv`, say, a mount there could hide it from the very runs that need it.
+    """
+    place, serial = PLACE, 0
+    while place[1:] in taken:
+        serial += 1
+        place = f"{PLACE}-{serial}"
+    return place
+
+
+def _link(name: str, target: str, bound: Sequence[str]) -> None:
+    """Make a link in the tree, unless something that the tree needs lies there, or on the way."""
+    parent = os.path.dirname(name)
+    if os.path.lexists(STAGE + name) or os.path.realpath(STAGE + parent) != STAGE + parent.rstrip("/"):
+        return
+    if not any(name.startswith(path + "/") for path in bound):
+        os.makedirs(STAGE + parent, exist_ok=True)
+        os.symlink(target, STAGE + name)
 
 
 def _place(path: str, bound: list[str]) -> None:
@@ -111,12 +129,12 @@ def _bind(path: str, flags: int) -> None:
     else:
         os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
     # Recursive: in a user namespace a mount with others below it can only be bound whole.
-    libc.mount(path, target, None, MS_BIND | MS_REC)
+    libc.mount(path, target, None, _MS_BIND | _MS_REC)
     set_attributes(target, flags)
 
 
 def set_attributes(target: str, flags: int) -> None:
-    """Give a mount, and all mounts below it, these attributes. Raises OSError."""
-    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is off.
+    """Set flags of a mount and of all below it. Raises OSError."""
+    # The MOUNT_ATTR_ flags have the values of these MS_ flags. Linux 5.12; without it the layer is not there.
     attributes = _MountAttributes(flags, 0, 0, 0)
-    libc.syscall("mount_setattr", AT_FDCWD, os.fsencode(target), AT_RECURSIVE, attributes, ctypes.sizeof(attributes))
+    libc.syscall("mount_setattr", _AT_FDCWD, os.fsencode(target), _AT_RECURSIVE, attributes, ctypes.sizeof(attributes))

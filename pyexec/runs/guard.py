@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Dict, Hashable, Optional
+from typing import Hashable
 
 _LEAST_FREE_BYTES = 1 << 30
 _LEAST_FREE_PART = 10
@@ -29,8 +29,8 @@ class Guard:
         """Guard the disk that an open directory is on."""
         self._directory_fd = directory_fd
         self._lock = threading.Lock()
-        self._taken_bytes: Dict[Hashable, int] = {}
-        self._ending: Optional[Hashable] = None
+        self._taken_bytes: dict[Hashable, int] = {}
+        self._ending: Hashable | None = None
         self._someone_was_at_fault = False
 
     def short(self) -> bool:
@@ -39,7 +39,7 @@ class Guard:
         size_bytes, free_bytes = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize
         return free_bytes < min(size_bytes // _LEAST_FREE_PART, _LEAST_FREE_BYTES)
 
-    def look(self, run: Hashable, taken_bytes: int) -> Optional[Victim]:
+    def look(self, run: Hashable, taken_bytes: int) -> Victim | None:
         """Note what a run has taken, and return its sentence if it is the one to be ended now. Raises OSError.
 
         One at a time: the next is chosen when what the last one took is free again. The first one since the disk was

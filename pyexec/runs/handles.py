@@ -1,229 +1,290 @@
-"""The template process and one child of it, as the server holds them: sockets, descriptors, signals. No threads."""
+"""A child as the server holds it: sockets, descriptors, signals, and what happens to it. No thread, no decision.
+
+It has two witnesses. The *channel* is its own word, and what a child says of itself once it has a job is hearsay: a
+script may have written it. The *status socket* is held by its zygote, and carries one word, of its death, once nothing
+of it is left; its end of file says that the zygote has ended as well. A pidfd is for signals only.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import os
 import select
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from dataclasses import dataclass
+from typing import Union
 
 from pyexec import messages
-from pyexec.config import Config, zygote_environment
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
+from pyexec.messages import WireError
+from pyexec.runs.slots import Slot
+from pyexec.runs.workdirs_on_disk import RunDirectory
+from pyexec.runs.zygotes import ZygoteHandle
 
-_START_S, _END_S = 60.0, 5.0
-# First on the path, so that the template is of this very copy of the package, whatever else is installed.
-_BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; start.main()"
+_LAST_WORD_MS = 1000
+_PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9
 
 
-class Death(NamedTuple):
-    """How a child ended: its exit status, negative for a signal, and the limit of processor time if it met that."""
+@dataclass(frozen=True)
+class Ended:
+    """The run says that it has ended, with this exit code; when it reached its stages, as far as it says that.
+
+    Of an admin's process that met its limit of processor time the supervisor says so.
+    """
 
     code: int
-    cpu_limit_s: Optional[int]
+    timestamps: object = None
+    cpu_limit_s: int = 0
 
 
-class Child:
-    """A waiting or running child: its sockets, in-memory streams, directory and process, all by descriptor."""
+@dataclass(frozen=True)
+class Forbidden:
+    """The run says that its script names modules that it may not have."""
 
-    def __init__(self, place: int, admin: bool, libraries: bool, workdir: str) -> None:
-        """Make the server's half of a child; `Template.spawn` sends the other half out."""
-        self.place, self.admin, self.libraries, self.workdir = place, admin, libraries, workdir
-        self.end, self.far_end = messages.pair()
-        self.status, self.far_status = messages.pair()
-        self.streams: List[int] = []
-        self.directory_fd = -1
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Died:
+    """The zygote says that the run's first process has died, without a word of its own."""
+
+    code: int
+    cpu_limit_s: int = 0
+
+
+@dataclass(frozen=True)
+class Unbegun:
+    """It ended with its job unread: no script had anything to do with that."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Its zygote has ended, so that nobody tells of it any more."""
+
+
+@dataclass(frozen=True)
+class Late:
+    """Nothing happened in time."""
+
+
+Event = Union[Ended, Forbidden, Died, Unbegun, Lost, Late]
+
+
+class ChildHandle:
+    """A waiting or running child: channel, status, in-memory streams, directory and process, all by descriptor."""
+
+    def __init__(self, slot: Slot, admin: bool, directory: RunDirectory | None = None) -> None:
+        """Make the server's half of a child; `order_from` sends the other half out. Raises OSError."""
+        self.slot, self.admin, self.directory = slot, admin, directory
+        self.zygote: ZygoteHandle | None = None  # which was to make it
+        self.streams: list[int] = []
+        self.directory_fd = directory.work_fd if directory is not None else -1
         self.pidfd = -1
-        self.template: Optional[Template] = None  # which made it
-        self.orphaned = False  # nobody tells of its end any more; see `await_death`
-        self._reaped = False
+        self.ready = self._greeted = False
+        self._dead: messages.Death | None = None
+        self._lost = False
+        self.channel, self._far_channel = messages.pair()
+        self.status, self._far_status = messages.pair()
         try:
             for name in ("stdin", "stdout", "stderr"):
                 self.streams.append(os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING))
-        except OSError:
+        except BaseException:
             self.close()
             raise
+        self._poll = select.poll()
+        self._poll.register(self.channel, select.POLLIN)
+        self._poll.register(self.status, select.POLLIN)
+
+    def order_from(self, zygote: ZygoteHandle) -> None:
+        """Have a zygote fork it. Raises OSError: the zygote has ended, and nothing is sent."""
+        descriptors = (self._far_channel.fileno(), self._far_status.fileno(), *self.streams)
+        path = ""
+        if self.directory is not None:
+            descriptors, path = (*descriptors, self.directory.fd), self.directory.path
+        try:
+            zygote.send_order(messages.Order(self.slot.index, self.admin, path), descriptors)
+            self.zygote = zygote
+        finally:
+            self._far_channel.close()
+            self._far_status.close()
 
     def await_ready(self, deadline: float) -> None:
         """Return when the child has every layer on and waits for its job.
 
         Raises:
-            LayerError: a layer failed. SandboxError: the child or the template ended, or took too long.
+            LayerError: a layer failed. SandboxError: the child or its zygote ended, or took too long.
         """
         try:
-            while self.pidfd < 0:
-                self.pidfd = self._expect(self.status, messages.FORKED, deadline).descriptors[0]
-            if self.directory_fd < 0:
-                self.directory_fd = self._expect(self.end, messages.HELLO, deadline).descriptors[0]
-                self._expect(self.end, messages.LAYERS, deadline)
-            if self.await_death(0):  # killed while it waited
-                raise messages.WireError("it was killed")
-        except (messages.WireError, OSError, IndexError) as error:
-            raise SandboxError("a child ended before it was ready: %s" % error) from error
+            while not self.ready:
+                self._receive_before_job(deadline)
+            if self.dead_or_lost():
+                raise WireError("it was killed while it waited")
+        except (WireError, OSError) as error:
+            raise SandboxError(f"a child ended before it was ready: {error}") from error
+
+    def look(self) -> None:
+        """Take note of what has come by now.
+
+        Raises:
+            LayerError, SandboxError: it is of no use any more, as for `await_ready`.
+        """
+        try:
+            while not self.ready and self._waits(self.channel, 0):
+                self._receive_before_job(0.0)
+        except (WireError, OSError) as error:
+            raise SandboxError(f"a child ended before it was ready: {error}") from error
+        if self.dead_or_lost():
+            raise SandboxError("a child ended while it waited")
+
+    def _receive_before_job(self, deadline: float) -> None:
+        """Take the next word. No byte of a request has been near the child yet, so that it can be believed."""
+        try:
+            message = messages.receive(self.channel, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            if not self._poll.poll(1000 * max(0.0, deadline - time.monotonic())):
+                raise WireError("it took too long") from None
+            # It may have said why it ended, just before its zygote said so.
+            if self.dead_or_lost() and not self._waits(self.channel, 0):
+                raise WireError("its process ended") from None
+            return
+        if message.kind == messages.HELLO:
+            self.pidfd, *others = message.descriptors
+            self._greeted = True
+            if others:
+                (self.directory_fd,) = others
+        elif message.kind == messages.LAYERS:
+            self.ready = self.pidfd >= 0
+        elif message.kind == messages.FAILED:
+            raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
+        else:
+            raise WireError(f"{message.kind!r} where word of the layers was due")
+
+    def send_job(self) -> None:
+        """Tell the child that its job is there. Raises OSError: it has ended."""
+        messages.send_packet(self.channel, messages.encode(messages.JOB), (), socket.MSG_DONTWAIT)
+
+    def next_event(self, deadline: float) -> Event:
+        """Return what happens to the run next; what has happened by now comes before `Late`, however late we are."""
+        while True:
+            ready = [fd for fd, _ in self._poll.poll(1000 * max(0.0, deadline - time.monotonic()))]
+            if not ready:
+                return Late()
+            if self.channel.fileno() in ready:
+                event = self._own_word()
+                if event is not None:
+                    return event
+                self._poll.unregister(self.channel)  # closed, or nonsense: only its death counts from here on
+            elif self.dead_or_lost():
+                if self._dead is not None:
+                    return Died(*self._dead)
+                # It ends with its zygote, or in a moment. It may have had a last word, or no job yet.
+                self.kill()
+                event = self._own_word() if self._waits(self.channel, _LAST_WORD_MS) else None
+                return event or Lost()
+
+    def _own_word(self) -> Event | None:
+        """Return what the run says, None if it is nothing that a run may say; written by hostile code perhaps."""
+        try:
+            message = messages.receive(self.channel, socket.MSG_DONTWAIT)
+        except ConnectionResetError:
+            return Unbegun()  # its job lies there unread
+        except (WireError, OSError):
+            return None
+        for fd in message.descriptors:
+            os.close(fd)
+        try:
+            payload = message.payload
+        except WireError:
+            return None
+        if not isinstance(payload, dict):
+            return None
+        if message.kind == messages.EXIT:
+            code, limit = payload.get("code"), payload.get("cpu_limit_s")
+            if type(code) is not int or not -64 <= code <= 255:
+                return None
+            return Ended(code, payload.get("moments"), limit if self.admin and type(limit) is int and limit > 0 else 0)
+        if message.kind == messages.FORBIDDEN and not self.admin:
+            names = payload.get("modules")
+            if isinstance(names, list) and 0 < len(names) <= 100 and all(isinstance(name, str) for name in names):
+                return Forbidden(tuple(name.encode("utf-8", "replace").decode("utf-8")[:200] for name in names))
+        return None
 
     @staticmethod
-    def _expect(end: socket.socket, kind: str, deadline: float) -> messages.Message:
-        end.settimeout(max(0.001, deadline - time.monotonic()))
-        message = messages.receive(end)
-        if message.kind == messages.FAILED:
-            raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
-        if message.kind != kind:
-            raise messages.WireError("%r where %r was due" % (message.kind, kind))
-        return message
+    def _waits(end: socket.socket, patience_ms: float) -> bool:
+        poll = select.poll()
+        poll.register(end, select.POLLIN)
+        return bool(poll.poll(patience_ms))
 
     def kill(self) -> None:
         """Send SIGKILL to everything of the run: the pid namespace with its first process, or the one process.
 
-        Without a pid namespace the template kills the rest of the group before it reaps; see `await_death`. A child
-        whose pidfd never came, for want of a descriptor perhaps, has no job yet and ends when it finds that none comes.
+        Without a pid namespace the zygote kills the rest of the group before it reaps; see `gone`. A child whose pidfd
+        never came, for want of a descriptor perhaps, has no job yet and ends when it finds that none comes.
         """
         if self.pidfd < 0:
-            self.end.close()
-        self._signal(signal.SIGKILL)
+            self.channel.close()
+        self._signal(signal.SIGKILL, 0)
 
     def stop(self) -> None:
-        """Let the one process of a public run execute nothing more; it still stands, until it is killed."""
-        self._signal(signal.SIGSTOP)
+        """Let no process of the run execute anything more; all still stand, until they are killed.
 
-    def _signal(self, number: int) -> None:
+        For runs of processes with one thread each: of several threads the others stop when they are next scheduled.
+        Raises OSError: not all of an admin run can be stopped.
+        """
+        self._signal(signal.SIGSTOP, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
+
+    def _signal(self, number: int, flags: int) -> None:
         if self.pidfd >= 0:
-            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
-                libc.syscall("pidfd_send_signal", self.pidfd, number, None, 0)
+            try:
+                libc.syscall("pidfd_send_signal", self.pidfd, number, None, flags)
+            except ProcessLookupError:
+                return  # it has ended by itself
 
-    def receive_death(self) -> Death:
-        """Return how the child ended, which waits to be read.
+    def dead_or_lost(self) -> bool:
+        """Read the status socket; return whether the child is reaped with all of it, or nobody can tell any more."""
+        if self._dead is None and not self._lost:
+            try:
+                said, _ = messages.receive_packet(self.status, socket.MSG_DONTWAIT)
+                self._dead = messages.decode_death(said)
+            except BlockingIOError:
+                return False
+            except (WireError, OSError):
+                self._lost = True
+        return True
 
-        Raises:
-            WireError, OSError: the template ended instead.
-        """
-        payload = messages.receive(self.status).payload
-        self._reaped = True
-        return Death(int(payload["code"]), payload["cpu_limit_s"])
-
-    def await_exit(self, timeout_s: float) -> bool:
-        """Return whether the child's first process has ended within this time.
-
-        As process 1 of a pid namespace it ends after every other process there.
-        """
-        poll = select.poll()
-        poll.register(self.pidfd, select.POLLIN)
-        return bool(poll.poll(1000 * timeout_s))
-
-    def await_death(self, timeout_s: float) -> bool:
-        """Return whether the child was reaped, and its group killed, within this time; or else orphaned.
-
-        Then its template ended, and it may take a moment more until all that this one left is dead.
-        """
-        if self._reaped:
+    def gone(self) -> bool:
+        """Return whether nothing of the run is left, as its zygote says or, if that has ended, the one above it."""
+        if self.zygote is None:
             return True
-        poll = select.poll()
-        poll.register(self.status, select.POLLIN)
-        deadline = time.monotonic() + timeout_s
-        while poll.poll(1000 * max(0.0, deadline - time.monotonic())):
-            word = self.status.recv(1, socket.MSG_PEEK)
-            if word != messages.FORKED.encode():
-                self.orphaned = not word
-                return True
-            self.status.recv(1)  # word of its birth that came too late; the pidfd in it is dropped
-        return False
+        if not self.dead_or_lost():
+            return False
+        # An end of file from a zygote that lives on means that it could not make the child. One that said hello is told
+        # of when it is dead, by whomever.
+        return self._dead is not None or self.zygote.gone() or (not self._greeted and self.zygote.alive())
 
-    def close(self) -> None:
-        """Give back every descriptor; a child that still waits for a job ends."""
-        for end in (self.end, self.far_end, self.status, self.far_status):
+    def await_gone(self, timeout_s: float) -> bool:
+        """Return whether nothing of the run is left within this time, by its zygote's word alone."""
+        deadline = time.monotonic() + timeout_s
+        while not self.dead_or_lost():
+            if not self._waits(self.status, 1000 * max(0.0, deadline - time.monotonic())):
+                return False
+        return self._dead is not None
+
+    def close_all_but_status(self) -> None:
+        """Give back every other descriptor; a child that still waits for a job ends."""
+        for end in (self.channel, self._far_channel, self._far_status):
             end.close()
-        for fd in self.streams + [self.directory_fd, self.pidfd]:
+        own = [] if self.directory is not None else [self.directory_fd]
+        for fd in self.streams + own + [self.pidfd]:
             if fd >= 0:
                 os.close(fd)
         self.streams, self.directory_fd, self.pidfd = [], -1, -1
-
-
-class Template:
-    """The two templates, the plain one and the one with the libraries; one process as seen from here."""
-
-    def __init__(self, config: Config) -> None:
-        """Start them and wait until they are ready.
-
-        Raises:
-            SandboxError: it did not start, or this host leaves a danger uncovered; says what to do.
-        """
-        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        # By whether the libraries are wanted.
-        self._controls, far_controls = zip(messages.pair(), messages.pair())
-        self._lock = threading.Lock()
-        self.process = subprocess.Popen(
-            # Names of files are UTF-8 even where the system has no C.UTF-8.
-            [sys.executable, "-I", "-X", "utf8", "-c", _BOOT % root],
-            stdin=far_controls[False].fileno(),
-            stdout=subprocess.DEVNULL,
-            env=zygote_environment(),
-            cwd="/",
-            start_new_session=True,  # no controlling terminal, and Ctrl-C is the server's to handle
-        )
-        far_controls[False].close()
-        try:
-            self.report = self._introduce(config, far_controls[True])
-        except BaseException:
-            self.end()
-            raise
-
-    def end(self) -> None:
-        """End a template that is not to serve, and return when it has ended.
-
-        One that hangs does not see its sockets close; it has no run that would have to be ended before it.
-        """
-        self.close()
-        try:
-            self.process.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)  # both templates, and the process above
-            self.process.wait()
-
-    def _introduce(self, config: Config, second: socket.socket) -> Dict[str, Any]:
-        settings = {
-            "uid_base": config.uid_base,
-            "modules": config.modules,
-            "work_dir": os.path.abspath(config.work_dir),
-            "budget": dataclasses.asdict(config.budget),
-        }
-        try:
-            with second:
-                messages.send(self._controls[False], messages.PLAN, settings, [second.fileno()])
-            report: Dict[str, Any] = {}
-            for control in self._controls:
-                control.settimeout(_START_S)
-                report.update(messages.receive(control).payload)
-                if "error" in report:
-                    raise SandboxError("The template could not prepare this host: %s." % report["error"])
-                if "python" not in report:
-                    break  # it leaves a danger uncovered; then there is no second one
-        except (messages.WireError, OSError) as error:
-            raise SandboxError("The template did not start: %s. Its own words stand above." % error) from error
-        for control in self._controls:
-            control.setblocking(False)  # a template that reads no orders must not hold those who have one to give
-        return report
-
-    def spawn(self, child: Child) -> None:
-        """Have a child forked. Raises SandboxError if the template is gone, or has not read some hundred orders."""
-        far = [child.far_end.fileno(), child.far_status.fileno()] + child.streams
-        try:
-            with self._lock:
-                order = {"place": child.place, "admin": child.admin, "workdir": child.workdir}
-                messages.send(self._controls[child.libraries], messages.SPAWN, order, far)
-        except OSError as error:
-            raise SandboxError("the template is gone") from error
-        child.template = self
-        child.far_end.close()
-        child.far_status.close()
+        if self.directory is not None:
+            self.directory.close()
 
     def close(self) -> None:
-        """Close the control sockets, which ends the templates and with them every child."""
-        for control in self._controls:
-            control.close()
+        """Give back every descriptor."""
+        self.close_all_but_status()
+        self.status.close()

@@ -1,77 +1,276 @@
-"""The keeper: the thread that starts the zygotes, waits for their end, and starts others, a bounded number a minute.
+"""The keeper: the one thread that sees to it that zygotes live, children wait, and nothing of ended runs is left.
 
-In the server. The kernel sends a parent-death signal when the *thread* that forked ends, so this one, which forks the
-zygotes, lives as long as they may. What the children of a zygote are for is the pool's business.
+It is level-triggered, like the arbiter of a mail system: it looks at what is there and repairs it, again and again, and
+being woken means no more than to look now. So a message lost, doubled or out of order costs a look at most, and word of
+something that isn't known any more is no error: it was found gone first. The kernel sends a parent-death signal when
+the *thread* that forked ends: that is why this thread, and no other, starts the nursery, and lives as long as the
+server.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import os
+import select
 import threading
 import time
-from typing import TYPE_CHECKING, Callable
 
 from pyexec import log
 from pyexec.config import Config
-from pyexec.runs.handles import Template
+from pyexec.errors import LayerError, SandboxError
+from pyexec.job import ZYGOTES, HostReport
+from pyexec.runs import requirements, watch, workdir
+from pyexec.runs.guard import Guard
+from pyexec.runs.handles import ChildHandle
+from pyexec.runs.pool import RETRY_S, Pool
+from pyexec.runs.rows import Rows
+from pyexec.runs.slots import POOLS, Slot, Slots
+from pyexec.runs.workdirs_on_disk import Base
 
-if TYPE_CHECKING:
-    from pyexec.runs.pool import Pool
-
-_STARTS_A_MINUTE = 10
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0  # so that a second's shortage doesn't use up the starts of a minute
+_READY_S = 20.0
+# The end of one process and the fork of the next take a processor for milliseconds each, and on a small machine that is
+# the one on which the client would read its answer: they come so much behind it, unless no child waits.
+_GRACE_S = 0.003
+_DYING_S, _BEAT_S, _SWEEP_S, _LONGEST_S = 0.05, 1.0, 1.0, 3600.0
 
 
 class Keeper:
-    """Keeps zygotes running until the pool is closing."""
+    """Everything that lives below the server."""
 
-    def __init__(self, config: Config, pool: Pool, check: Callable[[Template], None]) -> None:
-        """Start the thread.
-
-        Args:
-            check: called with a zygote that has started; ends it and raises SandboxError if it may not serve.
-        """
-        self._config, self._pool, self._check = config, pool, check
-        self._starts: collections.deque[float] = collections.deque()
-        self.restarts = 0
-        self._thread = threading.Thread(target=self._work, name="pyexec-keeper", daemon=True)
+    def __init__(self, config: Config) -> None:
+        """Begin to start everything; `await_start` waits for it. Raises SandboxError if the server lacks a means."""
+        requirements.check_own_means(config)
+        self._config = config
+        self.changed = threading.Condition()
+        self.slots = Slots(POOLS * config.max_runs)
+        self.directories: Base | None = None
+        self.guard: Guard | None = None  # of the disk that they are on
+        self.rows = Rows(config, self._allowed)
+        self._pools: dict[tuple[str, bool], Pool] = {}
+        for place, kind in enumerate(ZYGOTES):
+            # One public child a slot waits, shared out between the kinds: more runs at once are bound by the processors
+            # anyway. An admin's waits only where there can be one.
+            share = max(1, (config.max_runs + len(ZYGOTES) - 1 - place) // len(ZYGOTES))
+            for admin, target in ((False, share), (True, 1 if config.admin_key is not None else 0)):
+                self._pools[kind.name, admin] = Pool(admin, target, self.changed, self.slots, self._make, self.release)
+        self._released: collections.deque[tuple[float, ChildHandle]] = collections.deque()
+        self._failure: BaseException | None = None
+        self._started = False
+        self._closing = False
+        self._next_look = self._zygotes_due = 0.0
+        self._wake_in, self._wake_out = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name="pyexec-keeper", daemon=True)
         self._thread.start()
 
-    def join(self) -> None:
-        """Wait for the thread's end, which comes when the pool is closing and its zygotes have ended."""
+    # What other threads call.
+
+    def await_start(self) -> None:
+        """Return when the first children are ready.
+
+        Raises:
+            SandboxError, LayerError: something could not start.
+        """
+        with self.changed:
+            self.changed.wait_for(lambda: self._started or self._failure is not None)
+        if self._failure is not None:
+            raise self._failure
+        deadline = time.monotonic() + _READY_S
+        for pool in self._pools.values():
+            for child in pool.waiting():
+                child.await_ready(deadline)
+                if not watch.can_see(child):
+                    reason = "/proc hides processes: mount it without hidepid."
+                    raise SandboxError("pyexec does not start on this host. " + reason)
+
+    @property
+    def report(self) -> HostReport:
+        """What the zygotes said of the host, those of now or the last; there after `await_start`."""
+        assert self.rows.report is not None, "asked before anything has started"
+        return self.rows.report
+
+    def waiting(self) -> int:
+        """Return how many public children wait for a job."""
+        return sum(len(pool) for (_, admin), pool in self._pools.items() if not admin)
+
+    def pool(self, kind: str, admin: bool) -> Pool:
+        """Return the pool of a kind of zygote and run."""
+        return self._pools[kind, admin]
+
+    def release(self, child: ChildHandle, behind_answer: bool = False) -> None:
+        """Have what is left of a run killed, its slot freed once it is gone, its directory removed, others ordered.
+
+        What may take longer, to await the last process of many and to remove a directory on disk, is done at once, by
+        the caller's own thread: runs that leave much must not keep the keeper from others.
+        """
+        if child.directory is not None:
+            child.kill()
+            if child.zygote is None or child.await_gone(_READY_S):
+                self._remove_directory(child)
+        due = time.monotonic() + (_GRACE_S if behind_answer else 0.0)
+        with self.changed:
+            self._released.append((due, child))
+        self.look_by(due)
+
+    def _remove_directory(self, child: ChildHandle) -> None:
+        directory, child.directory = child.directory, None
+        if directory is not None and self.directories is not None:
+            directory.close()
+            child.directory_fd = -1
+            self.directories.remove(directory)
+            if self.guard is not None:
+                self.guard.removed(child)
+
+    def clear(self, child: ChildHandle) -> None:
+        """End a run whose output has been read, and remove its directory, before it is released."""
+        child.kill()
+        if child.await_gone(_READY_S):
+            self._remove_directory(child)
+
+    def disk_is_short(self) -> bool:
+        """Return whether the disk that runs share is so full that none may begin. Raises OSError."""
+        return self.guard is not None and self.guard.short()
+
+    def look_by(self, moment: float) -> None:
+        """Have the keeper look by this moment, if it wouldn't anyway."""
+        if moment < self._next_look:
+            self._next_look = moment
+            with contextlib.suppress(BlockingIOError):  # woken often enough
+                os.write(self._wake_out, b"x")
+
+    def close(self) -> None:
+        """End every process, and remove what they left. Waits for the thread."""
+        self._closing = True
+        self.look_by(0.0)
         self._thread.join()
 
-    def _work(self) -> None:
-        pause_s = 0.0
-        while True:
-            try:
-                template = Template(self._config)
-                self._check(template)
-            except Exception as error:  # noqa: BLE001 - whatever it is: the thread that waits for us must hear of it
-                first = not self._starts
-                self._starts.append(time.monotonic())
-                if first:
-                    return self._pool.fail(error)
-                if self._pool.wait(0.0):
-                    return None
-                log.say(f"the template did not restart: {error}")
-                pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * pause_s))
-                self._pause(pause_s)
-                continue
-            self._starts.append(time.monotonic())
-            self._pool.adopt(template)
-            template.process.wait()
-            pause_s = 0.0
-            closing = self._pool.drop(template)
-            if closing:
-                return None
-            self.restarts += 1
-            log.say("the template ended unexpectedly; starting another")
-            self._pause()
+    # What it does itself.
 
-    def _pause(self, least_s: float = 0.0) -> None:
-        """Wait, for so long at least, until another start keeps within the bound a minute."""
-        until = time.monotonic() + least_s
-        if len(self._starts) >= _STARTS_A_MINUTE:
-            until = max(until, self._starts.popleft() + 60)
-        self._pool.wait(until)
+    def _run(self) -> None:
+        try:
+            while not self._closing and self._failure is None:
+                self._next_look = time.monotonic() + _LONGEST_S
+                try:
+                    due = self._look(time.monotonic())
+                except Exception as error:  # noqa: BLE001 - or nobody would see to anything any more
+                    if not self._started:
+                        self._failure = error
+                        break
+                    log.say(f"the keeper could not do all: {error!r}")
+                    due = time.monotonic() + RETRY_S
+                self._wait(due)
+        finally:
+            with self.changed:
+                for pool in self._pools.values():
+                    pool.closed = True
+                self.changed.notify_all()
+            self._end_all()
+
+    def _wait(self, due: float) -> None:
+        poll = select.poll()
+        poll.register(self._wake_in, select.POLLIN)
+        for end in self.rows.ends():
+            poll.register(end, select.POLLIN)
+        self._next_look = min(self._next_look, due)
+        if self._closing:
+            return
+        for fd, _ in poll.poll(1000 * max(0.0, self._next_look - time.monotonic())):
+            if fd != self._wake_in:
+                self._zygotes_due = 0.0
+                continue
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._wake_in, 4096)
+
+    def _look(self, now: float) -> float:
+        """Look at everything and repair what can be repaired; return by when to look again."""
+        # What nobody tells us of, as that a child was taken for a long run, is seen within a second.
+        due = min(now + _BEAT_S, self._kill_released(now))
+        if now >= self._zygotes_due:
+            self._zygotes_due = min(now + _BEAT_S, self.rows.repair(now))
+        due = min(due, self._zygotes_due)
+        for row in self.rows.rows:
+            for admin in (False, True):
+                if not self._pools[row.kind.name, admin].repair(row.zygote) and row.zygote is not None:
+                    due = min(due, now + RETRY_S)
+        if not self._started and self.rows.serving():
+            with self.changed:
+                self._started = True
+                self.changed.notify_all()
+        if self.slots.reclaim():
+            due = min(due, now + _DYING_S)
+        if self.directories is not None and self.directories.left:
+            self.directories.sweep()
+            due = min(due, now + _SWEEP_S)
+        return due
+
+    def _allowed(self, report: HostReport) -> None:
+        """Prepare for a host of which this is the report. Raises OSError."""
+        if not report.own_tree and self.directories is None:
+            self.directories = Base(self._config.work_dir)
+            self.guard = Guard(self.directories.fd)
+
+    def _make(self, slot: Slot, admin: bool) -> ChildHandle:
+        """Make the server's half of a child, and its directory if that lies on disk.
+
+        Raises:
+            LayerError: the directory can't be made. OSError: the server has no descriptor or memory left.
+        """
+        if self.directories is None:
+            return ChildHandle(slot, admin)
+        try:
+            directory = self.directories.make(self.owner(slot))
+        except OSError as error:
+            if error.errno in workdir.OURS:
+                raise
+            raise LayerError("workdir", str(error)) from error
+        try:
+            return ChildHandle(slot, admin, directory)
+        except BaseException:
+            directory.close()
+            self.directories.remove(directory)
+            raise
+
+    def owner(self, slot: Slot) -> tuple[int, int] | None:
+        """Return uid and gid of the runs of a slot; None where they are the server's own."""
+        uid = self._config.uid_base + slot.index
+        return (uid, uid) if self.report.own_uids else None
+
+    def _kill_released(self, now: float) -> float:
+        """Kill what is left of runs whose time has come, or that others wait for; return when the next one's comes."""
+        while True:
+            with self.changed:
+                if not self._released:
+                    return now + _LONGEST_S
+                due, child = self._released[0]
+                if due > now and self._others_wait(child):
+                    return due
+                self._released.popleft()
+            child.kill()
+            child.close_all_but_status()
+            self.slots.free_when(child.slot, lambda child=child: self._is_gone(child))  # type: ignore[misc]
+
+    def _others_wait(self, child: ChildHandle) -> bool:
+        """Return whether the next caller of this kind finds a child that waits, as far as any do."""
+        if child.zygote is None or self._closing:
+            return False
+        pool = self._pools[child.zygote.kind, child.admin]
+        return len(pool) > 0 or not pool.target
+
+    def _is_gone(self, child: ChildHandle) -> bool:
+        """Return whether nothing of a run is left, and if so give up the last that is known of it."""
+        if not child.gone():
+            return False
+        self._remove_directory(child)
+        child.status.close()
+        return True
+
+    def _end_all(self) -> None:
+        for pool in self._pools.values():
+            pool.repair(None)
+        self.rows.end()
+        self._kill_released(float("inf"))
+        self.slots.reclaim()
+        if self.directories is not None:
+            self.directories.close()
+        with self.changed:
+            self.changed.notify_all()

@@ -5,38 +5,40 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from typing import Any, Collection, Dict, Set
+from typing import Collection
 
 from pyexec.config import Config
 from pyexec.errors import SandboxError
+from pyexec.job import HostReport
 from pyexec.kernel import libc
+from pyexec.runs.slots import POOLS
 
 # What systemd leaves free of the uids that it and distributions hand out, and rootless containers have mapped; see
 # systemd's UIDS-GIDS.md. Runs have the first of these unless --uid-base says otherwise.
 _FREE_UIDS = range(60706, 61184)
 
 
-def layers_on(report: Dict[str, Any], config: Config, before: Collection[str]) -> Set[str]:
-    """Return the layers that a template can put on, if they are enough.
+def layers_on(report: HostReport, config: Config, before: Collection[str]) -> set[str]:
+    """Return the layers that zygotes can put on, if they are enough.
 
     Args:
-        report: the template's. before: the layers that were on at the server's start, if this is not the start.
+        report: the nursery's. before: the layers that were on at the server's start, if this is not the start.
 
     Raises:
         SandboxError: a danger is left uncovered, or a layer that was promised or expected is missing; says what to do.
     """
-    bare = [row for row in report["dangers"] if not row["layers"]]
-    on = {row["name"] for row in report["layers"] if row["on"]}
+    bare = [danger for danger in report.dangers if not danger.layers]
+    on = set(report.on)
     missing = sorted(set(config.expect_layers) - on)
-    reasons = ["nothing here would stop a script that tries to %s: %s" % (row["danger"], row["remedy"]) for row in bare]
+    reasons = [f"nothing here would stop a script that tries to {danger.name}: {danger.remedy}" for danger in bare]
     lost = sorted(set(before) - on)
     if lost:
         # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
-        reasons.append("layers that were on at the start can't be had now: %s" % ", ".join(lost))
+        reasons.append("layers that were on at the start can't be had now: {}".format(", ".join(lost)))
     if missing:
-        why = {row["name"]: row["detail"] for row in report["layers"]}
-        said = ["%s (%s)" % (name, why.get(name, "there is no such layer; see doctor")) for name in missing]
-        reasons.append("expected layers are missing: %s" % ", ".join(said))
+        why = {status.name: status.detail for status in report.layers}
+        said = ["{} ({})".format(name, why.get(name, "there is no such layer; see doctor")) for name in missing]
+        reasons.append("expected layers are missing: {}".format(", ".join(said)))
     if reasons:
         raise SandboxError("pyexec does not start on this host. " + "; ".join(reasons) + ".")
     return on
@@ -51,10 +53,10 @@ def check_own_means(config: Config) -> None:
         finally:
             os.close(pidfd)
     except OSError as error:
-        reason = "runs could not be ended: %s: %s; use Linux 5.3 or newer" % (error.filename, error.strerror)
-        raise SandboxError("pyexec does not start on this host. %s." % reason) from error
+        reason = f"runs could not be ended: {error.filename}: {error.strerror}; use Linux 5.3 or newer"
+        raise SandboxError(f"pyexec does not start on this host. {reason}.") from error
     if os.geteuid() == 0:
-        uids = range(config.uid_base, config.uid_base + 3 * config.max_runs)
+        uids = range(config.uid_base, config.uid_base + POOLS * config.max_runs)
         if config.uid_base == _FREE_UIDS.start and uids[-1] not in _FREE_UIDS:
             reason = "%d runs need the uids %d to %d, of which only those up to %d belong to nobody on most hosts"
             advice = "; set --uid-base to the first of as many that are free here, or a lower --max-runs"
@@ -62,4 +64,4 @@ def check_own_means(config: Config) -> None:
         for uid in uids:
             with contextlib.suppress(KeyError):
                 name = pwd.getpwuid(uid).pw_name
-                raise SandboxError("Runs would have the uid %d of the user %s; set --uid-base." % (uid, name))
+                raise SandboxError(f"Runs would have the uid {uid} of the user {name}; set --uid-base.")

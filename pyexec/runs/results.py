@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, Sequence
 
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
 from pyexec.runs import workdir
-from pyexec.runs.handles import Child
+from pyexec.runs.handles import ChildHandle
 
 
-class End:
+class RunEnd:
     """How a run ended, before its output is read."""
 
-    def __init__(self, verdict: str, exit_code: int, moments: object = None, **details: Any) -> None:
-        self.verdict, self.exit_code, self.moments, self.details = verdict, exit_code, moments, details
+    def __init__(self, verdict: str, exit_code: int, timestamps: object = None, **details: Any) -> None:
+        self.verdict, self.exit_code, self.timestamps, self.details = verdict, exit_code, timestamps, details
 
 
-def met_a_wall(child: Child, end: End, budget: Budget) -> End:
+def met_a_wall(child: ChildHandle, end: RunEnd, budget: Budget) -> RunEnd:
     """Return the end of a run in a file system of its own: that of a limit, if it failed and nothing is left there."""
     if end.verdict != ENDED or not end.exit_code:
         return end
@@ -25,13 +25,13 @@ def met_a_wall(child: Child, end: End, budget: Budget) -> End:
     if not resource:
         return end
     limit = budget.workdir_bytes if resource == "disk" else budget.workdir_files
-    return End(RESOURCE, end.exit_code, end.moments, resource=resource, limit=limit)
+    return RunEnd(RESOURCE, end.exit_code, end.timestamps, resource=resource, limit=limit)
 
 
 def outcome(
-    child: Child,
+    child: ChildHandle,
     job: Job,
-    end: End,
+    end: RunEnd,
     duration_s: float,
     budget: Budget,
     installed: Sequence[str],
@@ -49,7 +49,7 @@ def outcome(
     cap = budget.output_bytes
     stdout, stderr = (workdir.read_capped(fd, cap + 1) for fd in child.streams[1:])
     count(len(stdout) + len(stderr))
-    files: List[OutputFile] = []
+    files: list[OutputFile] = []
     if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
         for file in workdir.collect(child.directory_fd, job.return_files, budget.returned_file_bytes):
             files.append(file)

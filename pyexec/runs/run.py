@@ -1,7 +1,9 @@
-"""The course of one run: its job handed over, its end awaited, nothing of it left running, what it left read.
+"""The course of one run: a waiting child, its files, its deadline, its end, what it left, the verdict.
 
-In the server. Two witnesses tell of the end: the run's own word on its channel, and the zygote's word on its death. A
-script can forge the first and only cuts its own answer short; all else is judged from outside.
+Works in the server. What is said of a run is judged from outside; the one thing believed from inside is "ended with
+code N", and a script that forges it only cuts its own answer short. Three things stand here and nowhere else: what is
+tried again (`perform`: only a run that no script can have begun), what is stopped or killed before output is read
+(`settle`), and which event means which verdict (`_end_of`).
 """
 
 from __future__ import annotations
@@ -9,195 +11,189 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import os
-import select
 import time
-from typing import Any, Callable
+from typing import Callable
 
-from pyexec import messages
 from pyexec.config import Config
-from pyexec.errors import SandboxError
-from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, Job, Outcome
-from pyexec.runs import results, workdir
-from pyexec.runs.guard import Guard
-from pyexec.runs.handles import Child
-from pyexec.runs.results import End
-from pyexec.runs.watch import Watch
+from pyexec.errors import SandboxError, ServerBusy
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
+from pyexec.runs import processes, results, workdir
+from pyexec.runs.handles import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.keeper import Keeper
+from pyexec.runs.results import RunEnd
+from pyexec.runs.watch import Watch, members
 from pyexec.timing import Stopwatch
 
-DYING_S = 20.0
-_LOST_S = 1.0
+_TAKE_S, _GONE_S = 20.0, 20.0
+_TRIES = 3
 _WATCH_S = 0.05
 _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
-_KILLED = "killed"  # not by us: whether that is the run's own doing is for the watch to say
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 
 
-class Unbegun(SandboxError):
+class UnbegunError(SandboxError):
     """A child ended before it read its job, so that another may have it."""
 
 
+def count_nothing(size: int) -> None:
+    """Leave it to the caller how much is collected."""
+
+
 class Run:
-    """One job in one child."""
+    """Performs jobs, one at a call, in children that a keeper keeps. Thread-safe."""
 
-    def __init__(self, child: Child, job: Job, config: Config, report: dict[str, Any], guard: Guard | None) -> None:
-        """Take a child that waits for its job. `report` is the zygotes' of this host, `guard` that of a shared disk."""
-        self._child, self._job, self._config = child, job, config
-        self._report, self._guard = report, guard
+    def __init__(self, config: Config, keeper: Keeper) -> None:
+        """Take what all runs have in common."""
+        self._config, self._keeper = config, keeper
 
-    def carry_out(self, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
-        """Run the job; return what came of it, once nothing of it executes. The child is still to be given back.
+    def perform(self, job: Job, count: Callable[[int], None] = count_nothing) -> tuple[ChildHandle, Outcome]:
+        """Run a job; return the child, which is to be released, and what came of it.
 
         Args:
-            stopwatch: gets the stages. count: called with the size of what has been collected, as it is; may raise.
+            count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
 
         Raises:
-            Unbegun: another child may have the job. SandboxError: the run was lost, by no fault of the script.
+            ServerBusy: the disk that runs share is nearly full.
+            SandboxError, LayerError: the run could not be started or was lost; no fault of the script.
         """
-        child, job = self._child, self._job
+        if self._keeper.disk_is_short():
+            raise ServerBusy("The server's disk is nearly full.", limit_name="disk")
+        stopwatch = Stopwatch(time.monotonic())
+        pool, deadline = self._keeper.pool(kind_for(job.code), job.admin), time.monotonic() + _TAKE_S
+        tries = 0
+        while True:
+            child = pool.take(deadline)
+            stopwatch.mark("take")
+            try:
+                outcome = self._in(child, job, stopwatch, count)
+                if self._keeper.disk_is_short():  # else what it left would stay until its caller has taken the answer
+                    self._keeper.clear(child)
+                return child, outcome
+            except BaseException as error:
+                self._keeper.release(child)
+                tries += 1
+                if not isinstance(error, UnbegunError) or tries == _TRIES:
+                    raise
+
+    def _in(self, child: ChildHandle, job: Job, stopwatch: Stopwatch, count: Callable[[int], None]) -> Outcome:
+        report, budget = self._keeper.report, self._config.budget
         try:
-            self._hand_over()
+            hand_over(child, job, self._keeper.owner(child.slot))
             stopwatch.mark("hand_over")
             started = time.monotonic()
-            child.end.setblocking(False)
-            messages.send(child.end, messages.JOB, {})
+            child.send_job()
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise Unbegun("a child ended before it had its job: %s" % error) from error
+            raise UnbegunError(f"a child ended before it had its job: {error}") from error
         except OSError as error:
-            raise SandboxError("a child was lost before its job began: %s" % error) from error
-        watch = Watch(child, self._config.budget, job.admin, not self._has("mount"), self._guard)
+            raise SandboxError(f"a child was lost before its job began: {error}") from error
+        watch = Watch(child, budget, report.own_pids, self._keeper.guard)
         try:
-            end = self._await_end(started + self._config.budget.wall_s, watch)
+            end, event = self._await_end(child, started + budget.wall_s, watch)
         finally:
             watch.over()
         duration_s = time.monotonic() - started
-        stopwatch.mark_reported(_INSIDE, end.moments)
-        self._let_nothing_run(end)
-        if self._has("mount"):
-            end = results.met_a_wall(child, end, self._config.budget)
-        installed = self._report["installed_code"]
-        outcome = results.outcome(child, job, end, duration_s, self._config.budget, installed, count)
+        stopwatch.mark_reported(_INSIDE, end.timestamps)
+        settle(child, event, report.own_pids)
+        if report.own_tree:
+            end = results.met_a_wall(child, end, budget)
+        outcome = results.outcome(child, job, end, duration_s, budget, report.installed_code, count)
         stopwatch.mark("collect")
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
-    def _let_nothing_run(self, end: End) -> None:
-        """Return when nothing of the run executes any more, so that what it left can be read.
-
-        Raises:
-            SandboxError: it was killed and has not ended, or nobody can tell.
-        """
-        if not self._job.admin and end.verdict in (ENDED, FORBIDDEN):
-            # It waits for its end, or says so and is hostile. Tearing it down would take a core just when the answer
-            # is made; stopping its one process costs nothing. It is killed as soon as the answer is out; see
-            # `Pool.give_back`.
-            self._child.stop()
-            return
-        self._child.kill()
-        # A kill that was sent has yet to come to each process of the run: one that it forked would go on for a while,
-        # and change one file after another was read.
-        if self._job.admin and not self._has("pid"):
-            # They are one group, which the template kills before it reaps the first of them.
-            dead = self._child.await_death(DYING_S) and not self._child.orphaned
-        else:
-            dead = self._child.await_exit(DYING_S)
-        if not dead:
-            raise SandboxError("a run that was killed has not ended, or nobody can tell")
-
-    def _hand_over(self) -> None:
-        """Put the script, its attachments and its input where the child will find them."""
-        owner = None
-        if self._report["own_uids"]:
-            uid = self._config.uid_base + self._child.place
-            owner = (uid, uid)
-        workdir.put(self._child.directory_fd, SCRIPT_NAME, self._job.code.encode("utf-8"), owner)
-        for attachment in self._job.attachments:
-            workdir.put(self._child.directory_fd, attachment.filename, attachment.content, owner)
-        if self._job.stdin:
-            view = memoryview(self._job.stdin)
-            place = 0
-            while place < len(view):  # pwrite leaves the offset, which the child shares, at the start
-                place += os.pwrite(self._child.streams[0], view[place:], place)
-        # Nothing may grow in it: memory of such a file belongs to no process that the kernel could end for it.
-        fcntl.fcntl(self._child.streams[0], _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE)
-
-    def _await_end(self, deadline: float, watch: Watch) -> End:
+    def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> tuple[RunEnd, Event]:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
-        poll = select.poll()
-        poll.register(self._child.end, select.POLLIN)
-        poll.register(self._child.status, select.POLLIN)
         while True:
-            left = max(0.0, deadline - time.monotonic())
-            ready = [fd for fd, _ in poll.poll(1000 * min(left, _WATCH_S))]
-            end = None
-            if self._child.end.fileno() in ready:
-                end = self._own_word()
-                if end is None:
-                    poll.unregister(self._child.end)  # closed, or nonsense: only its death counts from here on
-            elif self._child.status.fileno() in ready:
-                end = self._death()
-            if end is not None and end.details.get("resource") == "cpu" and time.monotonic() < deadline:
-                # RLIMIT_CPU is more than a run can use in its time: it was killed for another reason.
-                end = End(ENDED if self._job.admin else _KILLED, _SIGKILL)
+            now = time.monotonic()
+            event = child.next_event(min(deadline, now + _WATCH_S))
+            if isinstance(event, (Unbegun, Lost)):
+                return self._end_of(event), event
+            if isinstance(event, (Ended, Died)) and time.monotonic() < deadline:
+                # RLIMIT_CPU is more than a run can use before its time is up: it was killed for another reason.
+                event = dataclasses.replace(event, cpu_limit_s=0)
             # Looked at once more at the end: a run shorter than the interval is no way around a limit.
-            exceeded = watch.exceeded(ended=end is not None)
+            exceeded = watch.exceeded(ended=not isinstance(event, Late))
             if exceeded is not None:
-                return End(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1])
-            if end is not None and end.verdict == _KILLED:
-                # Each limit of its own ends a run otherwise, or is seen by the watch. The kernel's memory killer takes
-                # whom it likes, for want of memory that others may have.
-                raise SandboxError("a run was killed for nothing of its own; this machine may be short of memory")
-            if end is not None:
-                return end
-            # Only now: what ended in time is no timeout because the server itself was stopped, or came to it late.
-            if not left:
-                return End(TIMEOUT, _SIGKILL)
+                return RunEnd(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1]), Late()
+            # Late only if it was so before we looked: what ended in time is no timeout because we came to it late.
+            if not isinstance(event, Late) or now >= deadline:
+                return self._end_of(event), event
 
-    def _own_word(self) -> End | None:
-        """Return the end that the run reports, None if it is none; written by hostile code perhaps."""
-        try:
-            message = messages.receive(self._child.end)
-        except ConnectionResetError as error:
-            # Its job lies there unread, so it was killed or failed before: no script had anything to do with it.
-            raise Unbegun("a child ended before it read its job") from error
-        except (messages.WireError, OSError):
-            return None
-        for fd in message.descriptors:
-            os.close(fd)
-        payload = message.payload if isinstance(message.payload, dict) else {}
-        if message.kind == messages.EXIT:
-            code, limit = payload.get("code"), payload.get("cpu_limit_s")
-            if self._job.admin and type(limit) is int:
-                return End(RESOURCE, _SIGKILL, resource="cpu", limit=limit)
-            if type(code) is int and -64 <= code <= 255:
-                return End(ENDED, code, payload.get("moments"))
-            return None
-        if message.kind == messages.FAILED and self._job.admin:
-            # From the keeper, which no script can speak for. A public run's word for it would be worth a free request.
-            raise SandboxError("an admin run could not begin: %s" % payload.get("reason"))
-        if message.kind == messages.FORBIDDEN and not self._job.admin:
-            names = payload.get("modules")
-            if isinstance(names, list) and 0 < len(names) <= 100 and all(isinstance(name, str) for name in names):
-                clean = tuple(name.encode("utf-8", "replace").decode("utf-8")[:200] for name in names)
-                return End(FORBIDDEN, _SIGKILL, modules=clean)
-        return None
+    @staticmethod
+    def _end_of(event: Event) -> RunEnd:
+        """Return what an event means. Raises SandboxError for those that are no fault of the script."""
+        if isinstance(event, (Ended, Died)) and event.cpu_limit_s:
+            return RunEnd(RESOURCE, _SIGKILL, resource="cpu", limit=event.cpu_limit_s)
+        if isinstance(event, Ended):
+            return RunEnd(ENDED, event.code, event.timestamps)
+        if isinstance(event, Forbidden):
+            return RunEnd(FORBIDDEN, _SIGKILL, modules=event.names)
+        if isinstance(event, Late):
+            return RunEnd(TIMEOUT, _SIGKILL)
+        if isinstance(event, Died) and event.code != _SIGKILL:
+            return RunEnd(ENDED, event.code)
+        if isinstance(event, Died):
+            # Each limit of its own ends a run otherwise, or is seen by the watch. The kernel's memory killer takes whom
+            # it likes, for want of memory that others may have.
+            raise SandboxError("a run was killed for nothing of its own; this machine may be short of memory")
+        if isinstance(event, Unbegun):
+            raise UnbegunError("a child ended before it read its job")
+        raise SandboxError("the zygote was lost during a run")
 
-    def _death(self) -> End:
-        try:
-            death = self._child.receive_death()
-        except (messages.WireError, OSError) as error:
-            # The template has ended, and the child with it, or in a moment. It may have had a last word, or no job yet.
-            self._child.kill()
-            poll = select.poll()
-            poll.register(self._child.end, select.POLLIN)
-            end = self._own_word() if poll.poll(_LOST_S * 1000) else None
-            if end is None:
-                raise SandboxError("the template was lost during a run: %s" % error) from error
-            return end
-        if death.code != _SIGKILL:
-            return End(ENDED, death.code)
-        if death.cpu_limit_s is not None:
-            return End(RESOURCE, _SIGKILL, resource="cpu", limit=death.cpu_limit_s)
-        return End(_KILLED, _SIGKILL)
 
-    def _has(self, namespace: str) -> bool:
-        return namespace in self._report["namespaces"]
+def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> None:
+    """Put the script, its attachments and its input where the child will find them. Raises OSError."""
+    workdir.put(child.directory_fd, SCRIPT_NAME, job.code.encode("utf-8"), owner)
+    for attachment in job.attachments:
+        workdir.put(child.directory_fd, attachment.filename, attachment.content, owner)
+    if job.stdin:
+        view = memoryview(job.stdin)
+        offset = 0
+        while offset < len(view):  # pwrite leaves the offset, which the child shares, at the start
+            offset += os.pwrite(child.streams[0], view[offset:], offset)
+    # Nothing may grow in it: memory of such a file belongs to no process that the kernel could end for it.
+    fcntl.fcntl(child.streams[0], _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE)
+
+
+def settle(child: ChildHandle, event: Event, own_pids: bool) -> None:
+    """Return when nothing of a run executes any more, so that its output can be read. The only place that decides how.
+
+    A run that says that it has ended waits for its end, or says so and is hostile. To tear it down would take a core
+    just when the answer is made; to stop it costs nothing, and it is killed once the answer is out. But SIGSTOP reaches
+    one thread at once and others when they are next scheduled: of a run with more than one thread, or with processes
+    beside the script's, and of every run that did not end by its own word, all is killed and its death awaited.
+
+    Raises:
+        SandboxError: it has not ended, or nobody can tell.
+    """
+    if isinstance(event, Died) or (isinstance(event, (Ended, Forbidden)) and _is_stopped(child, own_pids)):
+        return
+    child.kill()
+    if not child.await_gone(_GONE_S):
+        raise SandboxError("a run that was killed has not ended, or nobody can tell")
+
+
+def _is_stopped(child: ChildHandle, own_pids: bool) -> bool:
+    """Stop a run; return whether it is all stopped: one process with one thread, and an admin's supervisor."""
+    try:
+        child.stop()
+        # Only now, when none of them can make another: what is seen is all there is.
+        first = processes.process(processes.pid_of(child.pidfd))
+        if first is None:
+            return False
+        if not child.admin:
+            return first.threads == 1
+        found = [each for each in members(first, own_pids) if each.state != b"Z"]
+    except OSError:  # Linux before 6.9 can't stop a group by a pidfd
+        return False
+    return len(found) == 2 and all(each.threads == 1 for each in found)
+
+
+def kind_for(code: str) -> str:
+    """Return the lightest kind of zygote that has every library which a script names.
+
+    The text is searched, never parsed: it is hostile. A script that hides a name, or has it in an attached module,
+    loads the library by itself, and waits for it.
+    """
+    named = {name for kind in ZYGOTES for name in kind.libraries if name in code}
+    return next(kind.name for kind in ZYGOTES if named <= set(kind.libraries))

@@ -12,14 +12,14 @@ import errno
 import os
 import stat
 import time
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Iterator, NamedTuple, Sequence
 
 from pyexec import rules
 from pyexec.job import OutputFile
 
 NOT_FOUND = "File not found after execution."
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
+OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lacks; no fault of a run
 # Non-blocking: a FIFO planted at a returned name must not make the server wait.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -46,11 +46,11 @@ def _component(name: str) -> bytes:
         ValueError: it could lead elsewhere. `rules` has refused it long before; this is the last door.
     """
     if name in ("", ".", "..") or "/" in name or "\0" in name:
-        raise ValueError("%r is no name of an entry" % name)
+        raise ValueError(f"{name!r} is no name of an entry")
     return name.encode("utf-8")
 
 
-def put(directory_fd: int, name: str, content: bytes, owner: Optional[Tuple[int, int]] = None) -> None:
+def put(directory_fd: int, name: str, content: bytes, owner: tuple[int, int] | None = None) -> None:
     """Write a new file into the directory, before the script starts.
 
     Raises:
@@ -79,21 +79,21 @@ def collect(directory_fd: int, names: Sequence[str], longest: int) -> Iterator[O
     Raises:
         OSError: the server has no descriptor or memory left. ValueError: a name leads out of the directory.
     """
-    spelled: Dict[str, str] = {}
+    spelled: dict[str, str] = {}
     for name in names:
         # As given, if it can't be brought into shape: then it is refused below.
         spelled.setdefault(name if name.startswith("/") else rules.canonical(name), name)
-    read: Dict[Tuple[int, int], bytes] = {}
+    read: dict[tuple[int, int], bytes] = {}
     for path, name in spelled.items():
         yield dataclasses.replace(_collect(directory_fd, path, longest, read), name=name)
 
 
-def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, int], bytes]) -> OutputFile:
+def _collect(directory_fd: int, name: str, longest: int, read: dict[tuple[int, int], bytes]) -> OutputFile:
     parts = [b"."] if name == "." else [_component(part) for part in name.split("/")]
     try:
         return _read(directory_fd, parts, name, longest, read)
     except OSError as error:
-        if error.errno in _OURS:
+        if error.errno in OURS:
             raise
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
             return OutputFile(name, error=NOT_FOUND)
@@ -103,7 +103,7 @@ def _collect(directory_fd: int, name: str, longest: int, read: Dict[Tuple[int, i
 
 
 def _read(
-    directory_fd: int, parts: List[bytes], name: str, longest: int, read: Dict[Tuple[int, int], bytes]
+    directory_fd: int, parts: list[bytes], name: str, longest: int, read: dict[tuple[int, int], bytes]
 ) -> OutputFile:
     where = _descend(directory_fd, parts[:-1])
     try:
@@ -115,7 +115,7 @@ def _read(
         if not stat.S_ISREG(status.st_mode):
             return OutputFile(name, error="Not a regular file.")
         if status.st_size > longest:
-            reason = "File is too large: %d bytes, at most %d can be returned." % (status.st_size, longest)
+            reason = f"File is too large: {status.st_size} bytes, at most {longest} can be returned."
             return OutputFile(name, size_bytes=status.st_size, error=reason)
         identity = (status.st_dev, status.st_ino)
         if identity not in read:
@@ -127,7 +127,7 @@ def _read(
 
 def read_capped(fd: int, longest: int) -> bytes:
     """Return at most `longest` bytes from the start of a file, however it changes meanwhile."""
-    parts: List[bytes] = []
+    parts: list[bytes] = []
     place = 0
     while place < longest:
         part = os.pread(fd, min(longest - place, 1 << 23), place)
@@ -163,9 +163,9 @@ class _Walk:
     def __init__(self, most_files: int) -> None:
         self.size_bytes = self.files = 0
         self._most_files = most_files
-        self._linked: Set[Tuple[int, int]] = set()  # files of several names that have been counted
+        self._linked: set[tuple[int, int]] = set()  # files of several names that have been counted
         self._deadline_s = time.thread_time() + _LONGEST_LOOK_S
-        self._stack: List[Tuple[int, List[str]]] = []  # open directories, each with those in it yet to be entered
+        self._stack: list[tuple[int, list[str]]] = []  # open directories, each with those in it yet to be entered
 
     def all_below(self, directory_fd: int) -> None:
         """Count. Raises _Uncountable, PermissionError; OSError as `usage` does."""
@@ -182,13 +182,13 @@ class _Walk:
             except PermissionError:
                 raise
             except OSError as error:
-                if error.errno in _OURS:
+                if error.errno in OURS:
                     raise
                 continue  # gone, or replaced, between two looks
             self._count(below)
 
     def _count(self, directory_fd: int) -> None:
-        inner: List[str] = []
+        inner: list[str] = []
         self._stack.append((directory_fd, inner))
         with os.scandir(directory_fd) as entries:
             for entry in entries:

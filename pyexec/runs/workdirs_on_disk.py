@@ -1,12 +1,11 @@
 """The directory that holds the runs' directories where no tmpfs can be mounted, and their removal.
 
-Works in the server. What is removed was filled by hostile code that is dead by then: any depth, rights and names are to
-be expected, and no link is followed.
+Works in the server. It makes the directories, and what is left of them at the end is found by what it made; how a tree
+is removed that hostile code has filled is the business of `removal`.
 """
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import errno
 import fcntl
@@ -15,81 +14,38 @@ import re
 import secrets
 import stat
 import time
-from typing import Deque
 
 from pyexec import log
 from pyexec.runs import workdir
+from pyexec.runs.removal import remove_tree
 
 _NAME = re.compile(r"pyexec-[0-9a-f]{32}\Z")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _DYING_S = 5.0
 
 
-def remove_tree(parent_fd: int, name: str) -> None:
-    """Remove a directory that a dead run left, with all that is in it, however deep; a missing one is no error.
+class RunDirectory:
+    """One run's directory on disk, by descriptor: all of it, and the part that the script works in."""
 
-    Raises:
-        OSError: something could not be removed.
-    """
-    # One level at a time, bringing what lies deeper up to the top, so that depth costs neither stack nor descriptors.
-    try:
-        _make_accessible(parent_fd, name)
-        top = os.open(name, _DIRECTORY, dir_fd=parent_fd)
-    except FileNotFoundError:
-        return
-    try:
-        serial = 0
-        while True:
-            with os.scandir(top) as entries:
-                names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-            if not names:
-                break
-            for entry_name, is_directory in names:
-                if not is_directory:
-                    os.unlink(entry_name, dir_fd=top)
-                    continue
-                serial = _lift(top, entry_name, serial)
-                os.rmdir(entry_name, dir_fd=top)
-    finally:
-        os.close(top)
-    os.rmdir(name, dir_fd=parent_fd)
+    PARTS = ("work", "tmp", "home")
 
+    def __init__(self, name: str, path: str, fd: int, owner: tuple[int, int] | None) -> None:
+        """Fill a new directory and give it to its owner. Raises OSError."""
+        self.name, self.path, self.fd = name, path, fd
+        for part in self.PARTS:
+            os.mkdir(part, 0o700, dir_fd=fd)
+            if owner is not None:
+                os.chown(part, *owner, dir_fd=fd, follow_symlinks=False)
+        if owner is not None:
+            os.fchown(fd, *owner)
+        self.work_fd = os.open(self.PARTS[0], _DIRECTORY, dir_fd=fd)
 
-def _make_accessible(directory_fd: int, name: str) -> None:
-    """Give a directory back the rights that a script may have taken from it; owning it, we may.
-
-    By a descriptor that can't be a link's: chmod by name would follow one that took the directory's place.
-    """
-    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
-    try:
-        os.chmod("/proc/self/fd/%d" % fd, 0o700)
-    finally:
-        os.close(fd)
-
-
-def _lift(top: int, name: str, serial: int) -> int:
-    """Empty one directory: unlink its files, move its directories up to `top`; return the next free serial number."""
-    _make_accessible(top, name)
-    here = os.open(name, _DIRECTORY, dir_fd=top)
-    try:
-        with os.scandir(here) as entries:
-            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-        for entry_name, is_directory in names:
-            if not is_directory:
-                os.unlink(entry_name, dir_fd=here)
-                continue
-            while True:
-                serial += 1
-                target = ".pyexec-%d" % serial
-                try:
-                    os.stat(target, dir_fd=top, follow_symlinks=False)
-                except FileNotFoundError:
-                    break
-            _make_accessible(here, entry_name)
-            os.rename(entry_name, target, src_dir_fd=here, dst_dir_fd=top)
-    finally:
-        os.close(here)
-    return serial
+    def close(self) -> None:
+        """Give back the descriptors. Nothing is removed."""
+        for fd in (self.work_fd, self.fd):
+            if fd >= 0:
+                os.close(fd)
+        self.work_fd = self.fd = -1
 
 
 class Base:
@@ -97,7 +53,8 @@ class Base:
 
     Locked while its server lives: at its start a server removes those that a killed one left behind. It knows them by
     their mark, a file that names the very directory it lies in, so that nothing else is ever taken for one: neither an
-    unpacked archive of ours nor a copy of such a directory.
+    unpacked archive of ours nor a copy of such a directory. The server makes a run's directory before it orders the
+    child, and knows of it before it exists: whatever lies here and isn't known is left over, and `sweep` removes it.
     """
 
     PREFIX = "pyexec-"
@@ -106,7 +63,8 @@ class Base:
     def __init__(self, parent: str) -> None:
         """Make the base below `parent`. Raises OSError."""
         self._parent = os.path.abspath(parent)
-        self._left: Deque[str] = collections.deque()  # runs' directories whose removal failed, to be tried again
+        self._owned: set[str] = {self.MARK}  # the names of what lies here and is to stay
+        self.left = False  # whether there may be something for `sweep`
         self._remove_abandoned()
         self.path = os.path.join(self._parent, self.PREFIX + secrets.token_hex(16))
         os.mkdir(self.path, 0o700)
@@ -126,36 +84,59 @@ class Base:
         """A descriptor of it."""
         return self._fd
 
-    def new_path(self) -> str:
-        """Return a path for the directory of a run, which no other run can guess.
+    def make(self, owner: tuple[int, int] | None) -> RunDirectory:
+        """Make a run's directory, which belongs to these ids; its name can't be guessed by another run.
 
         Landlock doesn't hide what `stat` tells of a file whose path is known.
+
+        Raises:
+            OSError: the disk is full, perhaps. What has been made goes with the next sweep.
         """
-        return os.path.join(self.path, secrets.token_hex(16))
-
-    def remove(self, name: str) -> None:
-        """Remove a run's directory, else keep it in mind for later. Raises OSError."""
+        name = secrets.token_hex(16)
+        self._owned.add(name)  # before it exists, or a sweep could take it for one that was left
         try:
-            remove_tree(self._fd, name)
-        except OSError:
-            self._left.append(name)
+            os.mkdir(name, 0o700, dir_fd=self._fd)
+            fd = os.open(name, _DIRECTORY, dir_fd=self._fd)
+            try:
+                return RunDirectory(name, os.path.join(self.path, name), fd, owner)
+            except BaseException:
+                os.close(fd)
+                raise
+        except BaseException:
+            self._owned.discard(name)
+            self.left = True
             raise
-        if self._left:
-            self._remove_one_left()
 
-    def _remove_one_left(self) -> None:
+    def remove(self, directory: RunDirectory) -> None:
+        """Remove the directory of a run that is all dead; what can't be removed now goes with a later sweep."""
         try:
-            name = self._left.popleft()
-        except IndexError:  # another thread has it
+            remove_tree(self._fd, directory.name)
+        except OSError as error:
+            # Not raised: an answer may be on its way out.
+            log.say(f"what a run left could not be removed: {error!r}")
+            self.left = True
+        finally:
+            self._owned.discard(directory.name)
+
+    def sweep(self) -> None:
+        """Remove what lies here and belongs to no run. It may be called at any time, by one thread."""
+        if not self.left:
             return
-        try:
-            remove_tree(self._fd, name)
-        except OSError:  # told when it failed first
-            self._left.append(name)
+        self.left = False
+        with os.scandir(self._fd) as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
+            # Looked up after it was seen: a directory is owned before it exists.
+            if name not in self._owned:
+                try:
+                    remove_tree(self._fd, name)
+                except OSError:
+                    self.left = True
 
     def close(self) -> None:
-        """Remove the base with all that is in it. Raises OSError."""
-        self._remove(os.path.basename(self.path), self._fd)
+        """Remove the base with all that is in it; somebody may have done so before. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            self._remove(os.path.basename(self.path), self._fd)
 
     def _remove(self, name: str, fd: int) -> None:
         parent_fd = os.open(self._parent, _DIRECTORY)

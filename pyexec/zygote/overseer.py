@@ -1,6 +1,10 @@
-"""The parent of the zygotes where there is no pid namespace: waits for them, then kills whatever they left behind.
+"""What dies with a zygote: all that its runs left, found and killed by the process above it.
 
-Holds none of the server's descriptors except standard error. Forked before anything is loaded.
+A zygote that ends by itself ends its runs whole, but not one that is killed. Its children have a parent-death signal;
+what an admin run has forked has none where there is no pid namespace to die with. It comes to the next subreaper above,
+and would hold its uid and its memory for as long as it liked. So the nursery kills what comes to it when a zygote ends,
+and says so only when nothing is left; and where there is no pid namespace the process above does the same for the
+nursery. That one holds no descriptor of the server's but standard error, and is forked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -10,49 +14,135 @@ import os
 import signal
 import socket
 import time
-from typing import Iterator, Sequence
+from typing import Collection, Iterator, NamedTuple
 
-from pyexec.kernel import libc
+from pyexec import messages
+from pyexec.kernel import libc, rlimits
 
 _DYING_S, _POLL_S = 20.0, 0.005
 
 
-def fork_below(controls: Sequence[socket.socket], proc_fd: int) -> None:
-    """Continue in a new process; the old one waits for it and then kills whatever its runs left behind.
+class Running(NamedTuple):
+    """A child as its zygote sees it, or a zygote as its nursery does."""
 
-    A zygote that exits normally ends its runs completely. One that is killed can't: processes forked by an admin run
-    have no parent-death signal. They are reparented to this process, and would otherwise keep their uid and memory for
-    as long as they liked.
-    """
+    pid: int
+    pidfd: int
+    status: int  # the socket on which its death is told
+    cpu_limit_s: int = 0
+
+
+def fork_below(control: socket.socket, proc_fd: int) -> None:
+    """Go on in a new process; the old one only waits, and then kills whatever of any run is left."""
     pid = os.fork()
     if pid == 0:
         libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
         return
-    for control in controls:
-        control.close()
+    control.close()
     status, ended = 0, 0
     while ended != pid:
         ended, status = os.waitpid(-1, 0)
     deadline = time.monotonic() + _DYING_S
-    with contextlib.suppress(ChildProcessError):  # no children left
-        while time.monotonic() < deadline:
-            for orphan, group in _children(proc_fd):
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(orphan, signal.SIGKILL)
-                    if group != os.getpgrp():
-                        os.killpg(group, signal.SIGKILL)
-            while os.waitpid(-1, os.WNOHANG)[0]:
-                pass
-            time.sleep(_POLL_S)
+    while any_left(proc_fd, ()) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
     os._exit(1 if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
 
 
+def any_left(proc_fd: int, spared: Collection[int], reachable: bool = True) -> bool:
+    """Kill and reap every child of this process that isn't spared, with its group; return whether any is left.
+
+    Args:
+        spared: pids of zygotes. reachable: False in a pid namespace of our own, where the numbers in `/proc` are not
+            those of our calls, and each run dies with its own namespace.
+    """
+    while True:
+        with contextlib.suppress(ChildProcessError):
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is not None and ended.si_pid not in spared:
+                os.waitpid(ended.si_pid, 0)
+                continue
+        break
+    left = list(_children(proc_fd))
+    if not reachable:
+        return len(left) > len(spared)
+    left = [(pid, group) for pid, group in left if pid not in spared]
+    for pid, group in left:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+            if group != os.getpgrp():
+                os.killpg(group, signal.SIGKILL)
+    return bool(left)
+
+
 def _children(proc_fd: int) -> Iterator[tuple[int, int]]:
-    """Yield the pid and process group of each child of this process, including adopted orphans."""
+    """Yield pid and process group, as `/proc` numbers them, of our children, and of orphans that came to us."""
+    own = int(os.readlink("self", dir_fd=proc_fd))
     for name in filter(str.isdigit, os.listdir(proc_fd)):
         with contextlib.suppress(OSError):  # it exited in the meantime
             fd = os.open(name + "/stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)
             with os.fdopen(fd, "rb") as file:
                 fields = file.read().rpartition(b")")[2].split()
-            if int(fields[1]) == os.getpid():
+            if int(fields[1]) == own:
                 yield int(name), int(fields[2])
+
+
+class Groups:
+    """The groups of dead children where there is no pid namespace: killed whole, and gone, before a death is told."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._dying: list[tuple[Running, bytes]] = []
+
+    def __bool__(self) -> bool:
+        """Return whether any is waited for."""
+        return bool(self._dying)
+
+    def note(self, running: Running, reaper: libc.Reaper) -> None:
+        """Kill the rest of a dead child's group while its pid still stands, then reap the child itself."""
+        kill_group(running.pid, running.pidfd)
+        self._dying.append((running, death(reaper, running.pid, running.cpu_limit_s)))
+
+    def gone(self) -> list[tuple[Running, bytes]]:
+        """Return those of whose groups nothing is left, and what tells how they ended; never wait for a slow one."""
+        done = [entry for entry in self._dying if _group_is_gone(entry[0].pid)]
+        self._dying = [entry for entry in self._dying if entry not in done]
+        return done
+
+
+def exit_code(status: int) -> int:
+    """Return an exit code, negative for the signal that ended the process."""
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def death(reaper: libc.Reaper, pid: int, cpu_limit_s: int) -> bytes:
+    """Reap a child and return what tells how it ended. Raises OSError."""
+    status = reaper.reap(pid)
+    return encoded(status, cpu_limit_s if rlimits.ended_by_cpu(status, reaper.cpu_s, cpu_limit_s) else 0)
+
+
+def encoded(status: int, cpu_limit_s: int) -> bytes:
+    """Return what tells of an end with this wait status, at this limit of processor time if it met that."""
+    return messages.encode_death(messages.Death(exit_code(status), cpu_limit_s))
+
+
+def kill_group(pid: int, pidfd: int) -> None:
+    """Send SIGKILL to a child and to all that it has forked, none of which can leave its group. Raises OSError."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        libc.syscall("pidfd_send_signal", pidfd, signal.SIGKILL, None, 0)
+
+
+def _group_is_gone(group: int) -> bool:
+    """Reap what has ended of a run's group, all of it killed by now; as a subreaper we are its parent.
+
+    Otherwise it would be left to process 1, which in a container may be the server itself and reaps nobody: dead
+    processes would count against the next run of this uid.
+    """
+    while True:
+        try:
+            if os.waitid(os.P_PGID, group, os.WEXITED | os.WNOHANG) is None:
+                return False
+        except ChildProcessError:
+            return True

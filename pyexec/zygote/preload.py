@@ -1,4 +1,4 @@
-"""What a zygote loads before it forks, and the paths that hold it, so that no run pays for a shared import.
+"""What a zygote loads ahead of its forks, and which paths hold it: no run pays for an import that others share.
 
 Runs in the zygotes, before they leave the host's file tree.
 """
@@ -62,10 +62,10 @@ def standard_library(modules: Sequence[str]) -> None:
     _import([name for name in modules if name not in LIBRARIES] + _LAZY)
 
 
-def libraries() -> tuple[dict[str, str], list[str]]:
-    """Load the libraries; return the versions of those installed and the names of those missing."""
+def libraries(wanted: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Load these libraries; return the versions of those that are there, and which are missing."""
     versions, missing = {}, []
-    for name in LIBRARIES:
+    for name in wanted:
         try:
             versions[name] = str(getattr(importlib.import_module(name), "__version__", "?"))
         except ImportError:

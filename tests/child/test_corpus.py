@@ -23,12 +23,12 @@ from corpus import SCRIPTS, Script
 from pyexec import Config, Job, Sandbox
 from pyexec.config import zygote_environment
 from pyexec.job import ENDED, SCRIPT_NAME
-from pyexec.kernel.tree import WORKDIR
+from pyexec.kernel.tree import PLACE
 from pyexec.zygote.preload import installed_code
 
 # With a file tree of its own, and without.
-_RUN_DIRECTORY = r"%s(?:-\d+)?|%s/pyexec-[^/]+/[0-9a-f]{32}" % (
-    WORKDIR,
+_RUN_DIRECTORY = r"%s(?:-\d+)?/box/work|%s/pyexec-[^/]+/[0-9a-f]{32}/work" % (
+    PLACE,
     re.escape(os.path.realpath(tempfile.gettempdir())),
 )
 

@@ -2,6 +2,7 @@
 
 danger: meet another run
 control: ok
+namespaces@root: ENOSPC
 seccomp: EPERM
 all: EPERM
 """

@@ -2,6 +2,7 @@
 
 danger: meet another run
 control: ok
+namespaces@root: EINVAL
 seccomp: EPERM
 all: EPERM
 """

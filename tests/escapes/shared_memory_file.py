@@ -1,4 +1,4 @@
-"""A run leaves nothing in /dev/shm.
+"""A run opens no shared memory of the host.
 
 danger: meet another run
 control: ok
@@ -12,4 +12,4 @@ import os
 
 
 def attack(target):
-    os.close(os.open("/dev/shm/pyexec-escape-%d" % os.getpid(), os.O_CREAT | os.O_RDWR))
+    os.close(os.open(target["shared_memory"], os.O_RDWR))

@@ -18,10 +18,10 @@ from pyexec.kernel import tree
 @pytest.mark.parametrize(
     "taken,place",
     [
-        ([], "/work"),
-        (["usr", "lib", "worker", "home"], "/work"),
-        (["work"], "/work-1"),
-        (["work", "work-1", "work-3"], "/work-2"),
+        ([], "/run"),
+        (["usr", "lib", "runner", "home"], "/run"),
+        (["run"], "/run-1"),
+        (["run", "run-1", "run-3"], "/run-2"),
     ],
 )
 def test_a_runs_directory_lies_where_nothing_else_does(taken: List[str], place: str) -> None:
@@ -32,16 +32,20 @@ def test_a_runs_directory_lies_where_nothing_else_does(taken: List[str], place: 
 _BUILD = """
 import json, os, sys
 sys.path.insert(0, %r)
-from pyexec.kernel import layers, namespaces, tree
+from pyexec.kernel import layers, libc, namespaces, tree
 proc_fd = os.open("/proc", os.O_RDONLY)
 host = layers.probe(65000, proc_fd)
 if "mount" not in host.namespaces:
     sys.exit(print("null"))
-paths, tree.WORKDIR = json.loads(sys.argv[1]), sys.argv[2]
-namespaces.enter_template(host, proc_fd)
-place = tree.build_tree(paths)
-namespaces.libc.mount("pyexec", place, "tmpfs", 0, "size=4096")
-print(json.dumps({"place": place, "files": [open(path + "/file").read() for path in paths]}))
+paths, tree.PLACE = json.loads(sys.argv[1]), sys.argv[2]
+namespaces.enter_nursery(host, proc_fd)
+place = tree.build(paths)
+libc.mount("pyexec", place, "tmpfs", 0, "size=16k")
+for name in tree.DIRECTORIES:
+    os.mkdir(place + "/" + name)
+links = {link: os.path.realpath(link) for link in ("/work", "/tmp", "/mnt/data", "/dev/shm")}
+files = [open(path + "/file").read() for path in paths]
+print(json.dumps({"place": place, "files": files, "links": links, "beside": os.listdir(os.path.dirname(place))}))
 """
 
 
@@ -64,9 +68,15 @@ def test_neither_hides_the_other() -> None:
         found = _build([paths[0], directory + "/link"], "/tmp")
         if found is None:
             return  # this host can't mount, so that no tree is built; test_hosts.py tells whether it should
-        assert found["place"] == "/tmp-1" and found["files"] == paths
-        found = _build(paths, "/work")
-        assert found["place"] == "/work" and found["files"] == paths
+        assert found["place"] == "/tmp-1/box" and found["files"] == paths
+        found = _build(paths, "/run")
+        assert found["place"] == "/run/box" and found["files"] == paths
+        # Whatever a Landlock rule on the directory of the mount point allows, it holds nothing else.
+        assert found["beside"] == ["box"]
+        # The links lead into the run's own tmpfs, but for that one in whose place the interpreter's own files lie.
+        names = {"/work": "work", "/mnt/data": "work", "/dev/shm": "shm"}
+        expected = {link: "/run/box/" + name for link, name in names.items()}
+        assert found["links"] == dict(expected, **{"/tmp": "/tmp"})
 
 
 def test_runs_go_with_an_environment_below_tmp() -> None:

@@ -14,6 +14,7 @@ import pytest
 from tracing import Trace, calls
 
 from benchmarks import jobs, load, targets
+from benchmarks.processes import settled_tree
 from pyexec.client import Client
 
 REQUESTS = 40
@@ -108,3 +109,34 @@ def test_every_layer_is_on_while_counted(target: targets.Target) -> None:
     assert {"seccomp", "landlock", "mount_namespace", "pid_namespace", "network_namespace", "ipc_namespace"} <= set(
         layers
     )
+
+
+RUNS = 300
+# A page that a fork shares is copied when it is first written: what Python costs in a process that has just been forked.
+FAULTS_OF_A_CHILD, FAULTS_OF_ITS_ZYGOTE = 520, 100
+
+
+def test_page_faults_of_a_run_stay_within_their_budget() -> None:
+    """In a child from the fork to its death, and in its zygote for the fork, the word of the death and the reaping."""
+    running = targets.start_pyexec()
+    try:
+        job = JOBS["print"]
+        load.repeat(running, job, 2, RUNS)  # every slot has had a child by then
+        zygotes = [pid for pid in settled_tree(running.process.pid)[1:] if _faults(pid)[1]]
+        before = [_faults(pid) for pid in zygotes]
+        load.repeat(running, job, 2, RUNS)
+        settled_tree(running.process.pid)
+        after = [_faults(pid) for pid in zygotes]
+        own, children = (sum(b[n] - a[n] for a, b in zip(before, after)) / RUNS for n in (0, 1))
+        print(f"page faults of a child {children:.0f}, of its zygote {own:.0f}")
+        assert 0.5 * FAULTS_OF_A_CHILD < children <= FAULTS_OF_A_CHILD
+        assert 0.5 * FAULTS_OF_ITS_ZYGOTE < own <= FAULTS_OF_ITS_ZYGOTE
+    finally:
+        running.stop()
+
+
+def _faults(pid: int) -> tuple[int, int]:
+    """Return the minor page faults of a process, and of the children that it has reaped."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    return int(fields[7]), int(fields[8])

@@ -13,16 +13,9 @@ import pytest
 from processes import PLAIN, await_that, descendants, state, zygote
 from sandboxes import own_config
 
-from pyexec.client import ServiceError
-from pyexec.config import Config
+from pyexec import Config, Job, Sandbox
 from pyexec.errors import SandboxError
-from pyexec.job import ENDED, TIMEOUT, Job
-from pyexec.runs import handles
-from pyexec.runs import run as module
-from pyexec.runs import watch as usage
-from pyexec.runs.handles import Child
-from pyexec.runs.run import Run
-from pyexec.sandbox import Sandbox
+from pyexec.runs.handles import ChildHandle
 
 # A process that outlives the script counts in two files, one after the other; between the two lies a large one, which
 # takes the server a while to read. Where the counting goes on meanwhile the second count is far ahead of the first.
@@ -58,14 +51,13 @@ def test_what_an_admin_run_forked_writes_no_more_while_its_output_is_read(either
             assert 100 <= before and after in (before - 1, before), counts
 
 
-@pytest.mark.parametrize("admin,code", [(True, "print(1)"), (False, "while True: pass")])
+@pytest.mark.parametrize(
+    "admin,code", [(True, "import os, time\nif os.fork() == 0: time.sleep(9)"), (False, "while True: pass")]
+)
 def test_a_run_that_does_not_die_is_no_answer(monkeypatch: pytest.MonkeyPatch, admin: bool, code: str) -> None:
-    await_death = Child.await_death
     with Sandbox(Config.of(max_runs=1, wall_s=0.5, uid_base=31000000 + 10 * os.getpid())) as sandbox:
-        monkeypatch.setattr(Child, "await_exit", lambda self, timeout_s: False)
         # Only for what wants to read the output: what cleans up behind the run waits until it is dead.
-        monkeypatch.setattr(module, "DYING_S", 19.5)
-        monkeypatch.setattr(Child, "await_death", lambda self, s: False if s == 19.5 else await_death(self, s))
+        monkeypatch.setattr(ChildHandle, "await_gone", lambda self, timeout_s: False)
         with pytest.raises(SandboxError, match="has not ended"):
             sandbox.run(Job(code, admin=admin))
 

@@ -102,7 +102,7 @@ def run(name, mib, seconds):
         said[name] = type(error).__name__, str(error).partition(";")[0]
 
 with Sandbox(Config.of(max_runs=4, wall_s=20, uid_base=int(sys.argv[4]))) as sandbox:
-    assert "mount" not in sandbox.report["namespaces"] and sandbox.state()["ready"]
+    assert not sandbox.report.own_tree and sandbox.state()["ready"]
     threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 8), ("b", 30, 8), ("c", 55, 8))]
     for thread in threads:
         thread.start()

@@ -23,13 +23,15 @@ def test_every_step_of_every_layer_fails_in_turn(start_server, kind, wrapper) ->
             wrapper + injecting(kind), max_runs=1, rate_per_minute=1000, rate_per_day=1000, work_dir=work_dir
         )
         caller = running.admin if kind == "admin" else running.client
-        if kind == "public":
-            assert caller.execute("print('before')").stdout == "before\n"
-        faults = set()
-        while True:
+        assert caller.execute("print('before')").stdout == "before\n"
+        faults, served = set(), 0
+        expected = {"session", "workdir", "hello", "identity", "rlimits", "landlock", "descriptors", "seccomp"}
+        expected |= {"namespaces"} & {each.partition("mount_")[2] + "s" for each in running.client.health()["layers"]}
+        while not expected <= set(re.findall(r"layer (\w+)[^\n]*made to fail", running.log)):
             try:
                 result = caller.execute("print('ran')")
-                break
+                assert result.stdout == "ran\n"  # in a child whose layers are all on
+                served += 1
             except ServiceError as error:
                 details = error.document["error_details"]
                 assert (error.status, error.type) == (500, "InternalServerError")
@@ -37,19 +39,15 @@ def test_every_step_of_every_layer_fails_in_turn(start_server, kind, wrapper) ->
                 assert details["id"] in running.log
                 faults.add(details["id"])
                 assert len(faults) < 500
-        assert result.stdout == "ran\n"
-        steps = re.findall(r"layer (\w+)[^\n]*made to fail", running.log)
-        expected = {"child", "workdir", "identity", "rlimits", "landlock", "seccomp"}
-        layers = running.client.health()["layers"]
-        assert set(steps) == (expected | {"namespaces"} if "mount_namespace" in layers else expected), steps
-        assert len(faults) >= 40
+        assert set(re.findall(r"layer (\w+)[^\n]*made to fail", running.log)) == expected
         # Nobody paid for it, no slot is lost, and nothing of the children that failed is left.
         health = running.client.health()
         assert (health["active_runs"], health["template_restarts"]) == (0, 0)
+        after = running.client.execute("print('after')")
+        assert after.stdout == "after\n"
         if kind == "public":
-            assert result.document["user_info"]["requests_today"] == 2
-        if os.geteuid() == 0:
-            await_that(lambda: settled_tree(running.process.pid).processes <= 6)
-        assert running.client.execute("print('after')").stdout == "after\n"
+            assert after.document["user_info"]["requests_today"] == served + 2
+        if os.geteuid() == 0:  # the server, two above the zygotes, these, and what waits: of an admin's, two processes
+            await_that(lambda: settled_tree(running.process.pid).processes <= 5 + 2 + 2 * 2)
         assert running.stop() == 0 and os.listdir(work_dir) == []
     record("faults survived", len(faults))

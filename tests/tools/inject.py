@@ -1,7 +1,7 @@
 """Serve with steps of the confinement made to fail: `python inject.py public|admin -- PYTHON -m pyexec FLAG...`.
 
-The first child of that kind fails at its first step, the second at its second, and so on, until one has passed them all;
-public ones after the first two, with which the server starts. A step is a call of the kernel that a layer makes.
+After the first two of that kind, with which the server starts, one child fails at its first step, the next at its second,
+and so on, until one has passed them all. A step is one of the calls that confine a child.
 """
 
 from __future__ import annotations
@@ -9,63 +9,42 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import resource
 import subprocess
 import sys
-from typing import Any, Callable
+from typing import Any
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
 
 _START = "start.main()"
-_OF_OS = "open write mkdir chown chdir fchdir setsid setgroups setresgid setresuid nice".split()
-_left = 0
 
 
-def _failing(original: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*arguments: Any, **named: Any) -> Any:
-        global _left
-        # Without close_range (Linux before 5.9) descriptors are closed one by one: its failure is none of a layer's.
-        if _left and arguments[:1] != ("close_range",):
-            _left -= 1
-            if not _left:
-                raise OSError(errno.EIO, "made to fail", original.__name__)
-        return original(*arguments, **named)
-
-    return call
+def _fail(*_: Any) -> None:
+    raise OSError(errno.EIO, "made to fail")
 
 
 def arm(kind: str) -> None:
-    """Make children fail, each one step later than the one before; in the template, before it does anything."""
+    """Make children fail, each one step later than the one before; in the nursery, before it does anything."""
     from pyexec.child import main as child
-    from pyexec.kernel import layers, libc
 
     count = mmap.mmap(-1, 8)  # shared with all children
-    main, apply = child.main, layers.apply
+    main = child.main
 
-    def armed_main(plan: Any, *others: Any) -> Any:
-        global _left
-        if plan.admin == (kind == "admin"):
+    def armed_main(calls: Any, descriptors: Any, order: Any, *others: Any) -> Any:
+        if order.admin == (kind == "admin"):
             number = int.from_bytes(count[:], "little")
             count[:] = (number + 1).to_bytes(8, "little")
-            # The server doesn't start without its first two public children, one of each template.
-            _left = number + 1 if kind == "admin" else max(0, number - 1)
-            for module, names in ((libc, ("syscall", "prctl", "mount")), (os, _OF_OS), (resource, ("setrlimit",))):
-                for name in names:
-                    setattr(module, name, _failing(getattr(module, name)))
-        return main(plan, *others)
+            # The server doesn't start without its first two children of each kind, one of each zygote.
+            if 0 <= number - 2 < len(calls):
+                calls = list(calls)
+                calls[number - 2] = calls[number - 2]._replace(function=_fail)
+        return main(calls, descriptors, order, *others)
 
-    def armed_apply(steps: Any, plan: Any) -> None:
-        global _left
-        apply(steps, plan)
-        if steps is layers.CLOSING:
-            _left = 0
-
-    child.main, layers.apply = armed_main, armed_apply  # type: ignore[assignment]
+    child.main = armed_main  # type: ignore[assignment]
 
 
 def main() -> int:
-    """Be the server, and arm its template."""
+    """Be the server, and arm its nursery."""
     kind, flags = sys.argv[1], sys.argv[sys.argv.index("pyexec") + 1 :]
     from pyexec.cli import main as cli
 

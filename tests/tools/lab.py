@@ -4,9 +4,10 @@
 
 `abi` is the Landlock to make do with, as on an older kernel; null stands for all that this one has.
 
-It probes the host as the template does, keeps only the chosen steps, takes the template's namespaces if they are among
-them, and then forks one child for each attack named on its standard input. A child confines itself with the real
-functions of `pyexec.kernel`, in their real order, runs the attack, and the lab prints what came of it as one line:
+It probes the host as the nursery does, keeps only the chosen steps, takes a zygote's namespaces if they are among them,
+makes the children's confinement ready as a zygote does, and then forks one child for each attack named on its standard
+input. A child carries out the very calls of a real one, in their order, runs the attack, and the lab prints what came of
+it as one line:
 
     ok             the attack succeeded             EPERM …       it failed with this errno
     SIGSYS …       this signal ended it             other: …      it broke for another reason, which is a broken probe
@@ -29,14 +30,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ESCAPES = os.path.join(os.path.dirname(HERE), "escapes")
 sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
 
-from pyexec.child import import_policy  # noqa: E402
-from pyexec.child import main as child_module  # noqa: E402
+from pyexec.child import confine, import_policy  # noqa: E402
 from pyexec.config import DEFAULT_MODULES, Config  # noqa: E402
 from pyexec.job import Host, Plan  # noqa: E402
-from pyexec.kernel import identity, landlock, layers, libc, namespaces, rlimits, seccomp, tree  # noqa: E402,F401
+from pyexec.kernel import layers, libc, namespaces, tree  # noqa: E402
 from pyexec.zygote import preload  # noqa: E402
 
-STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
+STEPS = layers.STEPS
 DEADLINE_S = 10
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
@@ -103,42 +103,76 @@ class Lab:
     def __init__(self, steps: Sequence[str], admin: bool, abi: Optional[int], target: Dict[str, Any]) -> None:
         """Prepare what the template prepares."""
         self._steps, self._admin, self._target = steps, admin, target
-        self._proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+        self._proc_fd = libc.high(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY))
         self._uid_base = target["uid_base"]
         self._host = chosen(layers.probe(self._uid_base, self._proc_fd), steps, abi)
         self._lab_pid = os.getpid()  # in the namespaces that all labs share
-        self._serial, self._workdir = 0, ""
+        self._serial = 0
 
     def serve(self) -> None:
         """Enter the namespaces if chosen, then carry out attack after attack."""
         _join_new_session_keyring()
-        namespaces.enter_template(self._host, self._proc_fd)
+        namespaces.enter_nursery(self._host, self._proc_fd)
         if "pid" in self._host.namespaces:
             pid = os.fork()
             if pid:
                 os._exit(os.waitpid(pid, 0)[1] and 1)
         gate = namespaces.PidGate(self._proc_fd) if "pid" in self._host.namespaces else None
         modules = {name[:-3]: load(name[:-3]) for name in os.listdir(ESCAPES) if name.endswith(".py")}
-        # As if it were one more directory of installed code, which belongs to the server's user.
-        reads = preload.read_paths() + (os.path.dirname(self._target["installed"]),)
-        executes = preload.execute_paths()
-        if "mount" in self._host.namespaces:
-            self._workdir = tree.build_tree(reads + executes)
+        self._become_zygote()
         print(json.dumps(dataclasses.asdict(self._host)), flush=True)
         for line in sys.stdin:
-            print(self._one(modules[line.strip()], gate, reads, executes), flush=True)
+            print(self._one(modules[line.strip()], gate), flush=True)
 
-    def _one(self, module: Any, gate: Any, reads: Tuple[str, ...], executes: Tuple[str, ...]) -> str:
-        receive, send = os.pipe()
-        self._serial += 1
+    def _become_zygote(self) -> None:
+        """Do what a zygote does for all its children at once."""
+        host, executes = self._host, preload.execute_paths()
+        # As if it were one more directory of installed code, which belongs to the server's user.
+        reads = preload.read_paths() + (os.path.dirname(self._target["installed"]),)
+        shared = namespaces.shareable(host, self._proc_fd)
+        namespaces.share(shared)
+        if "ipc" in shared:
+            namespaces.forbid_ipc(self._proc_fd)
+        mount_point = tree.build(reads + executes) if "mount" in host.namespaces else ""
+        if host.own_uids and not mount_point:
+            # A Python below /root, say, which runs of another uid can't reach: the server would not start here.
+            reads = tuple(path for path in reads if _everybody_reaches(path))
+            executes = tuple(path for path in executes if _everybody_reaches(path))
+        uid, gid = (self._uid_base, self._uid_base) if host.own_uids else (host.uid, host.gid)
+        self._plan = Plan(
+            host,
+            self._admin,
+            uid,
+            gid,
+            mount_point and mount_point + "/work",
+            reads,
+            executes,
+            1 << 31,
+            os.getpid(),
+            self._proc_fd,
+            Config.of(**self._target["budget"]).budget,
+            mount_point,
+            shared,
+        )
+        os.umask(0o022)
+        self._confinement = layers.Confinement(self._plan, self._steps)
+
+    def _one(self, module: Any, gate: Any) -> str:
+        receive, send = map(libc.high, os.pipe())
+        plan, directory = self._plan, -1
+        if not plan.mount_point:
+            directory, path = self._directory_on_disk()
+            plan = dataclasses.replace(plan, workdir=path + "/work")
+        calls = confine.prepare(self._confinement, plan, hello=False)
         if gate is not None:
             gate.enter_for_next_fork()
-        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
             os.close(receive)
             try:
-                self._confine(parent, reads, executes)
+                if directory >= 0:
+                    os.dup2(directory, confine.DIRECTORY_FD, False)
+                libc.carry_out(calls)
             except BaseException as error:
                 os.write(send, ("other: confining failed: %r" % (error,)).encode())
                 os._exit(0)
@@ -147,7 +181,18 @@ class Lab:
         if gate is not None:
             gate.leave()
         os.close(send)
+        if directory >= 0:
+            os.close(directory)
         return self._result(pid, receive)
+
+    def _directory_on_disk(self) -> Tuple[int, str]:
+        """Make the directory of one attack, as the server does; return a descriptor of it, and its path."""
+        self._serial += 1
+        path = "%s/run-%d-%d" % (self._target["base"], self._lab_pid, self._serial)
+        for each in (path, path + "/work", path + "/tmp", path + "/home"):
+            os.mkdir(each, 0o700)
+            os.chown(each, self._plan.uid, self._plan.gid)
+        return libc.high(os.open(path, os.O_RDONLY | os.O_DIRECTORY)), path
 
     def _result(self, pid: int, receive: int) -> str:
         pidfd = libc.syscall("pidfd_open", pid, 0)
@@ -178,39 +223,6 @@ class Lab:
         except BaseException as error:
             return "other: %s: %s" % (type(error).__name__, error)
         return "ok"
-
-    def _confine(self, parent: int, reads: Tuple[str, ...], executes: Tuple[str, ...]) -> None:
-        host = self._host
-        uid = self._uid_base if host.own_uids else host.uid
-        workdir = (
-            self._workdir
-            if "mount" in host.namespaces
-            else "%s/run-%d-%d" % (self._target["base"], self._lab_pid, self._serial)
-        )
-        budget = Config.of(**self._target["budget"]).budget
-        if host.own_uids and "mount" not in host.namespaces:
-            # A Python below /root, say, which runs of another uid can't reach: the server would not start here.
-            reads = tuple(path for path in reads if _everybody_reaches(path))
-            executes = tuple(path for path in executes if _everybody_reaches(path))
-        plan = Plan(
-            host,
-            self._admin,
-            uid,
-            uid if host.own_uids else host.gid,
-            workdir,
-            reads,
-            executes,
-            1 << 31,
-            parent,
-            self._proc_fd,
-            budget,
-        )
-        os.setsid()
-        libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)  # Landlock and seccomp can't be had without it
-        if "namespaces" in self._steps:
-            layers.apply(layers.OPENING, plan)
-        os.close(child_module._enter_directory(plan))
-        layers.apply([step for step in layers.CLOSING if step.module in self._steps], plan)
 
 
 if __name__ == "__main__":

@@ -154,6 +154,9 @@ def opened() -> Iterator[Laboratory]:
         named.bind(os.path.join(directory, "socket"))
         os.chmod(os.path.join(directory, "socket"), 0o777)
         named.listen(128)
+        shared_memory = "/dev/shm/pyexec-escape-%d" % os.getpid()
+        with open(shared_memory, "w", encoding="ascii"):
+            os.chmod(shared_memory, 0o666)
         victim = subprocess.Popen(["sleep", "1000"])
         target = {
             "secret": secret,
@@ -167,6 +170,7 @@ def opened() -> Iterator[Laboratory]:
             "abstract": "pyexec-escape-%d" % os.getpid(),
             "socket_path": os.path.join(directory, "socket"),
             "victim": victim.pid,
+            "shared_memory": shared_memory,
             # Processes are counted by uid over the whole machine: not one that another test or checkout uses.
             "uid_base": 100000 + 1000 * (os.getpid() % 10000) + 960,
             "budget": {"memory_bytes": 256 * 1024 * 1024, "workdir_bytes": 64 * 1024 * 1024},
@@ -176,6 +180,7 @@ def opened() -> Iterator[Laboratory]:
             yield running
         finally:
             running.close()
+            os.unlink(shared_memory)
             assert victim.poll() is None, "an attack ended the victim"
             victim.kill()
             victim.wait()

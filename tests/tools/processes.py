@@ -42,6 +42,23 @@ def command(pid: int) -> str:
         return ""
 
 
+def zygotes(pid: int) -> List[int]:
+    """Return the zygotes of a server: what the nursery has forked, the second process below it."""
+    table = parents()
+    below = [child for child, parent in table.items() if parent == pid and "zygote" in command(child)]
+    nurseries = [child for child, parent in table.items() if parent in below]
+    return sorted(child for child, parent in table.items() if parent in nurseries)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return how much of a process is in memory, 0 if it is gone."""
+    try:
+        with open("/proc/%d/statm" % pid, encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def state(pid: int) -> str:
     """Return the letter for what a process does, as R for running; "" if it is gone."""
     try:

@@ -1,0 +1,88 @@
+"""The processes of a run as `/proc` shows them to the server: which there are, their threads, their memory.
+
+Each look is at one moment, and what a run does meanwhile is its own: whatever ends between two looks is passed over.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Iterator, NamedTuple
+
+_MEMORY_LINES = (b"RssAnon:", b"RssShmem:", b"VmPTE:")
+
+
+class Process(NamedTuple):
+    """A line of `/proc/N/stat`, as far as it matters here."""
+
+    pid: int
+    state: bytes
+    parent: int
+    session: int
+    threads: int
+
+
+def pid_of(pidfd: int) -> int:
+    """Return the process's id in our own pid namespace, 0 if it has been reaped."""
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as file:
+        for line in file.read(1024).splitlines():
+            if line.startswith(b"Pid:"):
+                return max(0, int(line.split()[1]))
+    return 0
+
+
+def process(pid: int) -> Process | None:
+    """Return what there is to know of a process; None if it has ended, or is hidden."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            fields = file.read(1024).rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return Process(pid, fields[0], int(fields[1]), int(fields[3]), int(fields[17]))
+
+
+def below(first: Process) -> Iterator[Process]:
+    """Yield a process and all below it: where it is process 1 of a pid namespace, every process in that.
+
+    One that loses its parent while we look is missed once.
+    """
+    waiting = [first.pid]
+    while waiting:
+        pid = waiting.pop()
+        found = process(pid)
+        if found is None:
+            continue
+        yield found
+        try:
+            threads = os.listdir(f"/proc/{pid}/task") if found.threads > 1 else [str(pid)]
+        except OSError:
+            continue
+        for thread in threads:
+            try:
+                with open(f"/proc/{pid}/task/{thread}/children", "rb", buffering=0) as file:
+                    waiting += map(int, file.read(65536).split())
+            except OSError:
+                continue
+
+
+def memory_bytes(pid: int) -> int:
+    """Return what a process has in memory that is of no file, and its page tables; 0 if it has ended.
+
+    Shared memory counts in each process that has it. The first thread of a process may have ended while others go on;
+    then they are asked.
+    """
+    lines = _memory_lines(f"/proc/{pid}/status")
+    if not lines:
+        try:
+            threads = os.listdir(f"/proc/{pid}/task")
+        except OSError:
+            return 0
+        lines = next(filter(None, (_memory_lines(f"/proc/{pid}/task/{name}/status") for name in threads)), [])
+    return sum(int(line.split()[1]) for line in lines) * 1024
+
+
+def _memory_lines(path: str) -> list[bytes]:
+    try:
+        with open(path, "rb") as file:
+            return [line for line in file if line.startswith(_MEMORY_LINES)]
+    except OSError:
+        return []  # ended between two looks

@@ -1,0 +1,78 @@
+"""The removal of what a dead run left on disk: any depth, rights and names are to be expected, and no link is followed.
+
+One level at a time, bringing what lies deeper up to the top, so that depth costs neither stack nor descriptors. Works
+in the server, by descriptor: no path inside is ever named.
+"""
+
+from __future__ import annotations
+
+import os
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def remove_tree(parent_fd: int, name: str) -> None:
+    """Remove a directory that a dead run left, with all that is in it, however deep; a missing one is no error.
+
+    Raises:
+        OSError: something could not be removed.
+    """
+    # One level at a time, bringing what lies deeper up to the top, so that depth costs neither stack nor descriptors.
+    try:
+        _make_accessible(parent_fd, name)
+        top = os.open(name, _DIRECTORY, dir_fd=parent_fd)
+    except FileNotFoundError:
+        return
+    try:
+        serial = 0
+        while True:
+            with os.scandir(top) as entries:
+                names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+            if not names:
+                break
+            for entry_name, is_directory in names:
+                if not is_directory:
+                    os.unlink(entry_name, dir_fd=top)
+                    continue
+                serial = _lift(top, entry_name, serial)
+                os.rmdir(entry_name, dir_fd=top)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=parent_fd)
+
+
+def _make_accessible(directory_fd: int, name: str) -> None:
+    """Give a directory back the rights that a script may have taken from it; owning it, we may.
+
+    By a descriptor that can't be a link's: chmod by name would follow one that took the directory's place.
+    """
+    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
+    try:
+        os.chmod(f"/proc/self/fd/{fd}", 0o700)
+    finally:
+        os.close(fd)
+
+
+def _lift(top: int, name: str, serial: int) -> int:
+    """Empty one directory: unlink its files, move its directories up to `top`; return the next free serial number."""
+    _make_accessible(top, name)
+    here = os.open(name, _DIRECTORY, dir_fd=top)
+    try:
+        with os.scandir(here) as entries:
+            names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+        for entry_name, is_directory in names:
+            if not is_directory:
+                os.unlink(entry_name, dir_fd=here)
+                continue
+            while True:
+                serial += 1
+                target = f".pyexec-{serial}"
+                try:
+                    os.stat(target, dir_fd=top, follow_symlinks=False)
+                except FileNotFoundError:
+                    break
+            _make_accessible(here, entry_name)
+            os.rename(entry_name, target, src_dir_fd=here, dst_dir_fd=top)
+    finally:
+        os.close(here)
+    return serial

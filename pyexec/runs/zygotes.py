@@ -1,0 +1,167 @@
+"""A nursery and a zygote as the server holds them: sockets, and one process. No thread, no decision.
+
+A zygote has two witnesses: its control socket, on which it gets orders and whose end of file says that it has ended;
+and a status socket held by the nursery, which tells of that once nothing is left of any of its runs. If the nursery has
+ended, nothing is left once the process that the server started has ended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from typing import Any
+
+from pyexec import messages
+from pyexec.config import Config, zygote_environment
+from pyexec.errors import SandboxError
+from pyexec.job import HostReport
+from pyexec.messages import WireError
+
+_START_S, _END_S = 60.0, 5.0
+# First on the path, so that the zygotes are of this very copy of the package, whatever else is installed.
+_BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; start.main()"
+
+
+class NurseryHandle:
+    """The process that all zygotes come from."""
+
+    def __init__(self, config: Config) -> None:
+        """Start it; its first word is awaited by `receive_report`. Raises OSError."""
+        root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        self.control, far = messages.pair()
+        self.due = time.monotonic() + _START_S
+        self.report: HostReport | None = None
+        try:
+            with far:
+                self.process = subprocess.Popen(
+                    # Names of files are UTF-8 even where the system has no C.UTF-8.
+                    [sys.executable, "-I", "-X", "utf8", "-c", _BOOT % root],
+                    stdin=far.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env=zygote_environment(),
+                    cwd="/",
+                    start_new_session=True,  # no controlling terminal, and Ctrl-C is the server's to handle
+                )
+            settings = {
+                "uid_base": config.uid_base,
+                "modules": config.modules,
+                "work_dir": os.path.abspath(config.work_dir),
+                "budget": dataclasses.asdict(config.budget),
+            }
+            self.send(messages.PLAN, settings)
+        except BaseException:
+            self.control.close()
+            raise
+
+    def send(self, kind: str, payload: Any, descriptors: tuple[int, ...] = ()) -> None:
+        """Send a message that will be read once it is ready. One that has ended is found out elsewhere."""
+        try:
+            messages.send(self.control, kind, payload, descriptors)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    def receive_report(self) -> None:
+        """Read the first word, if it has come.
+
+        Raises:
+            SandboxError: it could not start here, ended, or takes too long; says what to do.
+        """
+        said = _ready_word(self.control, self.due, "nursery")
+        if said is not None:
+            # One that leaves a danger uncovered says no more than that, and ends.
+            self.report = HostReport.of_message(dict({"python": "", "installed_code": ()}, **said))
+
+    def ended(self) -> bool:
+        """Return whether it has ended, and with it every zygote and all that their runs left."""
+        return self.process.poll() is not None
+
+    def end(self) -> None:
+        """End it with all below it, and return when that is done. One that hangs doesn't see its socket close."""
+        self.control.close()
+        try:
+            self.process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)  # the zygotes too, and the process above
+            self.process.wait()
+
+
+def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any] | None:
+    try:
+        try:
+            message = messages.receive(control, socket.MSG_DONTWAIT)
+        except ConnectionResetError:
+            # It has ended without reading all that it was sent, which the kernel says first; then come its last words.
+            message = messages.receive(control, socket.MSG_DONTWAIT)
+        said = message.payload
+    except BlockingIOError:
+        if time.monotonic() > due:
+            raise SandboxError(f"The {what} did not start in time. Its own words stand above.") from None
+        return None
+    except (WireError, OSError) as error:
+        raise SandboxError(f"The {what} did not start: {error}. Its own words stand above.") from error
+    if "error" in said:
+        raise SandboxError("The {} could not prepare this host: {}.".format(what, said["error"]))
+    return dict(said)
+
+
+class ZygoteHandle:
+    """A warm interpreter that forks children."""
+
+    def __init__(self, kind: str, nursery: NurseryHandle) -> None:
+        """Have the nursery fork it; `receive_ready` awaits its first word. Raises OSError."""
+        self.kind, self.nursery = kind, nursery
+        self.control, far_control = messages.pair()
+        self.status, far_status = messages.pair()
+        self.due = time.monotonic() + _START_S
+        self.libraries: dict[str, Any] | None = None  # "libraries", "missing": once it is ready
+        self._gone = False
+        try:
+            with far_control, far_status:
+                nursery.send(messages.ZYGOTE, {"kind": kind}, (far_control.fileno(), far_status.fileno()))
+        except OSError:
+            self.close()
+            raise
+
+    def receive_ready(self) -> bool:
+        """Return whether it is ready. Raises SandboxError: it ended instead, or takes too long."""
+        if self.libraries is None:
+            self.libraries = _ready_word(self.control, self.due, self.kind + " zygote")
+        return self.libraries is not None
+
+    def alive(self) -> bool:
+        """Return whether it has not ended, as far as can be seen by now."""
+        if self._gone or self.control.fileno() < 0:  # given up already
+            return False
+        poll = select.poll()
+        poll.register(self.control, select.POLLIN)
+        poll.register(self.status, select.POLLIN)
+        return not poll.poll(0)
+
+    def gone(self) -> bool:
+        """Return whether it has ended and nothing is left of any of its runs."""
+        if not self._gone:
+            try:
+                said, _ = messages.receive_packet(self.status, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:
+                said = b""
+            # Without a word the nursery has ended too, and then all is gone when the process above has.
+            self._gone = bool(said) or self.nursery.ended()
+            if self._gone:
+                self.status.close()
+        return self._gone
+
+    def send_order(self, order: messages.Order, descriptors: tuple[int, ...]) -> None:
+        """Have a child forked. Raises OSError if it has ended, or has not read some hundred orders."""
+        messages.send_packet(self.control, messages.encode_order(order), descriptors, socket.MSG_DONTWAIT)
+
+    def close(self) -> None:
+        """Close the control socket, which ends it and with it every child. Whether it is gone can be asked still."""
+        self.control.close()
