@@ -16,7 +16,7 @@ from pyexec import config_kinds as kinds
 from pyexec.config_kinds import MIB, Kind, Origin, OrNone, Seconds, Size, Whole
 from pyexec.config_kinds import Network as Network
 from pyexec.errors import ConfigError
-from pyexec.job import Budget
+from pyexec.job import USER, Budget
 
 KEY_VARIABLE = "PYTHON_EXE_KEY"
 PREFIX = "PYEXEC_"
@@ -231,9 +231,10 @@ def _checked_key(key: Any) -> str | None:
 def zygote_environment() -> dict[str, str]:
     """Return the environment of the zygotes and so of every script: nothing of the server's own.
 
-    Each child adds HOME and TMPDIR, its own directory. One BLAS thread, since a process with threads can't be forked
+    Each child adds HOME and TMPDIR, directories of its own. One BLAS thread, since a process with threads can't be forked
     safely (OpenBLAS issue 5520). One arena of malloc: glibc reserves 64 MiB of address space for each further one, and
     would have one a thread.
     """
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    return dict(threads, MALLOC_ARENA_MAX="1", PATH="/usr/local/bin:/usr/bin:/bin", LANG="C.UTF-8", TZ="UTC")
+    names = dict(USER=USER, LOGNAME=USER, LANG="C.UTF-8", TZ="UTC")
+    return dict(threads, **names, MALLOC_ARENA_MAX="1", PATH="/usr/local/bin:/usr/bin:/bin")

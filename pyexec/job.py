@@ -9,6 +9,7 @@ from pyexec import rules
 from pyexec.errors import ValidationError
 
 SCRIPT_NAME = rules.SCRIPT_NAME
+USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 
@@ -159,6 +160,7 @@ class HostReport:
     namespaces: tuple[str, ...]
     own_uids: bool
     calls: Mapping[str, int]  # system calls allowed, by kind of run: "public", "admin"
+    tmpfs_bytes: int  # the size of the tmpfs that --work-dir is on, where runs have their directories there
     python: str
     installed_code: tuple[str, ...]  # directories, the longest first
     libraries: Mapping[str, str]  # those that are installed, with their versions
@@ -173,6 +175,7 @@ class HostReport:
             namespaces=tuple(said["namespaces"]),
             own_uids=bool(said["own_uids"]),
             calls=dict(said["calls"]),
+            tmpfs_bytes=int(said["tmpfs_bytes"]),
             python=str(said["python"]),
             installed_code=tuple(said["installed_code"]),
             libraries=dict(said.get("libraries", {})),
@@ -206,6 +209,8 @@ class Host:
     landlock_abi: int
     seccomp: bool
     refusals: dict[str, str]  # layer name → the kernel's error, for each missing layer
+    counts_tasks: bool = True  # RLIMIT_NPROC counts one run's processes and threads alone, where its uid or user is its own
+    tmpfs_bytes: int = 0  # the size of the tmpfs that runs' directories lie on; 0 for a disk, or where each has its own
 
 
 @dataclass(frozen=True)
@@ -225,4 +230,3 @@ class Plan:
     budget: Budget
     mount_point: str = ""  # of the run's own tmpfs; empty where its directory lies on disk
     shared: tuple[str, ...] = ()  # of the namespaces, those that all children of the zygote have in common
-    deletion_bounded: bool = False  # its directory is on a tmpfs with a size, which bounds deleted files too

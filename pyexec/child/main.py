@@ -18,7 +18,7 @@ import time
 from typing import Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, script, supervisor, warmup
+from pyexec.child import confine, import_policy, on_disk, script, stream_names, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME
@@ -39,13 +39,27 @@ class Kit(NamedTuple):
     check: _Check  # of a public script's source
     snippets: tuple[str, ...]  # for the warm-up, see `warmup`
     workdir: str  # "" where each child has another one
+    deletes: bool  # whether public scripts may
 
 
-def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str], workdir: str) -> Kit:
+def own_places(directory: str) -> dict[str, str]:
+    """Return the variables that name a run's places beside its script's directory, in the directory that holds all.
+
+    They are outside of what the answer lists as written.
+    """
+    temporary = directory + "/tmp"
+    # By the name that everybody knows, where that leads there.
+    return {"HOME": directory + "/home", "TMPDIR": "/tmp" if os.path.realpath("/tmp") == temporary else temporary}
+
+
+def make_kit(
+    allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str], workdir: str, deletes: bool
+) -> Kit:
     """Make ready, in the zygote, what does not depend on the child.
 
     Args:
-        allowed: modules for public scripts. trusted: directories whose code may import anything.
+        allowed: modules for public scripts. trusted: directories whose code may import anything. deletes: whether
+            public scripts may delete files.
     """
     names = frozenset(allowed)
 
@@ -59,7 +73,7 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[
             if found:
                 refuse(found)
 
-    return Kit(import_policy.Policy(names, trusted, refuse), check, tuple(snippets), workdir)
+    return Kit(import_policy.Policy(names, trusted, refuse), check, tuple(snippets), workdir, deletes)
 
 
 def main(
@@ -81,12 +95,15 @@ def main(
         forget_randomness()
         workdir = kit.workdir
         if not workdir:
-            workdir = os.environ["HOME"] = os.environ["TMPDIR"] = os.path.join(order.path, "work")
+            workdir = os.path.join(order.path, "work")
+            os.environ.update(own_places(order.path))
         if order.admin:
             supervisor.fork_script(cpu_limit_s)
             _warm_up_while_idle(kit.snippets, workdir, None)
             sys.path.insert(0, workdir)
         else:
+            if not kit.deletes:
+                on_disk.install()
             kit.policy.install()
             os.write(CHANNEL_FD, _LAYERS)
             _warm_up_while_idle(kit.snippets, workdir, kit.check)
@@ -139,6 +156,8 @@ def _await_job() -> None:
 def _run(workdir: str, check: _Check | None) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
+    if stream_names.needed_by(source):
+        stream_names.install()
     code = script.run(source, workdir, check, timestamps)
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)

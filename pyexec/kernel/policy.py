@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 from typing import NamedTuple
 
-from pyexec.job import Plan
+from pyexec.job import Host
 from pyexec.kernel import arguments
 from pyexec.kernel.arguments import SELF, Entry, one_of, plain
 
@@ -39,18 +39,17 @@ class Contained(NamedTuple):
 EVERYTHING_CONTAINED = Contained(True, True, True, True, True, True)
 
 
-def contained(plan: Plan) -> Contained:
-    """Return what the other layers of a plan keep inside the run."""
-    own_tree, own_pids = "mount" in plan.host.namespaces, "pid" in plan.host.namespaces
-    abi = plan.host.landlock_abi
+def contained(host: Host) -> Contained:
+    """Return what the other layers of a host keep inside the run."""
+    own_tree, own_pids = "mount" in host.namespaces, "pid" in host.namespaces
     return Contained(
-        signals=own_pids or plan.host.own_uids or abi >= 6,
-        metadata=own_tree or plan.host.own_uids,
+        signals=own_pids or host.own_uids or host.landlock_abi >= 6,
+        metadata=own_tree or host.own_uids,
         # A uid of its own doesn't help here: it doesn't keep a run from files that everybody may write.
-        lengths=own_tree or abi >= 3,
+        lengths=own_tree or host.landlock_abi >= 3,
         files=own_tree,
         processes=own_pids,
-        deletion=own_tree or plan.deletion_bounded,
+        deletion=own_tree or host.tmpfs_bytes > 0,
     )
 
 

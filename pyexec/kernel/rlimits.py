@@ -16,7 +16,7 @@ import resource
 import signal
 
 from pyexec.job import Plan
-from pyexec.kernel import libc
+from pyexec.kernel import libc, namespaces
 
 DESCRIPTORS = 256
 STACK_BYTES = 8 * 1024 * 1024
@@ -38,7 +38,36 @@ INHERITED = (
 
 def counts_own_processes(plan: Plan) -> bool:
     """Return whether RLIMIT_NPROC counts this run alone: it has its own uid, or a user namespace of a non-root user."""
-    return plan.host.own_uids or ("user" in plan.host.namespaces and plan.host.uid != 0)
+    host = plan.host
+    return host.counts_tasks and (host.own_uids or ("user" in host.namespaces and host.uid != 0))
+
+
+def probe(uid: int | None, user_namespace: bool) -> bool:
+    """Return whether RLIMIT_NPROC counts what one run has alone, once it has this uid or a user namespace; tries it.
+
+    By user namespace the kernel counts from Linux 5.14 on only. Forks.
+    """
+
+    def step() -> None:
+        if uid is not None:
+            os.setresuid(uid, uid, uid)
+        elif user_namespace:
+            libc.syscall("unshare", namespaces.CLONE_NEWUSER)
+        resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))  # this process, and one more
+        gate = os.pipe()
+        for due in (True, False):
+            try:
+                pid = os.fork()
+            except BlockingIOError:
+                pid = -1
+            if pid == 0:
+                os.close(gate[1])
+                os.read(gate[0], 1)  # until the process above ends
+                os._exit(0)
+            if (pid > 0) != due:
+                raise OSError(errno.EAGAIN, "RLIMIT_NPROC counts others as well, or nothing")
+
+    return not namespaces.in_a_child(step)
 
 
 def cpu_s(plan: Plan) -> int:

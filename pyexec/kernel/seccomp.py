@@ -81,4 +81,4 @@ def _encoded(admin: bool, contained: Contained) -> bytes:
 
 def prepare(plan: Plan) -> bytes:
     """Return the plan's filter; called in the zygote, so that no child has to put it together."""
-    return _encoded(plan.admin, policy.contained(plan))
+    return _encoded(plan.admin, policy.contained(plan.host))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from typing import Iterable
 
-USER = "runner"
+from pyexec.job import USER
 
 
 def contents(

@@ -22,6 +22,7 @@ from pyexec.config import Config, zygote_environment
 from pyexec.errors import SandboxError
 from pyexec.job import HostReport
 from pyexec.messages import WireError
+from pyexec.runs.slots import POOLS
 
 _START_S, _END_S = 60.0, 5.0
 # First on the path, so that the zygotes are of this very copy of the package, whatever else is installed.
@@ -50,6 +51,7 @@ class NurseryHandle:
                 )
             settings = {
                 "uid_base": config.uid_base,
+                "slots": POOLS * config.max_runs,
                 "modules": config.modules,
                 "work_dir": os.path.abspath(config.work_dir),
                 "budget": dataclasses.asdict(config.budget),

@@ -19,7 +19,7 @@ from pyexec import messages
 from pyexec.child import compat, confine, frames, script
 from pyexec.child import main as child
 from pyexec.job import ZYGOTES, Budget, Host, Plan
-from pyexec.kernel import layers, libc, namespaces, rlimits, tree
+from pyexec.kernel import layers, libc, namespaces, policy, rlimits, tree, tree_files
 from pyexec.zygote import preload
 from pyexec.zygote.loop import Loop, Prepared
 
@@ -79,7 +79,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     namespaces.share(nest.shared)
     if "ipc" in nest.shared:
         namespaces.forbid_ipc(proc_fd)
-    mount_point = tree.build(reads + executes) if "mount" in host.namespaces else ""
+    mount_point, files = _tree(nest, reads + executes) if "mount" in host.namespaces else ("", ())
     workdir = mount_point and os.path.join(mount_point, "work")
     plan = Plan(
         host,
@@ -87,7 +87,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
         uid=host.uid,
         gid=host.gid,
         workdir=workdir,
-        read_paths=reads,
+        read_paths=reads + files,
         execute_paths=executes,
         baseline_bytes=baseline_bytes,
         parent_pid=os.getpid(),
@@ -105,9 +105,10 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     script.open_streams()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
-    if workdir:
-        os.environ.update(HOME=workdir, TMPDIR=workdir)
-    kit = child.make_kit(nest.settings["modules"], reads, snippets, workdir)
+    if mount_point:
+        os.environ.update(child.own_places(mount_point))
+    deletes = policy.contained(host).deletion
+    kit = child.make_kit(nest.settings["modules"], reads, snippets, workdir, deletes)
     uid_base = nest.settings["uid_base"]
 
     def prepare(order: messages.Order) -> Prepared:
@@ -127,6 +128,23 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     gc.collect()
     gc.freeze()
     return loop
+
+
+def _tree(nest: Nest, paths: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Leave the host's tree; return the mount point of runs, and the small files that they may read. Raises OSError."""
+    host, settings = nest.host, nest.settings
+    first, count = (settings["uid_base"], settings["slots"]) if host.own_uids else (host.uid, 1)
+    uids = range(first, first + count)
+    gids = uids if host.own_uids else [host.gid]
+    memory_bytes, processors = settings["budget"]["memory_bytes"], os.cpu_count() or 1
+    names: list[str] = []
+
+    def files(mount_point: str) -> dict[str, bytes]:
+        made = tree_files.contents(uids, gids, mount_point + "/home", memory_bytes, processors)
+        names.extend(made)
+        return made
+
+    return tree.build(paths, files), tuple(names)
 
 
 def _take_low_numbers() -> None:

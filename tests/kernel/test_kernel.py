@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import dataclasses
 import errno
 import faulthandler
 import itertools
@@ -460,7 +459,7 @@ def test_processes_are_limited_where_the_count_is_the_runs_own(host: Host, publi
 
 
 def _contained(host: Host) -> policy.Contained:
-    return policy.contained(_plan(host, True))
+    return policy.contained(host)
 
 
 def test_signals_pass_the_filter_only_where_another_layer_holds_them() -> None:
@@ -494,8 +493,8 @@ def test_modes_and_times_change_only_where_another_layer_keeps_them_to_the_runs_
 def test_deletion_is_bounded_by_a_tmpfs_of_the_runs_own_or_of_all_runs() -> None:
     assert _contained(able_host(namespaces=("mount",))).deletion
     assert not _contained(able_host(own_uids=True)).deletion
-    on_a_tmpfs = dataclasses.replace(_plan(able_host(), False), deletion_bounded=True)
-    assert policy.contained(on_a_tmpfs).deletion and not policy.contained(on_a_tmpfs).files
+    on_a_tmpfs = _contained(able_host(tmpfs_bytes=1 << 29))
+    assert on_a_tmpfs.deletion and not on_a_tmpfs.files
 
 
 def test_lengths_change_by_name_only_where_a_layer_looks_at_it() -> None:

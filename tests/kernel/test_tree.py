@@ -34,7 +34,7 @@ import json, os, sys
 sys.path.insert(0, %r)
 from pyexec.kernel import layers, libc, namespaces, tree
 proc_fd = os.open("/proc", os.O_RDONLY)
-host = layers.probe(65000, proc_fd)
+host = layers.probe(65000, proc_fd, "/")
 if "mount" not in host.namespaces:
     sys.exit(print("null"))
 paths, tree.PLACE = json.loads(sys.argv[1]), sys.argv[2]
