@@ -79,7 +79,7 @@ def cpu_s(plan: Plan) -> int:
 
 
 def ended_by_cpu(status: int, used_s: float, limit_s: int) -> bool:
-    """Return whether a process with this wait status and processor time was killed for that.
+    """Return whether RLIMIT_CPU may have killed a process with this wait status and processor time.
 
     The kernel enforces the limit in clock ticks, each charged to the process running at that time; the usage is exact.
     On a busy machine a process with a limit of 12 s was killed after 9 s of use. So this requires only half the limit,

@@ -269,7 +269,10 @@ class Keeper:
             pool.repair(None)
         self.rows.end()
         self._kill_released(float("inf"))
-        self.slots.reclaim()
+        # If the process above the nursery was killed, its end doesn't mean that all of them have ended.
+        deadline = time.monotonic() + _READY_S
+        while self.slots.reclaim() and time.monotonic() < deadline:
+            time.sleep(_DYING_S)
         if self.directories is not None:
             self.directories.close()
         with self.changed:

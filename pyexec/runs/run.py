@@ -108,8 +108,8 @@ class Run:
             event = child.next_event(min(deadline, now + _WATCH_S))
             if isinstance(event, (Unbegun, Lost)):
                 return self._end_of(event), event
-            if isinstance(event, (Ended, Died)) and time.monotonic() < deadline:
-                # RLIMIT_CPU is more than a run can use before its time is up: it was killed for another reason.
+            if isinstance(event, (Ended, Died)) and event.cpu_limit_s and time.monotonic() < deadline:
+                # RLIMIT_CPU is more than a run can use in its time: it was killed for another reason.
                 event = dataclasses.replace(event, cpu_limit_s=0)
             # Looked at once more at the end: a run shorter than the interval is no way around a limit.
             exceeded = watch.exceeded(ended=not isinstance(event, Late))

@@ -8,25 +8,22 @@ import signal
 
 import pytest
 from processes import PLAIN, anyone_left, await_that, zygote
-from sandboxes import able_host, failing
+from sandboxes import failing
 from servers import restarts
 
 from pyexec import messages
+from pyexec.child import confine
 from pyexec.child import main as child_module
-from pyexec.config import Config
-from pyexec.job import Plan
 
 
-def test_a_child_without_its_socket_does_not_write_elsewhere() -> None:
+def test_a_child_without_its_channel_does_not_write_elsewhere() -> None:
     """Its descriptor 3 is still one of the zygote's: the control socket, or another child's status socket."""
     near, far = messages.pair()
     pid = os.fork()
     if pid == 0:
-        os.dup2(far.fileno(), child_module.SOCKET_FD)
-        os.dup = failing(OSError(errno.EMFILE, "Too many open files"))
-        child_module.main(
-            Plan(able_host(), False, 0, 0, "", (), (), 0, 0, 0, Config.of().budget), (0, 1, 2, 3), (), (), ()
-        )
+        os.dup2(far.fileno(), confine.CHANNEL_FD)
+        os.dup2 = failing(OSError(errno.EMFILE, "Too many open files"))
+        child_module.main((), (20, 21, 22, 23), messages.Order(0, False), None, 1)  # type: ignore[arg-type]
     far.close()
     assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) != 0
     assert near.recv(1000) == b""
@@ -38,9 +35,9 @@ def test_a_child_that_missed_the_end_of_its_zygote_is_no_failed_layer(running) -
     for number in range(5):
         await_that(lambda expected=number: restarts(running) == expected)
         assert running.client.execute("print(1)").stdout == "1\n"  # so that another child is just being made
-        template = zygote(running.process.pid, PLAIN)
-        os.kill(template, signal.SIGKILL)
-        await_that(lambda pid=template: not anyone_left([pid]))
+        forking = zygote(running.process.pid, PLAIN)
+        os.kill(forking, signal.SIGKILL)
+        await_that(lambda pid=forking: not anyone_left([pid]))
         assert running.client.execute("print(%d)" % number).stdout == "%d\n" % number
 
 

@@ -86,12 +86,17 @@ def test_thousands_of_runs_leave_nothing(start_server, wrapper, runs) -> None:
         pid = running.process.pid
         many(running, 0, WARM_UP)
         before, memory = _state(running, work_dir)
-        many(running, WARM_UP, runs)
-        await_that(lambda: running.client.health()["active_runs"] == 0)
-        await_that(lambda: settled_tree(pid, work_dir, temporary).within(before[0]), 60)
-        after, memory_after = _state(running, work_dir)
-        assert after[0].within(before[0]) and after[1] == before[1], (before, after)
-        grown = {name: memory_after[name] - memory[name] for name in memory}
+        # Allocators may take more once, on a busy machine; a leak takes as much each time.
+        for _ in range(3):
+            many(running, WARM_UP, runs)
+            await_that(lambda: running.client.health()["active_runs"] == 0)
+            await_that(lambda: settled_tree(pid, work_dir, temporary).within(before[0]), 60)
+            after, memory_after = _state(running, work_dir)
+            assert after[0].within(before[0]) and after[1] == before[1], (before, after)
+            grown = {name: memory_after[name] - memory[name] for name in memory}
+            if all(growth < GROWTH for growth in grown.values()):
+                break
+            memory = memory_after
         assert all(growth < GROWTH for growth in grown.values()), (grown, memory)
         assert running.client.health()["template_restarts"] == 0
         assert "Traceback" not in running.log

@@ -12,7 +12,7 @@ import time
 from typing import Any, List
 
 import pytest
-from processes import descendants
+from processes import await_that, descendants
 from sandboxes import failing, own_config
 from support import ROOT
 from wrappers import DOCKER
@@ -20,8 +20,9 @@ from wrappers import DOCKER
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
-from pyexec.runs import handles
-from pyexec.runs.handles import Child
+from pyexec.runs import handles, zygotes
+from pyexec.runs.handles import ChildHandle
+from pyexec.runs.slots import POOLS, Slot
 from pyexec.sandbox import Sandbox
 
 
@@ -29,31 +30,34 @@ from pyexec.sandbox import Sandbox
 def test_a_child_whose_process_is_not_known_is_not_waited_for(lost) -> None:
     """With no descriptor left for the pidfd it can't be killed; another child takes its slot."""
     program = """
-import sys, time
+import os, sys, time
 sys.path.insert(0, sys.argv[1])
 from pyexec import messages
-from pyexec.runs import handles
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
+from pyexec.runs.handles import ChildHandle
 from pyexec.sandbox import Sandbox
 
 def fail(child, deadline):
     if child.pidfd >= 0:
         return await_ready(child, deadline)
-    if sys.argv[2] == "its process":  # else its birth is told when nobody listens any more
-        for fd in messages.receive(child.status).descriptors:
-            handles.os.close(fd)
+    if sys.argv[2] == "its process":  # else its hello comes when nobody listens any more
+        for fd in messages.receive(child.channel).descriptors:
+            os.close(fd)
     time.sleep(0.2)
-    handles.Child.await_ready = await_ready
+    ChildHandle.await_ready = await_ready
     raise SandboxError("a message was cut off")
 
+ChildHandle.look = lambda child: None
 with Sandbox(Config.of(max_runs=1, uid_base=int(sys.argv[3]))) as sandbox:
-    assert "mount" not in sandbox.report["namespaces"]
+    assert not sandbox.report.own_tree
     for admin in (False, False, True):
-        await_ready, handles.Child.await_ready = handles.Child.await_ready, fail
+        await_ready, ChildHandle.await_ready = ChildHandle.await_ready, fail
         sandbox.run(Job("1", admin=admin))
-        print(sandbox.run(Job("print(6 * 7)", admin=admin)).stdout, handles.Child.await_ready is await_ready)
+        print(sandbox.run(Job("print(6 * 7)", admin=admin)).stdout, ChildHandle.await_ready is await_ready)
+    while sandbox._keeper.slots.free_count < 6 - 2:  # two wait; no slot is lost
+        time.sleep(0.05)
 """
     uids = str(30000000 + 10 * os.getpid())
     command = [*DOCKER, sys.executable, "-c", program, ROOT, lost, uids]
@@ -63,18 +67,18 @@ with Sandbox(Config.of(max_runs=1, uid_base=int(sys.argv[3]))) as sandbox:
 
 def test_a_zygote_that_reads_no_orders_holds_nobody() -> None:
     with Sandbox(Config.of(max_runs=1, uid_base=91000 + os.getpid() % 10000)) as sandbox:
-        template = sandbox._pool._template
-        assert template is not None
-        template._controls[False].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # room for a few
-        stopped = [template.process.pid] + descendants(template.process.pid)
+        zygote = sandbox._keeper.rows.rows[0].zygote
+        assert zygote is not None
+        zygote.control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # room for a few
+        stopped = [zygote.nursery.process.pid] + descendants(zygote.nursery.process.pid)
         for pid in stopped:
             with contextlib.suppress(ProcessLookupError):  # a trial of something, at the start
                 os.kill(pid, signal.SIGSTOP)
-        made: List[Child] = []
-        with pytest.raises(SandboxError):
-            for _ in range(50):
-                made.append(Child(0, False, False, ""))
-                template.spawn(made[-1])
+        made: List[ChildHandle] = []
+        with pytest.raises(BlockingIOError):
+            for number in range(50):
+                made.append(ChildHandle(Slot(number, number), False))
+                made[-1].order_from(zygote)
         for pid in stopped:
             with contextlib.suppress(ProcessLookupError):  # it has died with one before it
                 os.kill(pid, signal.SIGKILL)
@@ -86,16 +90,16 @@ def test_children_that_die_one_after_the_other_are_not_made_without_a_pause(monk
     """Where no process can be made, a few are tried for a caller that waits, not thousands."""
     tried: List[Any] = []
 
-    def fail(child: handles.Child, deadline: float) -> None:
+    def fail(child: handles.ChildHandle, deadline: float = 0) -> None:
         tried.append(child)
         raise SandboxError("a child ended before it was ready")
 
     with Sandbox(own_config()) as sandbox:
-        monkeypatch.setattr(handles.Child, "await_ready", fail)
+        monkeypatch.setattr(handles.ChildHandle, "await_ready", fail)
         for admin in (False, True):
             tried.clear()
             with pytest.raises(SandboxError):
-                sandbox._pool.take(admin, False, time.monotonic() + 0.5)
+                sandbox._keeper.pool("plain", admin).take(time.monotonic() + 0.5)
             assert 2 <= len(tried) <= 6
         monkeypatch.undo()
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"
@@ -106,18 +110,17 @@ def test_a_child_that_there_is_no_memory_for_costs_neither_its_slot_nor_the_keep
     monkeypatch: pytest.MonkeyPatch, admin
 ) -> None:
     with Sandbox(own_config()) as sandbox:
-        for name in ("spawn", "__init__"):
+        for owner, name in ((zygotes.ZygoteHandle, "send_order"), (handles.ChildHandle, "__init__")):
+            await_that(lambda: sandbox.state()["waiting"] == 2)
             with monkeypatch.context() as patch:
-                patch.setattr(
-                    *{"spawn": (handles.Template,), "__init__": (handles.Child,)}[name], name, failing(MemoryError())
-                )
+                patch.setattr(owner, name, failing(MemoryError()))
                 if not admin:
-                    assert (
-                        sandbox.run(Job("1")).exit_code == 0
-                    )  # in the one that waited; no other can be made behind it
+                    # In the one that waited; no other can be made behind it.
+                    assert sandbox.run(Job("1")).exit_code == 0
                 with pytest.raises((SandboxError, MemoryError)):
-                    sandbox._pool.take(admin, False, time.monotonic() + 0.5)
+                    sandbox._keeper.pool("plain", admin).take(time.monotonic() + 0.5)
             assert sandbox.run(Job("print(1)", admin=admin)).stdout == b"1\n"
+        await_that(lambda: sandbox._keeper.slots.free_count == POOLS - 2)  # two wait; none is lost
 
 
 @pytest.mark.parametrize("admin", [False, True])

@@ -7,15 +7,20 @@ import signal
 import struct
 import threading
 import time
-from typing import List
+from typing import Any, List
 
 import pytest
-from processes import PLAIN, await_that, descendants, state, zygote
+from processes import PLAIN, await_that, descendants, parents, settled, state, zygote
 from sandboxes import own_config
 
-from pyexec import Config, Job, Sandbox
+from pyexec.client import ServiceError
+from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.runs.handles import ChildHandle
+from pyexec.job import ENDED, TIMEOUT, Job
+from pyexec.runs import handles
+from pyexec.runs import run as module
+from pyexec.runs import watch as usage
+from pyexec.sandbox import Sandbox
 
 # A process that outlives the script counts in two files, one after the other; between the two lies a large one, which
 # takes the server a while to read. Where the counting goes on meanwhile the second count is far ahead of the first.
@@ -57,7 +62,7 @@ def test_what_an_admin_run_forked_writes_no_more_while_its_output_is_read(either
 def test_a_run_that_does_not_die_is_no_answer(monkeypatch: pytest.MonkeyPatch, admin: bool, code: str) -> None:
     with Sandbox(Config.of(max_runs=1, wall_s=0.5, uid_base=31000000 + 10 * os.getpid())) as sandbox:
         # Only for what wants to read the output: what cleans up behind the run waits until it is dead.
-        monkeypatch.setattr(ChildHandle, "await_gone", lambda self, timeout_s: False)
+        monkeypatch.setattr(handles.ChildHandle, "await_gone", lambda self, timeout_s: False)
         with pytest.raises(SandboxError, match="has not ended"):
             sandbox.run(Job(code, admin=admin))
 
@@ -72,8 +77,9 @@ def test_a_script_that_only_says_that_it_has_ended_does_nothing_more() -> None:
 
 
 def test_an_admin_run_whose_supervisor_is_killed_has_no_answer(running) -> None:
-    """As by the kernel's memory killer."""
-    before = descendants(running.process.pid)
+    """As by the OOM killer."""
+    plain = zygote(running.process.pid, PLAIN)
+    (supervisor,) = settled(lambda: [pid for pid, parent in parents().items() if parent == plain and descendants(pid)])
     found: List[ServiceError] = []
 
     def run() -> None:
@@ -84,9 +90,9 @@ def test_an_admin_run_whose_supervisor_is_killed_has_no_answer(running) -> None:
 
     caller = threading.Thread(target=run)
     caller.start()
-    await_that(lambda: len(set(descendants(running.process.pid)) - set(before)) == 2)  # the keeper, the script
-    (keeper,) = (pid for pid in set(descendants(running.process.pid)) - set(before) if descendants(pid))
-    os.kill(keeper, signal.SIGKILL)
+    await_that(lambda: running.client.health()["active_runs"] == 1)
+    time.sleep(0.2)  # until it has its job
+    os.kill(supervisor, signal.SIGKILL)
     caller.join()
     assert [(error.status, error.type) for error in found] == [(500, "InternalServerError")]
 
@@ -109,19 +115,18 @@ def test_a_run_that_ended_in_time_is_no_timeout_however_late_the_server_looks(
 
 def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) -> List[str]:
     """Have the next children stopped before their job comes, and killed with it unread; return what these were."""
-    hand_over = Run._hand_over
+    hand_over = module.hand_over
     killed: List[str] = []
 
-    def stop(run: Run) -> None:
-        hand_over(run)
-        child, job = run._child, run._job
+    def stop(child: handles.ChildHandle, job: Job, owner: Any) -> None:
+        hand_over(child, job, owner)
         if len(killed) < times:
             killed.append(job.code)
             child.stop()
             await_that(lambda: [pid for pid in descendants(os.getpid()) if state(pid) == "T"] != [])
             threading.Timer(0.2, child.kill).start()
 
-    monkeypatch.setattr(Run, "_hand_over", stop)
+    monkeypatch.setattr(module, "hand_over", stop)
     return killed
 
 
@@ -145,16 +150,14 @@ def test_a_job_that_three_killed_children_have_not_read_is_given_up(monkeypatch:
 
 def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pid namespace its processes may go on for a moment, while its files are read."""
-    kill = handles.Child.kill
+    kill = handles.ChildHandle.kill
 
-    def kill_both(child: handles.Child) -> None:
-        monkeypatch.setattr(handles.Child, "kill", kill)
-        assert child.template is not None
-        os.kill(zygote(child.template.process.pid, PLAIN), signal.SIGKILL)
+    def kill_both(child: handles.ChildHandle) -> None:
+        monkeypatch.setattr(handles.ChildHandle, "kill", kill)
+        os.kill(zygote(os.getpid(), PLAIN), signal.SIGKILL)
         kill(child)
 
     with Sandbox(own_config()) as sandbox:
-        monkeypatch.setattr(Run, "_has", lambda run, name: name == "mount")
-        monkeypatch.setattr(handles.Child, "kill", kill_both)
+        monkeypatch.setattr(handles.ChildHandle, "kill", kill_both)
         with pytest.raises(SandboxError, match="nobody can tell"):
-            sandbox.run(Job("print(1)", admin=True))
+            sandbox.run(Job("import os, time\nif os.fork() == 0: time.sleep(60)", admin=True))

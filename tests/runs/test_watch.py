@@ -6,12 +6,13 @@ import os
 
 import pytest
 from figures import record
+from sandboxes import boot_with
 
 from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
-from pyexec.runs import handles
+from pyexec.runs import processes
 from pyexec.runs import watch as usage
 from pyexec.sandbox import Sandbox
 
@@ -85,8 +86,8 @@ def test_a_run_that_the_watch_cannot_see_gets_no_answer(monkeypatch: pytest.Monk
     """As where /proc is mounted with hidepid: nothing would bound its memory. Nor does a server start there."""
     config = Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
-        monkeypatch.setattr(usage, "_process", lambda pid: None)
-        assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks
+        monkeypatch.setattr(processes, "process", lambda pid: None)
+        assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks; it is killed at its end
         with pytest.raises(SandboxError, match="/proc hides them"):
             sandbox.run(Job("import time; time.sleep(3)"))
     with pytest.raises(SandboxError, match="does not start on this host. /proc hides"):
@@ -115,9 +116,8 @@ time.sleep(%s)
 print(threading.active_count() - 1)
 done.set()
 """
-    # As on a host whose RLIMIT_NPROC counts nobody, or everybody: set in the templates before they start.
-    uncounted = "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda plan: False; "
-    monkeypatch.setattr(handles, "_BOOT", handles._BOOT.replace("start.main()", uncounted + "start.main()"))
+    # As on a host whose RLIMIT_NPROC counts nothing, or every process: set in the nursery, before there is a zygote.
+    boot_with(monkeypatch, "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda plan: False; ")
     config = Config.of(max_runs=1, memory_bytes=4 << 30, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(Job(code % (300, 5), admin=True))

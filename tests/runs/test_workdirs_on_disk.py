@@ -15,7 +15,7 @@ from typing import List
 
 import pytest
 from processes import PLAIN, await_that, zygote
-from sandboxes import own_config
+from sandboxes import failing, own_config, without_mounts
 from servers import left_by_runs, works
 from support import ROOT
 from wrappers import DOCKER
@@ -28,23 +28,22 @@ from pyexec.runs.workdirs_on_disk import Base
 from pyexec.sandbox import Sandbox
 
 
-def test_a_directory_that_could_not_be_removed_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(24, "Too many open files")
-
+def test_what_could_not_be_removed_goes_with_a_later_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a directory that belongs to a run isn't taken for one that was left."""
     with tempfile.TemporaryDirectory() as parent:
         base = Base(parent)
-        for name in ("a", "b", "c"):
-            os.mkdir(os.path.join(base.path, name))
+        first, second = base.make(None), base.make(None)
         with monkeypatch.context() as patch:
-            patch.setattr(base_module, "remove_tree", fail)
-            for name in ("a", "b"):
-                with pytest.raises(OSError, match="Too many"):
-                    base.remove(name)
-        base.remove("c")
-        base.remove("none")
-        assert os.listdir(base.path) == [Base.MARK]
+            patch.setattr(base_module, "remove_tree", failing(OSError(errno.EMFILE, "Too many open files")))
+            base.remove(first)
+        assert sorted(os.listdir(base.path)) == sorted([first.name, second.name, Base.MARK])
+        for _ in range(2):  # it may be called at any time
+            base.sweep()
+            assert sorted(os.listdir(base.path)) == sorted([second.name, Base.MARK])
+        for directory in (first, second):
+            directory.close()
         base.close()
+        assert os.listdir(parent) == []
 
 
 @pytest.mark.parametrize(
@@ -82,19 +81,6 @@ def test_servers_that_start_at_once_leave_each_other_their_directories(monkeypat
         assert os.listdir(parent) == []
 
 
-def _make_unremovable(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> List[str]:
-    """Give a sandbox directories, if it has none, and have their removal fail until it is closed; return what was tried."""
-    tried: List[str] = []
-
-    def fail(base: Base, name: str) -> None:
-        tried.append(name)
-        raise OSError(errno.EMFILE, "Too many open files")
-
-    sandbox._pool._base = sandbox._pool._base or Base(tempfile.gettempdir())
-    monkeypatch.setattr(Base, "remove", fail)
-    return tried
-
-
 def test_directories_of_children_that_waited_are_removed_when_their_zygote_is_killed(start_server) -> None:
     with tempfile.TemporaryDirectory(prefix="work-dir-") as work_dir:
         os.chmod(work_dir, 0o755)
@@ -103,33 +89,50 @@ def test_directories_of_children_that_waited_are_removed_when_their_zygote_is_ki
         first = set(os.listdir(base))
         os.kill(zygote(running.process.pid, PLAIN), signal.SIGKILL)
         await_that(lambda: "starting another" in running.log and works(running))
-        await_that(lambda: first & set(os.listdir(base)) == {Base.MARK} and len(os.listdir(base)) == len(first))
+        # The mark stays, and those of the other zygote's children: one that waits, and one for an admin.
+        await_that(lambda: len(first & set(os.listdir(base))) == 3 and len(os.listdir(base)) == len(first))
+        assert running.stop() == 0 and os.listdir(work_dir) == []
 
 
 def test_an_answer_is_whole_though_the_directory_can_not_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Sandbox(own_config()) as sandbox:
-        tried = _make_unremovable(sandbox, monkeypatch)
+    without_mounts(monkeypatch)
+    tried: List[str] = []
+
+    def fail(parent_fd: int, name: str) -> None:
+        tried.append(name)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with Sandbox(own_config()) as sandbox, monkeypatch.context() as patch:
+        patch.setattr(base_module, "remove_tree", fail)
         with sandbox.execution(Job("print(1)")) as outcome:
             assert outcome.stdout == b"1\n"
-        assert len(tried) == 1
+        assert len(set(tried)) == 1  # and again with each sweep
 
 
-def test_a_directory_that_is_made_while_its_zygote_ends_is_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A child that lives on for a moment may make it after the first removal."""
-    with Sandbox(own_config()) as sandbox:
-        tried = _make_unremovable(sandbox, monkeypatch)
-        child = sandbox._pool.take(True, False, time.monotonic() + 20)
-        assert child.template is not None
-        with sandbox._pool._changed:  # the keeper waits for this
-            os.kill(zygote(child.template.process.pid, PLAIN), signal.SIGKILL)
-            sandbox._pool.give_back(child)
-        await_that(lambda: tried.count(os.path.basename(child.workdir)) == 2)
+def test_directories_of_a_zygote_that_is_killed_go_once_its_children_are_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that lives on for a moment may write while its directory is removed."""
+    without_mounts(monkeypatch)
+    with tempfile.TemporaryDirectory() as work_dir:
+        os.chmod(work_dir, 0o755)
+        with Sandbox(own_config(work_dir=work_dir)) as sandbox:
+            for _ in range(3):
+                base = sandbox._keeper.directories
+                assert base is not None
+                before = set(os.listdir(base.path))
+                child = sandbox._keeper.pool("plain", True).take(time.monotonic() + 20)
+                os.kill(zygote(os.getpid(), PLAIN), signal.SIGKILL)
+                sandbox._keeper.release(child)
+                await_that(lambda: sandbox.state()["ready"] and sandbox.run(Job("print(1)")).stdout == b"1\n")
+                # Those of the other kind stay; of the plain ones there are as many as wait, and none of the old.
+                await_that(lambda b=base, old=before: len(os.listdir(b.path)) == len(old))
+                assert child.directory is None
+                assert len(before & set(os.listdir(base.path))) == 2  # the mark, the other's
 
 
 def _abandon(parent: str) -> str:
     """Have a base made by a process that then ends at once, as if killed; return its name."""
     program = "import os, sys\nsys.path.insert(0, sys.argv[1])\nfrom pyexec.runs.workdirs_on_disk import Base\nbase = Base(sys.argv[2])\n"
-    program += "os.mkdir(base.new_path()); print(os.path.basename(base.path), flush=True); os._exit(0)"
+    program += "base.make(None).close(); print(os.path.basename(base.path), flush=True); os._exit(0)"
     return subprocess.check_output([sys.executable, "-c", program, ROOT, parent], text=True).strip()
 
 
@@ -207,6 +210,9 @@ def test_a_base_that_has_no_room_for_its_mark_is_taken_back(monkeypatch) -> None
 def test_run_directories_have_names_that_nobody_guesses() -> None:
     with tempfile.TemporaryDirectory() as parent:
         base = Base(parent)
-        names = {os.path.basename(base.new_path()) for _ in range(100)}
+        made = [base.make(None) for _ in range(100)]
+        names = {directory.name for directory in made}
+        for directory in made:
+            directory.close()
         assert len(names) == 100 and all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
         base.close()

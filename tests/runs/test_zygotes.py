@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import signal
@@ -9,54 +10,45 @@ import threading
 from typing import Any, List
 
 import pytest
+from processes import await_that
 from sandboxes import own_config
 
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
-from pyexec.runs import handles, pool
-from pyexec.runs.pool import Pool
+from pyexec.runs import rows, zygotes
 from pyexec.sandbox import Sandbox
 
 
 def test_a_zygote_with_fewer_layers_than_the_one_before_is_refused() -> None:
-    pool = Pool(Config.of(max_runs=1, uid_base=90000 + os.getpid() % 10000))
-    try:
-        pool.await_start()
-        template = pool._template
-        assert template is not None
-        fewer = [dict(row, on=row["on"] and row["name"] != "landlock") for row in template.report["layers"]]
+    with Sandbox(Config.of(max_runs=1, uid_base=90000 + os.getpid() % 10000)) as sandbox:
+        rows, report = sandbox._keeper.rows, sandbox.report
+        fewer = tuple(dataclasses.replace(row, on=row.on and row.name != "landlock") for row in report.layers)
 
         class Poorer:
-            report = dict(template.report, layers=fewer)
-            ended = False
+            def receive_report(self) -> None:
+                self.report = dataclasses.replace(report, layers=fewer)
 
-            def end(self) -> None:
-                self.ended = True
-
-        poorer = Poorer()
         with pytest.raises(SandboxError, match="landlock"):
-            pool._check_floor(poorer)  # type: ignore[arg-type]
-        assert poorer.ended and pool.layers_on > {"landlock"}
-    finally:
-        pool.close()
+            rows._check_nursery(Poorer())  # type: ignore[arg-type]
+        assert rows.layers_on > {"landlock"}
 
 
-def test_a_zygote_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_nursery_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """It doesn't notice that nobody wants it any more, so the server doesn't wait for it to end by itself."""
-    monkeypatch.setattr(handles, "_BOOT", "import time; time.sleep(30)  # %r")
-    monkeypatch.setattr(handles, "_START_S", 0.2)
-    monkeypatch.setattr(handles, "_END_S", 0.2)
+    monkeypatch.setattr(zygotes, "_BOOT", "import time; time.sleep(30)  # %r")
+    monkeypatch.setattr(zygotes, "_START_S", 0.2)
+    monkeypatch.setattr(zygotes, "_END_S", 0.2)
     started: List[Any] = []
-    start = handles.subprocess.Popen
+    start = zygotes.subprocess.Popen
 
     def noted(*arguments: Any, **named: Any) -> Any:
         started.append(start(*arguments, **named))
         return started[0]
 
-    monkeypatch.setattr(handles.subprocess, "Popen", noted)
-    with pytest.raises(SandboxError, match="did not start"):
-        handles.Template(own_config())
+    monkeypatch.setattr(zygotes.subprocess, "Popen", noted)
+    with pytest.raises(SandboxError, match="did not start in time"):
+        Sandbox(own_config())
     assert started[0].returncode == -signal.SIGKILL
 
 
@@ -67,14 +59,15 @@ def test_starts_that_fail_at_once_do_not_put_off_the_next_for_long(monkeypatch: 
         short.set()
         threading.Timer(0.6, short.clear).start()
 
-        def start(config: Config) -> handles.Template:
+        def start(config: Config) -> zygotes.NurseryHandle:
             if short.is_set():
                 raise OSError(errno.EMFILE, "Too many open files")
-            return handles.Template(config)
+            return zygotes.NurseryHandle(config)
 
-        monkeypatch.setattr(pool, "Template", start)
-        current = sandbox._pool._template
-        assert current is not None
-        os.kill(current.process.pid, signal.SIGKILL)
-        current.process.wait()
+        monkeypatch.setattr(rows, "NurseryHandle", start)
+        nursery = sandbox._keeper.rows._nursery
+        assert nursery is not None
+        os.kill(nursery.process.pid, signal.SIGKILL)
+        nursery.process.wait()
+        await_that(lambda: sandbox._keeper.rows.restarts() == 2)  # else a run could begin, and be lost with it
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"

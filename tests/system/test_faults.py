@@ -19,56 +19,56 @@ import threading
 from typing import List, Optional
 
 import pytest
-from conftest import ROOT, in_threads
-from processes import anyone_left, await_that, cpu_s, descendants, parents, resident_bytes, settled, zygotes
+from processes import (
+    PLAIN,
+    WITH_LIBRARIES,
+    anyone_left,
+    await_that,
+    cpu_s,
+    descendants,
+    parents,
+    settled,
+    zygote,
+)
+from servers import ADMIN_KEY, restarts, works
+from support import ROOT, in_threads
+from wrappers import DOCKER, refusing
 
-from pyexec.client import ServiceError
-
-REFUSE = os.path.join(ROOT, "tests", "tools", "refuse.py")
-
-
-PLAIN, WITH_LIBRARIES = False, True
-
-
-def _template(pid: int, which: bool) -> int:
-    """Return the zygote of a kind; that with the libraries is larger."""
-    await_that(lambda: len(zygotes(pid)) == 2)
-    found = sorted(zygotes(pid), key=resident_bytes)
-    return found[which]
+from pyexec.client import Client, ServiceError
 
 
 def _children(pid: int) -> List[int]:
     """Return the plain public children that wait or run; an admin's has a second process."""
     table = parents()
-    zygote = _template(pid, PLAIN)
-    return sorted(child for child, parent in table.items() if parent == zygote and child not in table.values())
+    plain = zygote(pid, PLAIN)
+    return sorted(child for child, parent in table.items() if parent == plain and child not in table.values())
 
 
-def _kill_template(running, which: bool = PLAIN) -> None:
-    template = zygote(running.process.pid, which)
-    os.kill(template, signal.SIGKILL)
-    await_that(lambda: not anyone_left([template]))
+def _kill_zygote(running, which: bool = PLAIN) -> None:
+    killed = zygote(running.process.pid, which)
+    os.kill(killed, signal.SIGKILL)
+    await_that(lambda: not anyone_left([killed]))
 
 
 @pytest.mark.parametrize("which", [PLAIN, WITH_LIBRARIES])
-def test_template_killed_while_idle(start_server, which) -> None:
+def test_zygote_killed_while_idle(start_server, which) -> None:
     running = start_server()
-    _kill_template(running, which)
+    _kill_zygote(running, which)
     await_that(lambda: restarts(running) == 1)
     assert running.client.execute("print(1)").stdout == "1\n"
     assert running.client.execute("import numpy; print(2)").stdout == "2\n"
     assert "starting another" in running.log
 
 
-def test_callers_wait_for_the_next_template(start_server) -> None:
+def test_callers_wait_for_the_next_zygote(start_server) -> None:
     running = start_server()
-    _kill_template(running)
+    _kill_zygote(running)
     assert running.client.execute("print(2)").stdout == "2\n"
 
 
-def test_template_killed_in_the_middle_of_runs(start_server) -> None:
+def test_zygote_killed_in_the_middle_of_runs(start_server) -> None:
     running = start_server(max_runs=3)
-    timer = threading.Timer(0.5, _kill_template, [running])
+    timer = threading.Timer(0.5, _kill_zygote, [running])
     timer.start()
     results = in_threads(3, lambda _: running.client.execute("import time; time.sleep(5)"))
     timer.join()
@@ -83,11 +83,11 @@ def test_template_killed_in_the_middle_of_runs(start_server) -> None:
     assert running.client.health()["active_runs"] == 0
 
 
-def test_template_killed_again_and_again(start_server) -> None:
+def test_zygote_killed_again_and_again(start_server) -> None:
     running = start_server()
     for round_ in range(4):
         await_that(lambda expected=round_: restarts(running) == expected)
-        _kill_template(running)
+        _kill_zygote(running)
         assert running.client.execute("print(%d)" % round_).stdout == "%d\n" % round_
 
 
@@ -177,7 +177,7 @@ def test_killed_server_leaves_nothing(start_server, code) -> None:
     ],
 )
 def test_no_script_runs_behind_a_layer_that_fails(call, words) -> None:
-    command_line = [sys.executable, REFUSE, "--errno", "5", call, "--", sys.executable, "-m", "pyexec", "run", "-"]
+    command_line = [*refusing(call, number=errno.EIO), sys.executable, "-m", "pyexec", "run", "-"]
     done = subprocess.run(
         command_line,
         input=b"print('ran')",

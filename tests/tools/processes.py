@@ -102,9 +102,9 @@ PLAIN, WITH_LIBRARIES = False, True
 
 
 def zygote(pid: int, which: bool) -> int:
-    """Return the process that forks a server's children of a kind; the one with the libraries is the plain one's child."""
-    last = [p for p in descendants(pid) if "zygote" in command(p) and descendants(p)][-1]
-    return last if which == WITH_LIBRARIES else parents()[last]
+    """Return the process that forks a server's children of a kind; the one with the libraries is larger."""
+    await_that(lambda: len(zygotes(pid)) == 2)
+    return sorted(zygotes(pid), key=resident_bytes)[which]
 
 
 def anyone_left(pids: List[int]) -> List[int]:

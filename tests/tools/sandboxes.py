@@ -5,13 +5,30 @@ from __future__ import annotations
 import os
 from typing import Any, Callable
 
+import pytest
+
 from pyexec.config import Config
 from pyexec.job import Host
+from pyexec.runs import zygotes
 
 
 def own_config(**settings: Any) -> Config:
     """Return settings for a sandbox of one run, with uids that no other sandbox on this machine has."""
     return Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid(), **settings)
+
+
+def boot_with(monkeypatch: pytest.MonkeyPatch, statements: str) -> None:
+    """Have these statements executed in each nursery that is started from here on, before anything else."""
+    monkeypatch.setattr(
+        zygotes, "_BOOT", zygotes._BOOT.replace("from pyexec.zygote", statements + "from pyexec.zygote")
+    )
+
+
+def without_mounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have runs get their directories on disk, on this host as well."""
+    refused = "from pyexec.kernel import namespaces as n; p = n.probe; "
+    refused += "n.probe = lambda *a: (tuple(x for x in p(*a)[0] if x != 'mount'), {'mount': 'left out'}); "
+    boot_with(monkeypatch, refused)
 
 
 def able_host(**given: object) -> Host:

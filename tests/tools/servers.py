@@ -110,7 +110,8 @@ def left_by_runs(work_dir: str) -> List[str]:
             path = os.path.join(work_dir, base, name)
             if os.path.isdir(path):
                 try:
-                    found += os.listdir(path)
+                    for part in os.listdir(path):  # work, tmp, home
+                        found += os.listdir(os.path.join(path, part))
                 except PermissionError:  # closed by the script, and not yet removed
                     found.append(name)
                 except FileNotFoundError:

@@ -8,36 +8,46 @@ import resource
 import signal
 import subprocess
 import sys
+from typing import Optional
 
 import pytest
 from processes import PLAIN, anyone_left, await_that, descendants, zygote
-from sandboxes import able_host, failing
+from sandboxes import failing
 from servers import works
 
 from pyexec import messages
-from pyexec.config import Config
 from pyexec.kernel import libc
-from pyexec.zygote import start
+from pyexec.zygote.loop import Loop, Prepared
 
 
-def _spawn_in_vain(gate: object = None) -> None:
-    """Have a template, not started, make a child that it can't make; check that it goes on and that the server hears."""
+class _Gate:
+    def __init__(self, refuses: bool = False) -> None:
+        self.refuses, self.left = refuses, False
+
+    def enter_for_next_fork(self) -> None:
+        if self.refuses:
+            raise OSError(28, "No space left on device")
+
+    def leave(self) -> None:
+        self.left = True
+
+
+def _spawn_in_vain(gate: Optional[_Gate] = None) -> None:
+    """Have a zygote, not started, make a child that it can't make; check that it goes on and that the server hears."""
     control, far_control = messages.pair()
-    settings = {"uid_base": 1, "modules": [], "budget": vars(Config.of().budget)}
-    server = start.ForkServer(control, settings, able_host(), 0)
-    server._reads = server._executes = ()
-    server._baseline = 0
-    server._gate = gate  # type: ignore[assignment]
     status, far_status = messages.pair()
     spare = [os.open("/dev/null", os.O_RDONLY) for _ in range(4)]
-    message = messages.Message(
-        messages.SPAWN, {"place": 0, "admin": False, "workdir": "/x"}, (spare[0], far_status.detach(), *spare[1:])
-    )
-    assert server._spawn(message) is None
+    badness, log = os.open("/dev/null", os.O_WRONLY), []
+    gate = gate or _Gate()
+    server = Loop(control, lambda order: Prepared(order, (), 1), None, gate, badness, log.append)  # type: ignore[arg-type]
+    server.spawn(messages.encode_order(messages.Order(0, False)), (spare[0], far_status.detach(), *spare[1:]))
+    assert not server._running and gate.left
     assert status.recv(10) == b""  # the server hears of it
+    assert len(log) == 1
     for fd in spare:
         with pytest.raises(OSError):
             os.fstat(fd)
+    os.close(badness)
     for end in (control, far_control, status):
         end.close()
 
@@ -56,11 +66,11 @@ def test_a_child_that_no_descriptor_is_left_for_is_killed_and_reaped(monkeypatch
     def fork() -> int:
         return process.pid
 
-    def fail(name: str, *_: object) -> int:
-        raise OSError(24, "no descriptor left", name)
+    def fail(pid: int) -> int:
+        raise OSError(24, "no descriptor left", "pidfd_open")
 
     monkeypatch.setattr(os, "fork", fork)
-    monkeypatch.setattr(libc, "syscall", fail)
+    monkeypatch.setattr(libc, "pidfd_open", fail)
     _spawn_in_vain()
     process.returncode = -signal.SIGKILL  # has been taken
     with pytest.raises(ChildProcessError):
@@ -70,31 +80,20 @@ def test_a_child_that_no_descriptor_is_left_for_is_killed_and_reaped(monkeypatch
 def test_a_pid_namespace_that_is_refused_ends_one_child_and_not_the_zygote() -> None:
     """As without memory, or past user.max_pid_namespaces."""
 
-    class Gate:
-        left = False
-
-        def enter_for_next_fork(self) -> None:
-            raise OSError(28, "No space left on device")
-
-        def leave(self) -> None:
-            self.left = True
-
-    gate = Gate()
-    _spawn_in_vain(gate)
-    assert gate.left
+    _spawn_in_vain(_Gate(refuses=True))
 
 
 def test_an_order_that_a_zygote_has_no_descriptors_for_ends_one_child_and_not_the_zygote(running) -> None:
-    template = zygote(running.process.pid, PLAIN)
+    forking = zygote(running.process.pid, PLAIN)
     before = sorted(descendants(running.process.pid))
-    old = resource.prlimit(template, resource.RLIMIT_NOFILE)
-    held = len(os.listdir("/proc/%d/fd" % template))
-    resource.prlimit(template, resource.RLIMIT_NOFILE, (held, old[1]))
+    old = resource.prlimit(forking, resource.RLIMIT_NOFILE)
+    held = len(os.listdir("/proc/%d/fd" % forking))
+    resource.prlimit(forking, resource.RLIMIT_NOFILE, (held, old[1]))
     assert works(running)  # in the child that waited; it is to be followed by another
     await_that(lambda: "no descriptor is left for a child" in running.log)
-    resource.prlimit(template, resource.RLIMIT_NOFILE, old)
+    resource.prlimit(forking, resource.RLIMIT_NOFILE, old)
     await_that(lambda: works(running))
-    assert running.client.health()["template_restarts"] == 0 and anyone_left([template])
+    assert running.client.health()["template_restarts"] == 0 and anyone_left([forking])
     await_that(lambda: len(descendants(running.process.pid)) == len(before))
 
 
