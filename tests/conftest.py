@@ -61,39 +61,10 @@ def either_host(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
         assert os.listdir(work_dir) == []
 
 
-def in_threads(count: int, work: Callable[[int], Any]) -> List[Any]:
-    """Call `work` with 0 to count−1 at once, each in a thread, and return what they returned or raised, in order."""
-    results: List[Any] = [None] * count
-
-    def one(place: int) -> None:
-        try:
-            results[place] = work(place)
-        except Exception as error:
-            results[place] = error
-
-    threads = [threading.Thread(target=one, args=(place,)) for place in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return results
-
-
-def left_by_runs(work_dir: str) -> List[str]:
-    """Return what lies in the directories of runs below a --work-dir; those of children that wait are empty."""
-    found: List[str] = []
-    for base in os.listdir(work_dir):
-        for name in os.listdir(os.path.join(work_dir, base)):
-            path = os.path.join(work_dir, base, name)
-            if os.path.isdir(path):
-                try:
-                    for part in os.listdir(path):  # work, tmp, home
-                        found += os.listdir(os.path.join(path, part))
-                except PermissionError:  # closed by the script, and not yet removed
-                    found.append(name)
-                except FileNotFoundError:
-                    continue
-    return found
+@pytest.fixture(params=sorted(EITHER_HOST))
+def running(request: pytest.FixtureRequest, start_server: Callable[..., RunningServer]) -> RunningServer:
+    """A server of the test's own, which may break it: one with what this host has, and one that can't mount."""
+    return start_server(EITHER_HOST[request.param], max_runs=2, rate_per_minute=1000, rate_per_day=1000)
 
 
 settings.register_profile("pyexec", database=None, deadline=None, derandomize=bool(os.environ.get("CI")))

@@ -136,52 +136,13 @@ def test_a_look_has_a_deadline(directory, tmp_path, monkeypatch) -> None:
     assert next(clock) < 10 and os.listdir("/proc/self/fd") == before
 
 
-# -- the base ---------------------------------------------------------------------------------------------------------
-
-
-def _abandon(parent: str) -> str:
-    """Have a base made by a process that then ends at once, as if killed; return its name."""
-    program = "import os, sys\nsys.path.insert(0, sys.argv[1])\nfrom pyexec.runs.workdirs_on_disk import Base\nbase = Base(sys.argv[2])\n"
-    program += "base.make(None).close(); print(os.path.basename(base.path), flush=True); os._exit(0)"
-    return subprocess.check_output([sys.executable, "-c", program, ROOT, parent], text=True).strip()
-
-
-def test_only_what_bears_our_mark_is_removed() -> None:
-    """A start removed an unpacked source archive, /tmp/pyexec-main, and whatever else was called so."""
-    with tempfile.TemporaryDirectory() as parent:
-        alike = "pyexec-" + "0" * 32
-        kept = ["pyexec-main", "pyexec-0.1.0", alike, "pyexec-" + "1" * 32, "pyexec-" + "2" * 32, "pyexec-" + "3" * 32]
-        for name in kept:
-            os.mkdir(os.path.join(parent, name))
-            with open(os.path.join(parent, name, "README.md"), "w") as file:
-                file.write("mine")
-        gone = _abandon(parent)
-        for name in kept[:4]:  # the mark of another directory is no mark
-            shutil.copy(os.path.join(parent, gone, Base.MARK), os.path.join(parent, name))
-        with open(os.path.join(parent, gone, Base.MARK), encoding="ascii") as file:
-            words = file.read()
-        right = os.path.join(parent, kept[4])
-        words = words.replace(gone, kept[4]).replace(
-            str(os.stat(os.path.join(parent, gone)).st_ino), str(os.stat(right).st_ino)
-        )
-        with open(os.path.join(right, Base.MARK), "w", encoding="ascii") as file:
-            file.write(words)
-        os.chmod(right, 0o777)  # right in every word; but anybody may have written it
-        os.symlink(os.path.join(parent, gone, Base.MARK), os.path.join(parent, kept[5], Base.MARK))
-        base = Base(parent)
-        assert sorted(os.listdir(parent)) == sorted([*kept, os.path.basename(base.path)])  # and the abandoned is gone
-        assert all("README.md" in os.listdir(os.path.join(parent, name)) for name in kept)
-        base.close()
-        os.chmod(right, 0o755)
-        os.unlink(os.path.join(right, "README.md"))
-        Base(parent).close()
-        assert sorted(os.listdir(parent)) == sorted(set(kept) - {kept[4]})  # the control: that was all that was wrong
-
-
-def test_the_directory_of_another_user_stays(monkeypatch) -> None:
-    with tempfile.TemporaryDirectory() as parent:
-        gone = _abandon(parent)
-        somebody = os.geteuid() + 1
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_shortage_in_the_server_is_not_blamed_on_a_runs_files(monkeypatch: pytest.MonkeyPatch, number) -> None:
+    """A file isn't unreadable, nor a directory empty, because the server can't open it."""
+    with tempfile.TemporaryDirectory() as path:
+        fd = os.open(path, os.O_RDONLY)
+        with open(path + "/a", "w") as file:
+            file.write("x")
         with monkeypatch.context() as patch:
             patch.setattr(os, "dup", failing(OSError(number, os.strerror(number))))
             with pytest.raises(OSError, match=os.strerror(number)):
@@ -192,39 +153,19 @@ def test_the_directory_of_another_user_stays(monkeypatch) -> None:
         os.close(fd)
 
 
-def test_what_a_failed_removal_left_is_known_at_the_next_start(monkeypatch, capfd) -> None:
-    """The mark goes last."""
-
-    def fail(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
-    with tempfile.TemporaryDirectory() as parent:
-        gone = _abandon(parent)
-        with monkeypatch.context() as patch:
-            patch.setattr(base_module, "remove_tree", fail)
-            Base(parent).close()
-        assert os.listdir(parent) == [gone] and "could not remove %s" % gone in capfd.readouterr().err
-        Base(parent).close()
-        assert os.listdir(parent) == []
-
-
-def test_a_base_that_has_no_room_for_its_mark_is_taken_back(monkeypatch) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with tempfile.TemporaryDirectory() as parent:
-        monkeypatch.setattr(workdir, "put", fail)
-        with pytest.raises(OSError, match="No space left"):
-            Base(parent)
-        assert os.listdir(parent) == []
-
-
-def test_run_directories_have_names_that_nobody_guesses() -> None:
-    with tempfile.TemporaryDirectory() as parent:
-        base = Base(parent)
-        made = [base.make(None) for _ in range(100)]
-        names = {directory.name for directory in made}
-        for directory in made:
-            directory.close()
-        assert len(names) == 100 and all(len(name) == 32 and set(name) <= set("0123456789abcdef") for name in names)
-        base.close()
+def test_files_in_a_directory_that_may_only_be_listed_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that isn't root can't look at them."""
+    with tempfile.TemporaryDirectory() as path:
+        os.chmod(path, 0o755)
+        os.mkdir(path + "/d")
+        for name in "abc":
+            open(path + "/d/" + name, "w").close()
+        os.chmod(path + "/d", 0o444)
+        fd = os.open(path, os.O_RDONLY)
+        pid = os.fork()
+        if pid == 0:
+            if os.getuid() == 0:
+                os.setresuid(65534, 65534, 65534)
+            os._exit(workdir.usage(fd, 10).files)
+        os.close(fd)
+        assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 11  # more than are allowed
