@@ -54,18 +54,22 @@ def probe(uid: int | None, user_namespace: bool) -> bool:
         elif user_namespace:
             libc.syscall("unshare", namespaces.CLONE_NEWUSER)
         resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))  # this process, and one more
-        gate = os.pipe()
-        for due in (True, False):
-            try:
+        started = []
+        try:
+            while len(started) < 2:
                 pid = os.fork()
-            except BlockingIOError:
-                pid = -1
-            if pid == 0:
-                os.close(gate[1])
-                os.read(gate[0], 1)  # until the process above ends
-                os._exit(0)
-            if (pid > 0) != due:
-                raise OSError(errno.EAGAIN, "RLIMIT_NPROC counts others as well, or nothing")
+                if pid == 0:
+                    signal.pause()
+                started.append(pid)
+        except BlockingIOError:
+            pass
+        finally:
+            # Reaped here: a process that is only dead still counts, for the first run of this uid.
+            for pid in started:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        if len(started) != 1:
+            raise OSError(errno.EAGAIN, "RLIMIT_NPROC counts others as well, or nothing")
 
     return not namespaces.in_a_child(step)
 
