@@ -1,3 +1,4 @@
+# tree
 from pathlib import Path
 
 Path("/tmp/of-this-run-only.txt").write_text("cached")

@@ -1,3 +1,4 @@
+# deletes
 # files: moved/a.txt
 import shutil
 from pathlib import Path

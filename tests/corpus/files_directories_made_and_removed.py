@@ -1,3 +1,4 @@
+# deletes
 import shutil
 from pathlib import Path
 

@@ -1,3 +1,4 @@
+# deletes
 # files: a.txt
 import fileinput
 

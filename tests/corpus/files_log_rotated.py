@@ -1,3 +1,4 @@
+# deletes
 import logging
 import logging.handlers
 from pathlib import Path

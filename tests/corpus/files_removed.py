@@ -1,3 +1,4 @@
+# deletes
 from pathlib import Path
 
 path = Path("once.txt")

@@ -1,3 +1,4 @@
+# deletes
 # files: new.txt
 from pathlib import Path
 

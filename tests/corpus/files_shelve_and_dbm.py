@@ -1,3 +1,4 @@
+# deletes
 import shelve
 
 with shelve.open("store") as store:

@@ -1,3 +1,4 @@
+# deletes
 import sqlite3
 
 first = sqlite3.connect("a.db")

@@ -1,3 +1,4 @@
+# deletes
 import sqlite3
 from pathlib import Path
 

@@ -1,3 +1,4 @@
+# deletes
 from pathlib import Path
 
 Path("real.txt").write_text("real")

@@ -1,3 +1,4 @@
+# deletes
 import tempfile
 from pathlib import Path
 

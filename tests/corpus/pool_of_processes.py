@@ -1,3 +1,4 @@
+# tree
 # admin
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import Pool, Queue, Process

@@ -1,3 +1,4 @@
+# tree
 # admin
 from multiprocessing import Process, shared_memory
 
