@@ -97,7 +97,7 @@ def test_the_contracts_defaults() -> None:
     assert (found.rate_per_minute, found.rate_per_day, found.max_runs) == (5, 30, 5)
     assert (found.code_chars, found.attachments, found.return_files) == (2000, 2, 10)
     assert found.attachment_bytes == found.stdin_bytes == found.budget.returned_file_bytes == 8 * 1024 * 1024
-    assert found.budget == Budget(10.0, 512 << 20, 10, 1 << 20, 8 << 20, 64 << 20, 1000)
+    assert found.budget == Budget(10.0, 512 << 20, 10, 32, 1 << 20, 8 << 20, 64 << 20, 1000)
     assert (found.host, found.cors_origin, found.admin_key) == ("127.0.0.1", None, None)
     assert [str(item) for item in found.trusted_proxies] == config.DEFAULT_PROXIES.split()
     assert found == Config.of()
@@ -108,7 +108,12 @@ def test_the_contracts_modules() -> None:
         "numpy PIL reportlab fpdf math statistics decimal random datetime time string re textwrap json ast base64"
         " hashlib uuid secrets collections itertools functools operator copy pprint typing fractions numbers cmath"
         " calendar zoneinfo unicodedata bisect heapq array enum dataclasses abc contextlib types io csv struct"
-        " binascii zlib difflib html traceback warnings __future__ sys".split()
+        " binascii zlib gzip bz2 lzma zipfile tarfile tempfile pathlib glob fnmatch shutil difflib html xml urllib"
+        " email mimetypes configparser tomllib pickle shelve sqlite3 logging argparse traceback warnings inspect"
+        " timeit unittest doctest queue threading concurrent asyncio sched graphlib colorsys ipaddress locale gettext"
+        " platform codecs builtins copyreg weakref keyword hmac fileinput gc atexit errno stat shlex contextvars"
+        " reprlib getopt optparse cProfile profile pstats tracemalloc linecache http wave plistlib quopri cmd tokenize"
+        " token symtable dis __future__ sys".split()
     )
     assert set(from_sources().modules) == expected
 

@@ -1,4 +1,4 @@
-"""A run asks a socket that it has for nothing but bytes: it gets no descriptor of the process at the other end.
+"""A run asks a socket that it has for nothing but bytes, no descriptor of the process at the other end.
 
 danger: see, signal, trace or debug other processes
 control: ok

@@ -1,4 +1,4 @@
-"""A run reads no file of the system's configuration: what its tree has at such a place was made for it.
+"""A run reads no configuration of the host; what its tree has at such a place was made for it.
 
 danger: read or write the host's files
 control: ok

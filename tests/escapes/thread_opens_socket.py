@@ -1,4 +1,4 @@
-"""A thread of a run may do no more than its first one: it opens no socket either.
+"""A thread of a run may do no more than its first one, and opens no socket.
 
 danger: reach a network
 control: ok

@@ -105,7 +105,7 @@ class Lab:
         self._steps, self._admin, self._target = steps, admin, target
         self._proc_fd = libc.high(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY))
         self._uid_base = target["uid_base"]
-        self._host = chosen(layers.probe(self._uid_base, self._proc_fd, target["base"]), steps, abi)
+        self._host = chosen(layers.probe(self._uid_base + 1, self._proc_fd, target["base"]), steps, abi)
         self._lab_pid = os.getpid()  # in the namespaces that all labs share
         self._serial = 0
 
