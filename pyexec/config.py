@@ -231,9 +231,9 @@ def _checked_key(key: Any) -> str | None:
 def zygote_environment() -> dict[str, str]:
     """Return the environment of the zygotes and so of every script: nothing of the server's own.
 
-    Each child adds HOME and TMPDIR, directories of its own. One BLAS thread, since a process with threads can't be forked
-    safely (OpenBLAS issue 5520). One arena of malloc: glibc reserves 64 MiB of address space for each further one, and
-    would have one a thread.
+    Each child adds HOME and TMPDIR, directories of its own. One BLAS thread, since a process with threads can't be
+    forked safely (OpenBLAS issue 5520). One arena of malloc: glibc reserves 64 MiB of address space for each further
+    one, and would have one a thread.
     """
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     names = dict(USER=USER, LOGNAME=USER, LANG="C.UTF-8", TZ="UTC")

@@ -209,7 +209,9 @@ class Host:
     landlock_abi: int
     seccomp: bool
     refusals: dict[str, str]  # layer name → the kernel's error, for each missing layer
-    counts_tasks: bool = True  # RLIMIT_NPROC counts one run's processes and threads alone, where its uid or user is its own
+    counts_tasks: bool = (
+        True  # RLIMIT_NPROC counts one run's processes and threads alone, where its uid or user is its own
+    )
     tmpfs_bytes: int = 0  # the size of the tmpfs that runs' directories lie on; 0 for a disk, or where each has its own
 
 

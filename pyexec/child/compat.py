@@ -29,7 +29,7 @@ _PROTECTION = {
 def install() -> None:
     """Replace them all."""
     _private_memory()
-    selectors.DefaultSelector = selectors.PollSelector  # type: ignore[misc]
+    selectors.DefaultSelector = selectors.PollSelector  # type: ignore[misc, assignment]
     if sys.version_info >= (3, 14):
         from multiprocessing import context
 

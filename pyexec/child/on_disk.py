@@ -1,9 +1,9 @@
 """What public scripts find in `os` and `tempfile` where the kernel lets them delete nothing.
 
-Where a run's directory lies on a disk, the filter refuses public scripts to delete and to replace files: what is deleted
-and still open takes space that nothing counts. Of the kernel's ways to rename one passes, towards a name that is free,
-and C libraries don't take it. So `os.rename` and `os.replace` do here. The others say what is refused, and why. What
-`tempfile` would delete goes with the run's directory anyway, so that it need not fail.
+Where a run's directory lies on a disk, the filter refuses to let public scripts delete or replace files: what is
+deleted and still open takes space that nothing counts. Of the kernel's ways to rename, one passes, which takes a free
+name only, and C libraries don't use it. So `os.rename` and `os.replace` do here. The others say what is refused, and
+why. What `tempfile` would delete goes with the run's directory anyway, so it need not fail.
 
 Convenience, not a boundary: what a script does past this file, the filter refuses all the same. Works in the child.
 """

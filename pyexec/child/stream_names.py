@@ -1,7 +1,7 @@
 """`/dev/stdin`, `/dev/stdout` and `/dev/stderr`, which programs open by name: contest programs do so by habit.
 
-The names lead to `/proc` on any Linux system, and no run has one. So `open` knows them, in a script whose text has them;
-every other script keeps the real one. Works in the child.
+On any Linux system the names lead to `/proc`, and no run has one. So `open` knows them, in a script whose text has
+them; every other script keeps the real one. Works in the child.
 """
 
 from __future__ import annotations

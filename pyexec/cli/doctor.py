@@ -21,7 +21,9 @@ def main(config: Config, given: argparse.Namespace) -> int:
         for danger in report.dangers:
             print(f"  {danger.name:46} {', '.join(danger.layers)}")
         if report.tmpfs_bytes:
-            print(f"Runs' directories are on a tmpfs of {report.tmpfs_bytes >> 20} MiB, which bounds what they delete too")
+            print(
+                f"Runs' directories are on a tmpfs of {report.tmpfs_bytes >> 20} MiB, which bounds what they delete too"
+            )
         elif not report.own_tree:
             print("Runs' directories are on a disk: public scripts can't delete or replace files there. Mount a tmpfs")
             print("with a size at --work-dir, as a container's --tmpfs /tmp:size=512m does, or allow mount namespaces")

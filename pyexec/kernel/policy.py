@@ -120,9 +120,7 @@ ADMIN: tuple[Group, ...] = (
     Group("locks shared by processes", (("futex", (arguments.FUTEX_AND_SHARED,)),)),
     Group(
         "starting and awaiting processes and threads, as many as RLIMIT_NPROC or the watch allows",
-        plain(
-            "fork vfork execve wait4 waitid close_range set_tid_address set_robust_list arch_prctl getppid getpgrp"
-        )
+        plain("fork vfork execve wait4 waitid close_range set_tid_address set_robust_list arch_prctl getppid getpgrp")
         + (("clone", (arguments.NO_NAMESPACE,)), ("prctl", (arguments.NAMES,))),
     ),
     Group(
@@ -154,8 +152,9 @@ ADMIN: tuple[Group, ...] = (
     ),
 )
 
-# What has no name any more counts nowhere on a disk while it is open or mapped: public scripts may delete and replace only
-# where a tmpfs with a size bounds it, their own or the one that all runs' directories lie on. Admins may everywhere.
+# What has no name any more counts nowhere on a disk while it is open or mapped: public scripts may delete and replace
+# only where a tmpfs with a size bounds it, their own or the one that all runs' directories lie on. Admins may
+# everywhere.
 REPLACING = Group(
     "deleting, replacing and linking files, under the rules of Landlock and of the mount tree",
     plain("rmdir unlink unlinkat rename renameat link linkat") + (("renameat2", (arguments.RENAME,)),),
@@ -182,9 +181,7 @@ ON_A_DISK = Group("files by name, so that no write waits for the disk", argument
 _DONE_ALREADY = "fsync fdatasync msync sync_file_range fadvise64"
 # Callers have a fallback for these and use it on ENOSYS; EPERM they would take as final. flock can wait for a lock, and
 # pwritev2 for a disk.
-_ABSENT = (
-    "clone3 openat2 faccessat2 set_robust_list memfd_create close_range statx fchmodat2 flock preadv2 pwritev2"
-)
+_ABSENT = "clone3 openat2 faccessat2 set_robust_list memfd_create close_range statx fchmodat2 flock preadv2 pwritev2"
 _WRITE_ATTRIBUTES = "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
 
 

@@ -54,7 +54,7 @@ def probe(uid: int | None, user_namespace: bool) -> bool:
         elif user_namespace:
             libc.syscall("unshare", namespaces.CLONE_NEWUSER)
         resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))  # this process, and one more
-        started = []
+        started: list[int] = []
         try:
             while len(started) < 2:
                 pid = os.fork()

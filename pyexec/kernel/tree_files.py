@@ -1,6 +1,7 @@
 """The small files of the tree that runs see: what programs look up about the machine and its users.
 
-Made of what is known of the run, not of the host: a run learns no name of the host's users, no size of its memory. Pure.
+Made of what is known of the run, not of the host: a run learns no name of the host's users and no size of its
+memory. Pure.
 
 Source: passwd(5), group(5), hosts(5), proc_meminfo(5), tzfile(5).
 """

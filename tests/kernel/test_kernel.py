@@ -200,9 +200,7 @@ def test_public_scripts_delete_and_replace_only_where_a_size_bounds_it(machine: 
 def test_the_servers_channel_yields_bytes_and_nothing_else(machine: str, admin: bool) -> None:
     """SO_PEERPIDFD on it would be a pidfd of the server, and SCM_RIGHTS could put anything into the server's table."""
     program, arch = seccomp.program(admin, ALL, machine), bpf.AUDIT_ARCH[machine]
-    for name in (
-        "getsockopt setsockopt shutdown sendmsg recvmsg sendmmsg recvmmsg getpeername connect bind listen accept4".split()
-    ):
+    for name in "getsockopt setsockopt shutdown sendmsg recvmsg sendmmsg recvmmsg getpeername connect bind listen accept4".split():
         assert bpf.simulate(program, arch, TABLES[machine][name], [3]) == EPERM, name
 
 

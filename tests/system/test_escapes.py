@@ -133,7 +133,9 @@ def test_contained_by_all_layers(laboratory: Laboratory, name: str) -> None:
         assert (abi, laboratory.result(name, lab.STEPS, admin=True, abi=abi)) == (abi, admin_word)
         record("attack runs behind all layers", 2)
         record("of these contained", 2)
-        assert not {word, admin_word} & SUCCESS or head["contained"], "an attack that succeeds must say why it is harmless"
+        assert not {word, admin_word} & SUCCESS or head["contained"], (
+            "an attack that succeeds must say why it is harmless"
+        )
 
 
 @pytest.mark.parametrize("name", HERE)

@@ -68,7 +68,15 @@ def read_script(path: str) -> Script:
             name, literal = re.fullmatch(r'(.+?) (b?".*")', value).groups()
             attachments.append(Attachment(name, _content(literal)))
     name = os.path.basename(path)[: -len(".py")]
-    return Script(name, source, *(word in said for word in ("admin", "tree", "deletes")), python, stdin, tuple(attachments), tuple(files.split()))
+    return Script(
+        name,
+        source,
+        *(word in said for word in ("admin", "tree", "deletes")),
+        python,
+        stdin,
+        tuple(attachments),
+        tuple(files.split()),
+    )
 
 
 SCRIPTS = [read_script(os.path.join(CORPUS, name)) for name in sorted(os.listdir(CORPUS)) if name.endswith(".py")]
