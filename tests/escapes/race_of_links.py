@@ -38,10 +38,10 @@ def attack(target):
 
     thread = threading.Thread(target=swap)
     thread.start()
-    last = OSError(errno.ETIME, "the race was never won")
-    deadline = time.monotonic() + 0.3
-    won = False
-    while time.monotonic() < deadline and not (ended or won):
+    last = None
+    began, won = time.monotonic(), False
+    # On a busy machine the other thread may get its turn late.
+    while not (ended or won) and time.monotonic() - began < (0.3 if last else 8):
         try:
             with open("way/secret.txt") as file:
                 won = file.read() != "nothing"
@@ -51,4 +51,4 @@ def attack(target):
     ended.append(None)
     thread.join()
     if not won:
-        raise (refused or [last])[0]
+        raise (refused or [last])[0] or OSError(errno.ETIME, "no link was ever in the way")
