@@ -23,7 +23,7 @@ costs no parser in a process where each line of Python that runs for the first t
     X     JSON    child → server     ended: code, timestamps
     I     JSON    child → server     forbidden import: names
 
-A script can forge what comes on its channel: of a run that has its job only X and I are heeded, see `handles`.
+A script can forge what comes on its channel: of a run that has its job only X and I are heeded, see `child_handle`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ class Kit(NamedTuple):
 
     policy: import_policy.Policy
     check: _Check  # of a public script's source
-    snippets: tuple[str, ...]  # for the warm-up, see `warmup`
+    first: str  # what each child compiles at once, and
+    snippets: tuple[str, ...]  # what it runs when it is idle; see `warmup`
     workdir: str  # "" where each child has another one
     deletes: bool  # whether public scripts may
 
@@ -53,7 +54,7 @@ def own_places(directory: str) -> dict[str, str]:
 
 
 def make_kit(
-    allowed: Sequence[str], trusted: Sequence[str], snippets: Sequence[str], workdir: str, deletes: bool
+    allowed: Sequence[str], trusted: Sequence[str], first: str, snippets: Sequence[str], workdir: str, deletes: bool
 ) -> Kit:
     """Make ready, in the zygote, what does not depend on the child.
 
@@ -73,7 +74,7 @@ def make_kit(
             if found:
                 refuse(found)
 
-    return Kit(import_policy.Policy(names, trusted, refuse), check, tuple(snippets), workdir, deletes)
+    return Kit(import_policy.Policy(names, trusted, refuse), check, first, tuple(snippets), workdir, deletes)
 
 
 def main(
@@ -99,14 +100,14 @@ def main(
             os.environ.update(own_places(order.path))
         if order.admin:
             supervisor.fork_script(cpu_limit_s)
-            _warm_up_while_idle(kit.snippets, workdir, None)
+            _warm_up(kit, workdir, None)
             sys.path.insert(0, workdir)
         else:
             if not kit.deletes:
                 on_disk.install()
             kit.policy.install()
             os.write(CHANNEL_FD, _LAYERS)
-            _warm_up_while_idle(kit.snippets, workdir, kit.check)
+            _warm_up(kit, workdir, kit.check)
         _await_job()
         _run(workdir, None if order.admin else kit.check)
     except LayerError as error:
@@ -135,13 +136,17 @@ def forget_randomness() -> None:
         uuid._last_timestamp = None  # type: ignore[attr-defined]
 
 
-def _warm_up_while_idle(snippets: Sequence[str], directory: str, check: _Check | None) -> None:
+def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:
+    """Warm up until the job arrives: at once with what every job needs, with the rest when none comes for a while."""
     poll = select.poll()
     poll.register(CHANNEL_FD, select.POLLIN)
+    if poll.poll(0):
+        return
+    warmup.compile_only(kit.first, check)
     patience_ms = _IDLE_S * 1000
     # What works in the zygote may want more memory than the budget grants; then a script would see that, too.
     with contextlib.suppress(MemoryError):
-        for source in snippets:
+        for source in kit.snippets:
             if poll.poll(patience_ms):
                 return
             warmup.run(source, directory, check)

@@ -20,9 +20,9 @@ from pyexec import log
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError
 from pyexec.job import ZYGOTES, HostReport
-from pyexec.runs import requirements, watch, workdir
-from pyexec.runs.guard import Guard
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs import requirements, usage_watch, workdir
+from pyexec.runs.child_handle import ChildHandle
+from pyexec.runs.disk_guard import Guard
 from pyexec.runs.pool import RETRY_S, Pool
 from pyexec.runs.rows import Rows
 from pyexec.runs.slots import POOLS, Slot, Slots
@@ -77,9 +77,9 @@ class Keeper:
             raise self._failure
         deadline = time.monotonic() + _READY_S
         for pool in self._pools.values():
-            for child in pool.waiting():
+            for child in pool.waiting()[:1]:
                 child.await_ready(deadline)
-                if not watch.can_see(child):
+                if not usage_watch.can_see(child):
                     reason = "/proc hides processes: mount it without hidepid."
                     raise SandboxError("pyexec does not start on this host. " + reason)
 

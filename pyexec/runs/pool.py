@@ -14,7 +14,7 @@ from typing import Callable
 
 from pyexec import log
 from pyexec.errors import LayerError, SandboxError
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.slots import Slot, Slots
 from pyexec.runs.zygotes import ZygoteHandle
 

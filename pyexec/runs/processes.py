@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 from typing import Iterator, NamedTuple
 
 _MEMORY_LINES = (b"RssAnon:", b"RssShmem:", b"VmPTE:")
@@ -31,14 +32,44 @@ def pid_of(pidfd: int) -> int:
     return 0
 
 
+def open_stat(pidfd: int) -> int:
+    """Return a descriptor of a process's `/proc/N/stat`, which stays that process's; −1 if it has ended, or is hidden.
+
+    To read it again takes one call; to find the number and open the file, each time, took a tenth of a short run.
+    """
+    pid = pid_of(pidfd)
+    try:
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC) if pid else -1
+    except OSError:
+        return -1
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    if fd >= 0 and poll.poll(0):  # it has ended; by now the number may be another's
+        os.close(fd)
+        return -1
+    return fd
+
+
+def read_stat(fd: int) -> Process | None:
+    """Return what there is to know of a process by the descriptor of its stat; None if it has been reaped."""
+    try:
+        return _parsed(os.pread(fd, 1024, 0))
+    except OSError:
+        return None
+
+
 def process(pid: int) -> Process | None:
     """Return what there is to know of a process; None if it has ended, or is hidden."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-            fields = file.read(1024).rpartition(b")")[2].split()
+            return _parsed(file.read(1024))
     except OSError:
         return None
-    return Process(pid, fields[0], int(fields[1]), int(fields[3]), int(fields[17]))
+
+
+def _parsed(line: bytes) -> Process | None:
+    fields = line.rpartition(b")")[2].split()
+    return Process(int(line.split(None, 1)[0]), fields[0], int(fields[1]), int(fields[3]), int(fields[17]))
 
 
 def below(first: Process) -> Iterator[Process]:

@@ -7,7 +7,7 @@ from typing import Any, Callable, Sequence
 
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, Budget, Job, Outcome, OutputFile
 from pyexec.runs import workdir
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
 
 
 class RunEnd:

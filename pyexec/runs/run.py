@@ -17,11 +17,11 @@ from typing import Callable
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
-from pyexec.runs import processes, results, workdir
-from pyexec.runs.handles import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
+from pyexec.runs import results, workdir
+from pyexec.runs.child_handle import ChildHandle, Died, Ended, Event, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.keeper import Keeper
 from pyexec.runs.results import RunEnd
-from pyexec.runs.watch import Watch, members
+from pyexec.runs.usage_watch import Watch, members
 from pyexec.timing import Stopwatch
 
 _TAKE_S, _GONE_S = 20.0, 20.0
@@ -178,7 +178,7 @@ def _is_stopped(child: ChildHandle, own_pids: bool) -> bool:
     try:
         child.stop()
         # Only now, when none of them can make another: what is seen is all there is.
-        first = processes.process(processes.pid_of(child.pidfd))
+        first = child.first_process()
         if first is None:
             return False
         if not child.admin:

@@ -88,7 +88,7 @@ def _import(names: Sequence[str]) -> None:
 
 def rehearse(modules: Sequence[str]) -> list[str]:
     """Run the warm-up for the loaded modules; return the snippets that each child must run again."""
-    again = []
+    again = {}
     for name, source in warmup.snippets(modules):
         try:
             warmup.run(source, "/", lambda _: None)
@@ -96,5 +96,5 @@ def rehearse(modules: Sequence[str]) -> list[str]:
             # A library release with a different API. Scripts may fail the same way, and get the error themselves.
             print(f"pyexec: the warm-up for {name} failed: {error!r}", file=sys.stderr, flush=True)
         else:
-            again += [source] if name in warmup.FOR_CHILDREN else []
-    return again
+            again[name] = source
+    return [again[name] for name in warmup.FOR_CHILDREN if name in again]

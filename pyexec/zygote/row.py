@@ -57,7 +57,8 @@ def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
         # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
         gc.freeze()
         snippets = preload.rehearse(nest.settings["modules"])
-        loop = _settle(control, nest, snippets)
+        # A script that names a library imports it, and then its source is looked at as well.
+        loop = _settle(control, nest, "import math\n" if row.libraries else "pass\n", snippets)
     messages.send(control, messages.READY, {"libraries": versions, "missing": missing})
     try:
         loop.run()
@@ -66,7 +67,7 @@ def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
         os._exit(1)
 
 
-def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
+def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str]) -> Loop:
     """Do what must come after loading. Raises OSError, RuntimeError."""
     host, proc_fd = nest.host, nest.proc_fd
     with open(os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)) as file:
@@ -108,7 +109,7 @@ def _settle(control: socket.socket, nest: Nest, snippets: list[str]) -> Loop:
     if mount_point:
         os.environ.update(child.own_places(mount_point))
     deletes = policy.contained(host).deletion
-    kit = child.make_kit(nest.settings["modules"], reads, snippets, workdir, deletes)
+    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, deletes)
     uid_base = nest.settings["uid_base"]
 
     def prepare(order: messages.Order) -> Prepared:

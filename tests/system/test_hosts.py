@@ -94,7 +94,7 @@ def test_contract_holds(start_server, work_dir, refused, abi) -> None:
     assert os.listdir(work_dir) == ["secret"]
 
 
-def test_watched_directory_is_bounded(start_server, work_dir) -> None:
+def test_watched_directory_is_bounded(work_dir, start_server) -> None:
     running = start_server(DOCKER, work_dir=work_dir, workdir_bytes=4 << 20, workdir_files=50, rate_per_minute=100)
     fill = "import time\nfor n in range(8):\n    open(str(n), 'wb').write(bytes(1 << 20))\ntime.sleep(3)"
     many = "import time\nfor n in range(200): open(str(n), 'w').close()\ntime.sleep(3)"
@@ -106,7 +106,7 @@ def test_watched_directory_is_bounded(start_server, work_dir) -> None:
     await_that(lambda: left_by_runs(work_dir) == [])
 
 
-def test_hostile_trees_are_removed(start_server, work_dir) -> None:
+def test_hostile_trees_are_removed(work_dir, start_server) -> None:
     running = start_server(DOCKER, work_dir=work_dir, max_runs=1, rate_per_minute=100)
     deep = "import os\nfor _ in range(900):\n    os.mkdir('d'); os.chdir('d')\nopen('f', 'w').close()\nos.fchmod(os.open('.', 0), 0)"
     odd = "import os\nos.symlink('/etc', 'l'); os.mkdir('m'); open('m/x', 'w').close(); os.fchmod(os.open('m', 0), 0); open(b'\\xff\\xfe', 'w').close()"
@@ -121,7 +121,7 @@ def test_hostile_trees_are_removed(start_server, work_dir) -> None:
     assert os.listdir(work_dir) == []
 
 
-def test_directories_of_a_killed_server_go_with_the_next_start(start_server, work_dir) -> None:
+def test_directories_of_a_killed_server_go_with_the_next_start(work_dir, start_server) -> None:
     first = start_server(DOCKER, work_dir=work_dir)
     alive = start_server(DOCKER, work_dir=work_dir)
     first.process.kill()

@@ -19,6 +19,8 @@ from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import WireError
+from pyexec.runs import processes
+from pyexec.runs.processes import Process
 from pyexec.runs.slots import Slot
 from pyexec.runs.workdirs_on_disk import RunDirectory
 from pyexec.runs.zygotes import ZygoteHandle
@@ -81,7 +83,7 @@ class ChildHandle:
         self.zygote: ZygoteHandle | None = None  # which was to make it
         self.streams: list[int] = []
         self.directory_fd = directory.work_fd if directory is not None else -1
-        self.pidfd = -1
+        self.pidfd = self._stat_fd = -1
         self.ready = self._greeted = False
         self._dead: messages.Death | None = None
         self._lost = False
@@ -151,6 +153,7 @@ class ChildHandle:
             return
         if message.kind == messages.HELLO:
             self.pidfd, *others = message.descriptors
+            self._stat_fd = processes.open_stat(self.pidfd)
             self._greeted = True
             if others:
                 (self.directory_fd,) = others
@@ -160,6 +163,12 @@ class ChildHandle:
             raise LayerError(str(message.payload["layer"]), str(message.payload["reason"]))
         else:
             raise WireError(f"{message.kind!r} where word of the layers was due")
+
+    def first_process(self) -> Process | None:
+        """Return the run's first process; None if it has been reaped, or `/proc` hides it."""
+        if self._stat_fd < 0 <= self.pidfd:  # there was no descriptor left for it
+            self._stat_fd = processes.open_stat(self.pidfd)
+        return processes.read_stat(self._stat_fd) if self._stat_fd >= 0 else None
 
     def send_job(self) -> None:
         """Tell the child that its job is there. Raises OSError: it has ended."""
@@ -277,10 +286,10 @@ class ChildHandle:
         for end in (self.channel, self._far_channel, self._far_status):
             end.close()
         own = [] if self.directory is not None else [self.directory_fd]
-        for fd in self.streams + own + [self.pidfd]:
+        for fd in self.streams + own + [self.pidfd, self._stat_fd]:
             if fd >= 0:
                 os.close(fd)
-        self.streams, self.directory_fd, self.pidfd = [], -1, -1
+        self.streams, self.directory_fd, self.pidfd, self._stat_fd = [], -1, -1, -1
         if self.directory is not None:
             self.directory.close()
 

@@ -12,8 +12,8 @@ from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
-from pyexec.runs import processes
-from pyexec.runs import watch as usage
+from pyexec.runs import usage_watch
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.sandbox import Sandbox
 
 
@@ -77,7 +77,7 @@ def test_page_tables_count(monkeypatch: pytest.MonkeyPatch, admin) -> None:
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(Job(TABLES, admin=admin))
         assert (outcome.verdict, outcome.resource, outcome.limit) == (RESOURCE, "memory", 64 << 20), outcome
-        monkeypatch.setattr(usage.Watch, "_processes", lambda watch: None)
+        monkeypatch.setattr(usage_watch.Watch, "_processes", lambda watch: None)
         assert sandbox.run(Job(TABLES, admin=admin)).stdout == b"held\n"  # the control: nothing else stops it
     record("memory attacks ended by the watch")
 
@@ -86,7 +86,7 @@ def test_a_run_that_the_watch_cannot_see_gets_no_answer(monkeypatch: pytest.Monk
     """As where /proc is mounted with hidepid: nothing would bound its memory. Nor does a server start there."""
     config = Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
-        monkeypatch.setattr(processes, "process", lambda pid: None)
+        monkeypatch.setattr(ChildHandle, "first_process", lambda child: None)
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks; it is killed at its end
         with pytest.raises(SandboxError, match="/proc hides them"):
             sandbox.run(Job("import time; time.sleep(3)"))
@@ -124,6 +124,6 @@ done.set()
         assert (outcome.verdict, outcome.resource, outcome.limit) == (RESOURCE, "threads", 32), outcome
         as_promised = sandbox.run(Job(code % (32, 0.3), admin=True))
         assert (as_promised.verdict, as_promised.stdout) == (ENDED, b"32\n"), as_promised
-        monkeypatch.setattr(usage.Watch, "_processes", lambda watch: None)
+        monkeypatch.setattr(usage_watch.Watch, "_processes", lambda watch: None)
         unwatched = sandbox.run(Job(code % (300, 0.3), admin=True))
         assert unwatched.stdout == b"300\n"  # the control

@@ -14,7 +14,7 @@ from pyexec import messages
 from pyexec.errors import LayerError, SandboxError
 from pyexec.kernel import libc
 from pyexec.messages import Death, Order
-from pyexec.runs.handles import ChildHandle, Died, Ended, Forbidden, Late, Lost, Unbegun
+from pyexec.runs.child_handle import ChildHandle, Died, Ended, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.slots import Slot
 from pyexec.runs.zygotes import ZygoteHandle
 

@@ -15,8 +15,8 @@ from typing import Iterator
 from pyexec.errors import SandboxError
 from pyexec.job import Budget
 from pyexec.runs import group_kill, processes, workdir
-from pyexec.runs.guard import Guard
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
+from pyexec.runs.disk_guard import Guard
 from pyexec.runs.processes import Process
 from pyexec.runs.workdirs_on_disk import RunDirectory
 
@@ -71,7 +71,7 @@ class Watch:
 
     def _processes(self) -> tuple[str, int] | None:
         budget = self._budget
-        first = processes.process(processes.pid_of(self._child.pidfd))
+        first = self._child.first_process()
         if first is None:
             if processes.pid_of(self._child.pidfd):
                 raise SandboxError("the watch can't see the processes of a run: /proc hides them")
@@ -122,7 +122,7 @@ class Watch:
 
 def can_see(child: ChildHandle) -> bool:
     """Return whether /proc shows us a child, which hidepid or a foreign pid namespace would prevent."""
-    return processes.process(processes.pid_of(child.pidfd)) is not None
+    return child.first_process() is not None
 
 
 def members(first: Process, own_pids: bool) -> Iterator[Process]:
