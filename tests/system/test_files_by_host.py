@@ -105,13 +105,13 @@ import numpy, math
 from pathlib import Path
 Path("a").write_text("a"); Path("b").write_text("b")
 native = numpy.ctypeslib.ctypes.CDLL(None, use_errno=True)
-print(native.rename(b"a", b"free"), native.rename(b"b", b"script.py"))
+print(native.link(b"a", b"c"), native.rename(b"a", b"free"), native.rename(b"b", b"script.py"))
 """
 
 
-def test_renaming_by_native_code(host: Host) -> None:
+def test_renaming_and_linking_by_native_code(host: Host) -> None:
     result = host.client.execute(NATIVE_RENAME)
-    assert result.stdout == ("0 0\n" if host.deletes else "-1 -1\n"), result.stderr
+    assert result.stdout == ("0 0 0\n" if host.deletes else "-1 -1 -1\n"), result.stderr
 
 
 MODES = """
