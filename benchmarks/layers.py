@@ -93,7 +93,7 @@ def _once(choice: Choice, gate: namespaces.PidGate | None, shared: mmap.mmap) ->
 def _prepared() -> tuple[Plan, namespaces.PidGate | None]:
     """Do what the zygote does before it forks, without the libraries; returns in the process that then forks."""
     proc_fd = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    host: Host = layers.probe(UID_BASE, proc_fd)
+    host: Host = layers.probe(UID_BASE, proc_fd, "/")
     namespaces.enter_nursery(host, proc_fd)
     gate = None
     if "pid" in host.namespaces:

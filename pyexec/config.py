@@ -16,7 +16,7 @@ from pyexec import config_kinds as kinds
 from pyexec.config_addresses import FieldName, SocketPath, StoreUrl
 from pyexec.config_kinds import MIB, Kind, Origin, OrNone, Seconds, Size, Whole
 from pyexec.config_kinds import Network as Network
-from pyexec.config_modules import DottedNames, Modules
+from pyexec.config_modules import DataDirectories, DottedNames, Modules
 from pyexec.errors import ConfigError
 from pyexec.job import Budget
 
@@ -111,6 +111,7 @@ class Config:
     wall_s: float = _setting(10.0, Seconds(0.1, 3600), BUDGET, "seconds a script may run")
     memory_bytes: int = _setting(512 * MIB, _size, BUDGET, "memory a run may use, beyond the loaded libraries")
     processes: int = _setting(10, Whole(0, 1000), BUDGET, "child processes of an admin script")
+    threads: int = _setting(32, Whole(0, 1000), BUDGET, "threads of a script beside the first")
     output_bytes: int = _setting(MIB, _size, BUDGET, "stdout and stderr, each, before they are cut off")
     returned_file_bytes: int = _setting(8 * MIB, _size, BUDGET, "size of each returned file")
     workdir_bytes: int = _setting(64 * MIB, _size, BUDGET, "size of a run's directory, and of any file that it writes")
@@ -137,7 +138,7 @@ class Config:
         (), DottedNames(), SCRIPTS, "submodules to load ahead of the runs, beside those of well-known libraries"
     )
     data: tuple[tuple[str, str], ...] = _setting(
-        (), kinds.DataDirectories(), SCRIPTS, "directories that every script may read, as /data/NAME"
+        (), DataDirectories(), SCRIPTS, "directories that every script may read, as /data/NAME"
     )
 
     trusted_proxies: tuple[Network, ...] = _setting(

@@ -25,7 +25,6 @@ _SIZE = re.compile(r"([0-9]{1,15})([KMGkmg]?)(?:i?[Bb])?\Z")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?\Z")
 _DEFAULT_PORT = re.compile(r"http:.*:80\Z|https:.*:443\Z")
 _HOST_NAME = re.compile(r"[a-z0-9._-]+\Z")
-_DATA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 _WORDS_SHOWN = 3
 
 
@@ -228,38 +227,6 @@ class Words(Kind):
         """Return the first few items, and how many there are beside them."""
         more = len(value) - _WORDS_SHOWN
         return self.written(value[:_WORDS_SHOWN]) + (f" and {more} more" if more > 0 else "") or "empty"
-
-
-class DataDirectories(Words):
-    """Names with a directory each, `NAME=DIR`; the flag may be given several times."""
-
-    metavar = "NAME=DIR"
-    repeats = True
-
-    def check(self, value: Any) -> tuple[tuple[str, str], ...]:
-        """Return (name, absolute path) of each, given as pairs or as text."""
-        found = super().check(value)
-        names = [name for name, _ in found]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"the name {name!r} appears twice")
-        return found
-
-    def item(self, item: Any) -> tuple[str, str]:
-        """Return one entry, whose directory exists."""
-        pair = tuple(item.split("=", 1)) if isinstance(item, str) else item
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[1], (str, os.PathLike)):
-            raise ValueError(f"{item!r} is not NAME=DIR")
-        name, path = pair[0], os.fspath(pair[1])
-        if not isinstance(name, str) or not _DATA_NAME.match(name):
-            raise ValueError(f"{name!r} is not a name of up to 64 letters, digits, _ and -, the first a letter")
-        if not os.path.isdir(path):
-            raise ValueError(f"{path!r} is not a directory")
-        return name, os.path.realpath(path)
-
-    def written(self, value: tuple[Any, ...]) -> str:
-        """Return the entries separated by spaces."""
-        return " ".join(f"{name}={path}" for name, path in value)
 
 
 class Networks(Words):

@@ -1,4 +1,4 @@
-"""The kind of the setting `modules`: the whole list of what public scripts may import, or a change to the usual one.
+"""The kinds of the settings `modules`, the whole list of what public scripts may import or a change to it, and `data`.
 
 `json math` is the whole list; `+pandas -sys` adds to the default list and takes from it; `+data` stands for the
 libraries of a code interpreter. A name may be dotted: it then allows that module and those below it. Pure.
@@ -7,10 +7,13 @@ libraries of a code interpreter. A name may be dotted: it then allows that modul
 from __future__ import annotations
 
 import keyword
+import os
+import re
 from typing import Any
 
 from pyexec.config_kinds import Words
 
+_DATA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 DATA = "data"  # reserved: never a module's own name
 # Import names of what `pip install ".[data]"` installs.
 DATA_MODULES = tuple(
@@ -75,3 +78,35 @@ class Modules(DottedNames):
         if name == DATA:
             raise ValueError(f"'{DATA}' is a reserved name: +{DATA} adds {', '.join(DATA_MODULES)}")
         return name
+
+
+class DataDirectories(Words):
+    """Names with a directory each, `NAME=DIR`; the flag may be given several times."""
+
+    metavar = "NAME=DIR"
+    repeats = True
+
+    def check(self, value: Any) -> tuple[tuple[str, str], ...]:
+        """Return (name, absolute path) of each, given as pairs or as text."""
+        found = super().check(value)
+        names = [name for name, _ in found]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the name {name!r} appears twice")
+        return found
+
+    def item(self, item: Any) -> tuple[str, str]:
+        """Return one entry, whose directory exists."""
+        pair = tuple(item.split("=", 1)) if isinstance(item, str) else item
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not isinstance(pair[1], (str, os.PathLike)):
+            raise ValueError(f"{item!r} is not NAME=DIR")
+        name, path = pair[0], os.fspath(pair[1])
+        if not isinstance(name, str) or not _DATA_NAME.match(name):
+            raise ValueError(f"{name!r} is not a name of up to 64 letters, digits, _ and -, the first a letter")
+        if not os.path.isdir(path):
+            raise ValueError(f"{path!r} is not a directory")
+        return name, os.path.realpath(path)
+
+    def written(self, value: tuple[Any, ...]) -> str:
+        """Return the entries separated by spaces."""
+        return " ".join(f"{name}={path}" for name, path in value)

@@ -10,6 +10,7 @@ from pyexec import rules
 from pyexec.errors import ValidationError
 
 SCRIPT_NAME = rules.SCRIPT_NAME
+USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 DESCRIPTORS = 256  # that a process of a run may have open
@@ -97,6 +98,7 @@ class Budget:
     wall_s: float
     memory_bytes: int
     processes: int
+    threads: int
     output_bytes: int
     returned_file_bytes: int
     workdir_bytes: int
@@ -185,6 +187,7 @@ class HostReport:
     namespaces: tuple[str, ...]
     own_uids: bool
     calls: Mapping[str, int]  # system calls allowed, by kind of run: "public", "admin"
+    tmpfs_bytes: int  # the size of the tmpfs that --work-dir is on, where runs have their directories there
     python: str
     libraries: Mapping[str, str]  # those that are loaded ahead, with their versions
     missing: tuple[str, ...]
@@ -201,6 +204,7 @@ class HostReport:
             namespaces=tuple(said["namespaces"]),
             own_uids=bool(said["own_uids"]),
             calls=dict(said["calls"]),
+            tmpfs_bytes=int(said["tmpfs_bytes"]),
             python=str(said["python"]),
             libraries=dict(said.get("libraries", {})),
             missing=tuple(said.get("missing", ())),
@@ -240,6 +244,10 @@ class Host:
     landlock_abi: int
     seccomp: bool
     refusals: dict[str, str]  # layer name → the kernel's error, for each missing layer
+    counts_tasks: bool = (
+        True  # RLIMIT_NPROC counts one run's processes and threads alone, where its uid or user is its own
+    )
+    tmpfs_bytes: int = 0  # the size of the tmpfs that runs' directories lie on; 0 for a disk, or where each has its own
 
 
 @dataclass(frozen=True)

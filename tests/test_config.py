@@ -51,6 +51,7 @@ SAMPLES: Dict[str, Any] = {
     "wall_s": ("0.5", 0.5),
     "memory_bytes": ("1073741824", 1 << 30),
     "processes": ("0", 0),
+    "threads": ("0", 0),
     "output_bytes": ("1", 1),
     "returned_file_bytes": ("2", 2),
     "workdir_bytes": ("3", 3),
@@ -108,7 +109,7 @@ def test_the_contracts_defaults() -> None:
     assert (found.rate_per_minute, found.rate_per_day, found.max_runs) == (5, 30, 5)
     assert (found.code_chars, found.attachments, found.return_files) == (2000, 2, 10)
     assert found.attachment_bytes == found.stdin_bytes == found.budget.returned_file_bytes == 8 * 1024 * 1024
-    assert found.budget == Budget(10.0, 512 << 20, 10, 1 << 20, 8 << 20, 64 << 20, 1000)
+    assert found.budget == Budget(10.0, 512 << 20, 10, 32, 1 << 20, 8 << 20, 64 << 20, 1000)
     assert (found.host, found.cors_origin, found.admin_key) == ("127.0.0.1", None, None)
     assert [str(item) for item in found.trusted_proxies] == config.DEFAULT_PROXIES.split()
     assert found == Config.of()
@@ -276,6 +277,7 @@ def test_no_host_names() -> None:
         ("max_runs", "1", "256"),
         ("wall_s", "0.1", "3600"),
         ("processes", "0", "1000"),
+        ("threads", "0", "1000"),
         ("attachments", "0", "100"),
         ("return_files", "0", "1000"),
         ("mcp_chars", "1000", "10000000"),

@@ -1,7 +1,9 @@
 """Defaults of the standard library that no run may have, replaced by what it may: in the zygote, for all children.
 
-Today that is `mmap.mmap(-1, n)`, which makes shared memory unless told otherwise. The filter refuses shared memory that
-belongs to no file, since no limit counts it, and few who write this call want anything shared.
+- `mmap.mmap(-1, n)` makes shared memory unless told otherwise. The filter refuses shared memory that belongs to no
+  file, since no limit counts it, and few who write this call want anything shared.
+- `asyncio` takes epoll, where the filter allows public scripts poll: it is enough for what a run can wait for.
+- `multiprocessing` starts a server of processes from Python 3.14 on, which listens on a socket. No run may.
 
 Convenience, not a boundary: what a script does past this file, the filter refuses all the same.
 """
@@ -10,6 +12,8 @@ from __future__ import annotations
 
 import errno
 import mmap
+import selectors
+import sys
 from typing import Any
 
 _Mmap = mmap.mmap
@@ -23,6 +27,17 @@ _PROTECTION = {
 
 
 def install() -> None:
+    """Replace them all."""
+    _private_memory()
+    selectors.DefaultSelector = selectors.PollSelector  # type: ignore[misc, assignment]
+    if sys.version_info >= (3, 14):
+        from multiprocessing import context
+
+        # Not by set_start_method: a script may still choose for itself.
+        context._default_context._default_context = context._concrete_contexts["fork"]
+
+
+def _private_memory() -> None:
     """Let `mmap.mmap(-1, n)` make private memory, and tell those who ask for shared memory by name what to do."""
 
     # A class, as it was: scripts ask isinstance, and libraries inherit from it.

@@ -18,7 +18,7 @@ import time
 from typing import Any, Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, libraries, script, show, supervisor, warmup
+from pyexec.child import confine, import_policy, libraries, on_disk, script, show, stream_names, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.child.witness import Witness
 from pyexec.errors import LayerError
@@ -42,7 +42,18 @@ class Kit(NamedTuple):
     snippets: tuple[str, ...]  # what it runs when it is idle; see `warmup`
     workdir: str  # "" where each child has another one
     handlers: tuple[libraries.ExitHandler, ...]
+    deletes: bool  # whether public scripts may
     witness: Witness
+
+
+def own_places(directory: str) -> dict[str, str]:
+    """Return the variables that name a run's places beside its script's directory, in the directory that holds all.
+
+    They are outside of what the answer lists as written.
+    """
+    temporary = directory + "/tmp"
+    # By the name that everybody knows, where that leads there.
+    return {"HOME": directory + "/home", "TMPDIR": "/tmp" if os.path.realpath("/tmp") == temporary else temporary}
 
 
 def make_kit(
@@ -51,19 +62,21 @@ def make_kit(
     first: str,
     snippets: Sequence[str],
     workdir: str,
+    deletes: bool,
     handlers: Sequence[libraries.ExitHandler] = (),
 ) -> Kit:
     """Make ready, in the zygote, what does not depend on the child.
 
     Args:
-        allowed: modules for public scripts. trusted: directories whose code may import anything.
+        allowed: modules for public scripts. trusted: directories whose code may import anything. deletes: whether
+            public scripts may delete files.
     """
 
     def refuse(found: tuple[str, ...]) -> None:
         _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
 
     policy = import_policy.Policy(frozenset(allowed), trusted, refuse)
-    return Kit(policy, first, tuple(snippets), workdir, tuple(handlers), Witness(_tell))
+    return Kit(policy, first, tuple(snippets), workdir, tuple(handlers), deletes, Witness(_tell))
 
 
 def main(
@@ -85,11 +98,14 @@ def main(
         forget_randomness()
         workdir = kit.workdir
         if not workdir:
-            workdir = os.environ["HOME"] = os.environ["TMPDIR"] = os.path.join(order.path, "work")
+            workdir = os.path.join(order.path, "work")
+            os.environ.update(own_places(order.path))
         if order.admin:
             supervisor.fork_script(cpu_limit_s)
             _warm_up(kit, workdir, None)
         else:
+            if not kit.deletes:
+                on_disk.install()
             kit.policy.install(workdir)
             os.write(CHANNEL_FD, _LAYERS)
             _warm_up(kit, workdir, kit.policy.check_source)
@@ -153,6 +169,8 @@ def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
     show.begin(workdir)
+    if stream_names.needed_by(source):
+        stream_names.install()
     libraries.register_exit_handlers(kit.handlers, source)
     witness = kit.witness
     witness.source, witness.pid = source, own_pid

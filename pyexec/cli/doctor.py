@@ -22,6 +22,13 @@ def main(config: Config, given: argparse.Namespace) -> int:
         print("Dangers")
         for danger in report.dangers:
             print(f"  {danger.name:46} {', '.join(danger.layers)}")
+        if report.tmpfs_bytes:
+            print(
+                f"Runs' directories are on a tmpfs of {report.tmpfs_bytes >> 20} MiB, which bounds what they delete too"
+            )
+        elif not report.own_tree:
+            print("Runs' directories are on a disk: public scripts can't delete or replace files there. Mount a tmpfs")
+            print("with a size at --work-dir, as a container's --tmpfs /tmp:size=512m does, or allow mount namespaces")
         calls = report.calls
         print(f"System calls allowed: {calls['public']} for public scripts, {calls['admin']} for admin scripts")
         libraries = ", ".join(f"{name} {version}" for name, version in report.libraries.items())

@@ -13,7 +13,7 @@ import os
 from typing import Callable, NamedTuple, Sequence
 
 from pyexec.job import Host, LayerStatus, Plan
-from pyexec.kernel import identity, landlock, libc, namespaces, rlimits, seccomp
+from pyexec.kernel import filesystems, identity, landlock, libc, namespaces, rlimits, seccomp
 
 # In this order: each step needs privileges, files or system calls that a later one takes away.
 STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
@@ -137,11 +137,14 @@ DANGERS: tuple[Danger, ...] = (
 # A layer that only helps against a danger, without stopping it on its own, is not listed for that danger.
 
 
-def probe(uid_base: int, proc_fd: int) -> Host:
+def probe(uid_base: int, proc_fd: int, work_dir: str) -> Host:
     """Return what this host offers. Forks; call it from a single-threaded process before anything is loaded.
 
+    Args:
+        uid_base: a uid that nobody has. work_dir: where runs get their directories if no tmpfs can be mounted.
+
     Raises:
-        OSError: pyexec doesn't know this machine's system calls.
+        OSError: pyexec doesn't know this machine's system calls, or `work_dir` isn't there.
     """
     libc.machine()
     uid, gid = os.geteuid(), os.getegid()
@@ -161,7 +164,9 @@ def probe(uid_base: int, proc_fd: int) -> Host:
         refusals["own_uid"] = "the server isn't root, or lacks CAP_SETUID and CAP_SETGID"
     elif "user" not in spaces and spaces:
         refusals["user_namespace"] = "not needed: the server is root and gives each slot a uid"
-    return Host(uid, gid, own_uids, spaces, abi, filters, refusals)
+    counts_tasks = rlimits.probe(uid_base if own_uids else None, "user" in spaces)
+    tmpfs_bytes = 0 if "mount" in spaces else filesystems.tmpfs_bytes(work_dir)
+    return Host(uid, gid, own_uids, spaces, abi, filters, refusals, counts_tasks, tmpfs_bytes)
 
 
 def report(host: Host) -> list[LayerStatus]:

@@ -16,7 +16,7 @@ import resource
 import signal
 
 from pyexec.job import DESCRIPTORS, Plan
-from pyexec.kernel import libc
+from pyexec.kernel import libc, namespaces
 
 STACK_BYTES = 8 * 1024 * 1024
 NICE = 5
@@ -37,7 +37,40 @@ INHERITED = (
 
 def counts_own_processes(plan: Plan) -> bool:
     """Return whether RLIMIT_NPROC counts this run alone: it has its own uid, or a user namespace of a non-root user."""
-    return plan.host.own_uids or ("user" in plan.host.namespaces and plan.host.uid != 0)
+    host = plan.host
+    return host.counts_tasks and (host.own_uids or ("user" in host.namespaces and host.uid != 0))
+
+
+def probe(uid: int | None, user_namespace: bool) -> bool:
+    """Return whether RLIMIT_NPROC counts what one run has alone, once it has this uid or a user namespace; tries it.
+
+    By user namespace the kernel counts from Linux 5.14 on only. Forks.
+    """
+
+    def step() -> None:
+        if uid is not None:
+            os.setresuid(uid, uid, uid)
+        elif user_namespace:
+            libc.syscall("unshare", namespaces.CLONE_NEWUSER)
+        resource.setrlimit(resource.RLIMIT_NPROC, (2, 2))  # this process, and one more
+        started: list[int] = []
+        try:
+            while len(started) < 2:
+                pid = os.fork()
+                if pid == 0:
+                    signal.pause()
+                started.append(pid)
+        except BlockingIOError:
+            pass
+        finally:
+            # Reaped here: a process that is only dead still counts, for the first run of this uid.
+            for pid in started:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        if len(started) != 1:
+            raise OSError(errno.EAGAIN, "RLIMIT_NPROC counts others as well, or nothing")
+
+    return not namespaces.in_a_child(step)
 
 
 def cpu_s(plan: Plan) -> int:
@@ -45,9 +78,7 @@ def cpu_s(plan: Plan) -> int:
 
     A backstop in case the server hangs or dies; the two extra seconds cover a child's work before it gets its job.
     """
-    # An admin's process may have as many threads as its run may have processes.
-    threads = plan.budget.processes if plan.admin else 0
-    return min(threads + 1, _PROCESSORS) * math.ceil(plan.budget.wall_s) + 2
+    return min(plan.budget.threads + 1, _PROCESSORS) * math.ceil(plan.budget.wall_s) + 2
 
 
 def ended_by_cpu(status: int, used_s: float, limit_s: int) -> bool:
@@ -64,7 +95,8 @@ def values(plan: Plan) -> dict[int, int]:
     """Return rlimit → value for a plan. Pure."""
     budget = plan.budget
     limits = {
-        resource.RLIMIT_AS: plan.baseline_bytes + budget.memory_bytes,
+        # Stacks are reserved whole and used in part; how much of that may be used at once is for the watch.
+        resource.RLIMIT_AS: plan.baseline_bytes + budget.memory_bytes + budget.threads * STACK_BYTES,
         resource.RLIMIT_CPU: cpu_s(plan),
         resource.RLIMIT_FSIZE: budget.workdir_bytes,
         resource.RLIMIT_NOFILE: DESCRIPTORS,
@@ -78,8 +110,8 @@ def values(plan: Plan) -> dict[int, int]:
         resource.RLIMIT_SIGPENDING: 64,
     }
     if counts_own_processes(plan):
-        # A public script is one process. An admin run also has its supervisor and the script's process.
-        limits[resource.RLIMIT_NPROC] = 2 + budget.processes if plan.admin else 1
+        # Threads count as processes do. A public script is one process. An admin script has its supervisor beside it.
+        limits[resource.RLIMIT_NPROC] = budget.threads + (2 + budget.processes if plan.admin else 1)
     return limits
 
 

@@ -32,7 +32,7 @@ def program(admin: bool, contained: Contained, machine: str | None = None) -> li
     machine = machine or libc.machine()
     calls = allowed(admin, contained, machine)
     rules = [bpf.Rule(libc.number(name, machine), checks, bpf.RET_ALLOW) for name, checks in calls.items()]  # type: ignore[arg-type]
-    for name, number in policy.answered(admin, contained).items():
+    for name, number in policy.answered(contained).items():
         nr = libc.number(name, machine)
         if nr is not None and name not in calls:
             rules.append(bpf.Rule(nr, (), bpf.errno_action(number) if number else bpf.RET_SUCCESS))
@@ -81,4 +81,4 @@ def _encoded(admin: bool, contained: Contained) -> bytes:
 
 def prepare(plan: Plan) -> bytes:
     """Return the plan's filter; called in the zygote, so that no child has to put it together."""
-    return _encoded(plan.admin, policy.contained(plan))
+    return _encoded(plan.admin, policy.contained(plan.host))

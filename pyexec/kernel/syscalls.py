@@ -22,6 +22,7 @@ clone3 435 435
 close 3 57
 close_range 436 436
 copy_file_range 326 285
+creat 85 -
 dup 32 23
 dup2 33 -
 dup3 292 24

@@ -8,6 +8,7 @@ expect elsewhere are links to these. Works in the zygote.
       work/         the script's directory                  /tmp             → /run/box/tmp
       tmp/ home/    temporary files; HOME, for caches       /dev/shm         → /run/box/shm
       shm/          shared memory by name               /data/NAME: an operator's directory, read-only
+      shm/          shared memory by name                   small files      see `tree_files`
 
 Source: pivot_root(2), mount_setattr(2).
 """
@@ -18,7 +19,7 @@ import ctypes
 import errno
 import os
 import stat
-from typing import Collection, Sequence
+from typing import Callable, Collection, Mapping, Sequence
 
 from pyexec.job import data_path
 from pyexec.kernel import libc
@@ -54,13 +55,18 @@ def pivot() -> None:
     os.chdir("/")
 
 
-def build(paths: Sequence[str], data: Sequence[tuple[str, str]] = ()) -> str:
+def build(
+    paths: Sequence[str],
+    files: Callable[[str], Mapping[str, bytes]] = lambda mount_point: {},
+    data: Sequence[tuple[str, str]] = (),
+) -> str:
     """Leave the host's file tree for one with read-only views of `paths`, a few devices and an empty mount point.
 
     Symbolic links on the way to a path are made anew, so that each path keeps its name.
 
     Args:
         data: names, and the directories of an operator that are to be seen as `data_path(name)`.
+        files: given the mount point, small files to make, by path; one that lies in a view of the host is passed over.
 
     Returns:
         The mount point: the only thing in its directory, so that a Landlock rule on that directory says no more.
@@ -83,7 +89,12 @@ def build(paths: Sequence[str], data: Sequence[tuple[str, str]] = ()) -> str:
     mount_point = f"{free_place(os.listdir(STAGE))}/{_MOUNT_POINT}"
     os.makedirs(STAGE + mount_point, 0o755)
     for name, target in _LINKS:
-        _link(name, f"{mount_point}/{target}", bound)
+        if _is_free(name, bound):
+            os.symlink(f"{mount_point}/{target}", STAGE + name)
+    for name, content in files(mount_point).items():
+        if _is_free(name, bound):
+            with open(STAGE + name, "xb") as file:
+                file.write(content)
     libc.mount(None, STAGE, None, _MS_REMOUNT | _MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
     pivot()
     return mount_point
@@ -101,14 +112,15 @@ def free_place(taken: Collection[str]) -> str:
     return place
 
 
-def _link(name: str, target: str, bound: Sequence[str]) -> None:
-    """Make a link in the tree, unless something that the tree needs lies there, or on the way."""
+def _is_free(name: str, bound: Sequence[str]) -> bool:
+    """Return whether nothing that the tree needs lies at a path or on the way; then its directory is there."""
     parent = os.path.dirname(name)
     if os.path.lexists(STAGE + name) or os.path.realpath(STAGE + parent) != STAGE + parent.rstrip("/"):
-        return
-    if not any(name.startswith(path + "/") for path in bound):
-        os.makedirs(STAGE + parent, exist_ok=True)
-        os.symlink(target, STAGE + name)
+        return False
+    if any(name.startswith(path + "/") for path in bound):
+        return False
+    os.makedirs(STAGE + parent, exist_ok=True)
+    return True
 
 
 def _place(path: str, bound: list[str]) -> None:

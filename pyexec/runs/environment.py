@@ -5,6 +5,8 @@ Each child adds HOME and TMPDIR, its own directory.
 
 from __future__ import annotations
 
+from pyexec.job import USER
+
 # Libraries size their thread pools when they are imported, so these stand before: a process with threads must not fork
 # (OpenBLAS issue 5520).
 _POOLS = "OPENBLAS_NUM_THREADS OMP_NUM_THREADS MKL_NUM_THREADS NUMEXPR_MAX_THREADS POLARS_MAX_THREADS RAYON_NUM_THREADS"
@@ -14,6 +16,10 @@ def zygote_environment() -> dict[str, str]:
     """Return the variables."""
     return dict(
         dict.fromkeys(_POOLS.split(), "1"),
+        # glibc reserves 64 MiB of address space for each further arena of malloc, and would have one a thread.
+        MALLOC_ARENA_MAX="1",
+        USER=USER,
+        LOGNAME=USER,
         JE_ARROW_MALLOC_CONF="background_thread:false",  # jemalloc's own thread, in pyarrow
         MPLBACKEND="Agg",  # there is no screen
         PATH="/usr/local/bin:/usr/bin:/bin",

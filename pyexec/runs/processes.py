@@ -5,6 +5,7 @@ Each read is a snapshot of a run that goes on meanwhile: processes that end betw
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 from typing import Iterator, NamedTuple
@@ -93,6 +94,21 @@ def below(first: Process) -> Iterator[Process]:
                     waiting += map(int, file.read(65536).split())
             except OSError:
                 continue
+
+
+def set_nice(pid: int, value: int) -> None:
+    """Give every thread of a process this nice value, as far as it has none that is higher.
+
+    A root without CAP_SYS_NICE, as in most containers, may not do so for another uid; then nothing happens.
+    """
+    try:
+        threads = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return  # ended between two looks
+    for thread in threads:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpriority(os.PRIO_PROCESS, thread) < value:
+                os.setpriority(os.PRIO_PROCESS, thread, value)
 
 
 def memory_bytes(pid: int) -> int:

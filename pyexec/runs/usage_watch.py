@@ -8,6 +8,7 @@ the files of each. A run's directory is walked only if it isn't a tmpfs of its o
 from __future__ import annotations
 
 import functools
+import math
 import os
 from typing import Iterator
 
@@ -19,10 +20,11 @@ from pyexec.runs.disk_guard import Guard
 from pyexec.runs.processes import Process
 from pyexec.runs.workdirs_on_disk import RunDirectory
 
-THREADS = 32  # of an admin's processes together, beside the first of each
 # What no rlimit counts may come on top of the budget, which RLIMIT_AS holds to the byte for what it does count.
 _MEMORY_QUARTERS = 5
 _OUTPUT_TIMES = 4
+_NICE = 5  # of a run of one thread, as `kernel.rlimits` sets it
+_LEAST_PRIORITY = 19
 
 
 class Watch:
@@ -36,6 +38,7 @@ class Watch:
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
         self._baseline_bytes: int | None = None
+        self._nice = self._nice_of_one = os.getpriority(os.PRIO_PROCESS, 0) + _NICE
 
     def exceeded(self, ended: bool) -> tuple[str, int] | None:
         """Return the resource that the run uses too much of, and its limit; None while it is within all of them.
@@ -81,12 +84,25 @@ class Watch:
         # The script and its supervisor come on top. Zombies count: they take up process ids too.
         if len(found) > budget.processes + 2:
             return "processes", budget.processes
-        if sum(max(0, process.threads - 1) for process in found) > THREADS:
-            return "threads", THREADS
+        tasks = sum(process.threads for process in found)
+        if tasks - len(found) > budget.threads:
+            return "threads", budget.threads
+        self._weigh(found, tasks)
         memory_bytes = sum(max(0, processes.memory_bytes(each.pid) - self._baseline_bytes) for each in found)
         if memory_bytes > budget.memory_bytes * _MEMORY_QUARTERS // 4:
             return "memory", budget.memory_bytes
         return None
+
+    def _weigh(self, found: list[Process], tasks: int) -> None:
+        """Give a run of many threads a lower priority, so that all of them together weigh as much as one thread.
+
+        The kernel gives each step of priority a fifth less time. A new thread has that of the one that started it.
+        """
+        if tasks > len(found):
+            steps = math.ceil(math.log(tasks - self._child.admin) / math.log(1.25))  # without the supervisor
+            self._nice = max(self._nice, min(_LEAST_PRIORITY, self._nice_of_one + steps))
+            for each in found:
+                processes.set_nice(each.pid, self._nice)
 
     def _directory(self, ended: bool) -> tuple[str, int] | None:
         budget, directory, own = self._budget, self._child.directory, len(RunDirectory.PARTS)

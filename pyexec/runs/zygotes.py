@@ -23,6 +23,7 @@ from pyexec.errors import SandboxError
 from pyexec.job import HostReport
 from pyexec.messages import WireError
 from pyexec.runs.environment import zygote_environment
+from pyexec.runs.slots import POOLS
 
 _START_S, _END_S = 60.0, 5.0
 _IMPORT_S = 75.0  # in the zygote a name has 60 s, after which the kernel kills it
@@ -52,6 +53,7 @@ class NurseryHandle:
                 )
             settings = {
                 "uid_base": config.uid_base,
+                "slots": POOLS * config.max_runs,
                 "modules": config.modules,
                 "preload": config.preload,
                 "data": config.data,

@@ -20,6 +20,7 @@ const LIMITS = {
   workdir_bytes: ['The script’s directory', bytes],
   workdir_files: ['Files in it', number],
   processes: ['Child processes of an admin’s script', number],
+  threads: ['Threads of a script', number],
 };
 
 // The address of this service, however it is reached, without a slash at the end.

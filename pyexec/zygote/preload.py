@@ -29,13 +29,16 @@ _DISTRIBUTIONS = {"bs4": "beautifulsoup4", "docx": "python-docx", "pptx": "pytho
 
 _LAZY = ["_strptime"]  # loaded by datetime on first use
 
-# Not /etc/localtime: without it, programs started without TZ use UTC too. Nor /dev/zero: a shared mapping of it is
-# memory that no limit counts.
+# Not /etc/localtime: without it, programs started without TZ use UTC too; in a tree it is UTC. Nor /dev/zero: a shared
+# mapping of it is memory that no limit counts.
 _SYSTEM_READ = (
     "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share/zoneinfo /usr/share/fonts /usr/local/share/fonts"
     " /etc/ld.so.cache /dev/urandom /dev/random"
 ).split()
-_SYSTEM_EXECUTE = "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib".split()
+_SYSTEM_EXECUTE = (
+    "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib"
+    " /etc/alternatives"  # links, by which Debian has awk and which
+).split()
 
 
 def installed_code() -> list[str]:

@@ -21,7 +21,7 @@ from pyexec.child import compat, confine, frames, last_moment, script, show, tra
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
-from pyexec.kernel import layers, libc, namespaces, rlimits, tree
+from pyexec.kernel import layers, libc, namespaces, policy, rlimits, tree, tree_files
 from pyexec.zygote import added, parts, preload
 from pyexec.zygote.added import Loaded
 from pyexec.zygote.loop import Loop, Prepared
@@ -136,7 +136,7 @@ def _settle(
         namespaces.forbid_ipc(proc_fd)
     data = [(name, path) for name, path in nest.settings["data"]]
     _check_data(nest, data)
-    mount_point = tree.build(reads + executes, data) if "mount" in host.namespaces else ""
+    mount_point, files = _tree(nest, reads + executes, data) if "mount" in host.namespaces else ("", ())
     seen_as = {name: data_path(name) if mount_point else path for name, path in data}
     workdir = mount_point and os.path.join(mount_point, "work")
     plan = Plan(
@@ -145,7 +145,7 @@ def _settle(
         uid=host.uid,
         gid=host.gid,
         workdir=workdir,
-        read_paths=(*reads, *seen_as.values()),
+        read_paths=(*reads, *files, *seen_as.values()),
         execute_paths=executes,
         baseline_bytes=baseline_bytes,
         parent_pid=os.getpid(),
@@ -165,9 +165,10 @@ def _settle(
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
     os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
-    if workdir:
-        os.environ.update(HOME=workdir, TMPDIR=workdir)
-    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, handlers)
+    if mount_point:
+        os.environ.update(child.own_places(mount_point))
+    deletes = policy.contained(host).deletion
+    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, deletes, handlers)
     last_moment.install(script.flush, kit.witness)
     uid_base = nest.settings["uid_base"]
 
@@ -188,6 +189,23 @@ def _settle(
     gc.collect()
     gc.freeze()
     return loop
+
+
+def _tree(nest: Nest, paths: tuple[str, ...], data: Sequence[tuple[str, str]]) -> tuple[str, tuple[str, ...]]:
+    """Leave the host's tree; return the mount point of runs, and the small files that they may read. Raises OSError."""
+    host, settings = nest.host, nest.settings
+    first, count = (settings["uid_base"], settings["slots"]) if host.own_uids else (host.uid, 1)
+    uids = range(first, first + count)
+    gids = uids if host.own_uids else [host.gid]
+    memory_bytes, processors = settings["budget"]["memory_bytes"], os.cpu_count() or 1
+    names: list[str] = []
+
+    def files(mount_point: str) -> dict[str, bytes]:
+        made = tree_files.contents(uids, gids, mount_point + "/home", memory_bytes, processors)
+        names.extend(made)
+        return made
+
+    return tree.build(paths, files, data), tuple(names)
 
 
 def _take_low_numbers() -> None:

@@ -56,7 +56,7 @@ def main() -> NoReturn:
     proc_fd = libc.high(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     namespaces.write_own(proc_fd, "oom_score_adj", OWN_BADNESS.decode())
     with reporting_failures(control):
-        host = layers.probe(settings["uid_base"], proc_fd)
+        host = layers.probe(settings["uid_base"], proc_fd, settings["work_dir"])
         if layers.uncovered(host):
             messages.send(control, messages.READY, report(host))
             os._exit(1)
@@ -100,8 +100,9 @@ def report(host: Host) -> dict[str, Any]:
         "dangers": table,
         "namespaces": host.namespaces,
         "own_uids": host.own_uids,
+        "tmpfs_bytes": host.tmpfs_bytes,
         "calls": {
-            name: len(seccomp.allowed(admin, policy.EVERYTHING_CONTAINED, libc.machine()))
+            name: len(seccomp.allowed(admin, policy.contained(host), libc.machine()))
             for name, admin in (("public", False), ("admin", True))
         },
     }

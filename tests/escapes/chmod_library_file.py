@@ -6,9 +6,8 @@ namespaces: EROFS
 identity: EPERM
 identity@user: ok
 seccomp: EPERM
-all: EPERM
-admin: EROFS
-admin@container: EPERM
+all: EROFS
+all@container: EPERM
 why: an executable that is made 04755 is anybody's way to its owner's rights
 """
 

@@ -6,9 +6,8 @@ namespaces: ENOENT
 identity: EPERM
 identity@user: ok
 seccomp: EPERM
-all: EPERM
-admin: ENOENT
-admin@container: EPERM
+all: ENOENT
+all@container: EPERM
 """
 
 import errno

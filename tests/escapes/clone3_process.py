@@ -4,7 +4,6 @@ danger: outlive the run or bomb with processes
 control: ok
 control@container: ENOSYS
 seccomp: ENOSYS
-without seccomp: EAGAIN
 without seccomp@container: ENOSYS
 all: ENOSYS
 """

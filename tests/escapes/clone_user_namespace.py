@@ -4,7 +4,6 @@ danger: gain privilege
 control: ok
 control@container: ENOSYS
 seccomp: EPERM
-without seccomp: EAGAIN
 without seccomp@container: ENOSYS
 all: EPERM
 """

@@ -3,8 +3,6 @@
 danger: outlive the run or bomb with processes
 control: ok
 seccomp: EPERM
-without seccomp: EAGAIN
-without seccomp@container-user: ok
 all: EPERM
 admin: ok
 contained: at most as many as the budget says, all killed with the run

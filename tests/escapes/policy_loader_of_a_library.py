@@ -15,4 +15,4 @@ POLICY = True
 
 
 def attack(target):
-    json.__spec__.loader.get_data("/etc/passwd")
+    json.__spec__.loader.get_data(target["secret"])

@@ -5,10 +5,8 @@ public: yes
 control: ok
 namespaces: ENOENT
 landlock: EACCES
-seccomp: EPERM
-all: EPERM
-admin: ENOENT
-admin@container: EACCES
+all: ENOENT
+all@container: EACCES
 """
 
 import json

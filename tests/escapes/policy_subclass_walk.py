@@ -15,4 +15,4 @@ POLICY = True
 def attack(target):
     (wrapper,) = [kind for kind in object.__subclasses__() if kind.__name__ == "_wrap_close"]
     os = wrapper.__init__.__globals__
-    os["close"](os["open"]("/etc/passwd", os["O_RDONLY"]))
+    os["close"](os["open"](target["secret"], os["O_RDONLY"]))

@@ -1,11 +1,10 @@
-"""A public run puts no record lock on a file that others read.
+"""A run puts no record lock on a file that others read, but one that keeps nobody from reading it.
 
 danger: meet another run
 control: ok
-seccomp: EPERM
-all: EPERM
-admin: ok
-contained: an admin's run can at most hint to another admin's run that it was here
+all: ok
+contained: two runs that cooperate can signal each other by it; nobody can be made to wait
+why: databases need record locks
 """
 
 import fcntl

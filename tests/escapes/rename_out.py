@@ -5,7 +5,8 @@ control: ok
 namespaces: ENOENT
 landlock: EACCES
 seccomp: EPERM
-all: EPERM
+all: ENOENT
+all@container: EPERM
 admin: ENOENT
 admin@container: EACCES
 """

@@ -4,8 +4,6 @@ danger: exhaust memory, CPU, disk or descriptors
 machine: x86_64
 control: ok
 seccomp: EPERM
-without seccomp: EAGAIN
-without seccomp@container-user: ok
 all: EPERM
 why: each table may hold as many pipes and socket pairs as a process, and only processes are counted for that
 """

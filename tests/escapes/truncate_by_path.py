@@ -5,10 +5,9 @@ control: ok
 namespaces: ENOENT
 landlock from ABI 3: EACCES
 seccomp: EPERM
-all: EPERM
-admin: ENOENT
-admin@container: EPERM
-admin@container from ABI 3: EACCES
+all: ENOENT
+all@container: EPERM
+all@container from ABI 3: EACCES
 """
 
 import ctypes

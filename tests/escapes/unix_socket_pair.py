@@ -1,15 +1,15 @@
-"""A public run makes no pair of connected sockets.
+"""A run makes no pair of packet sockets.
 
 danger: reach a network
 control: ok
 seccomp: EPERM
 all: EPERM
-admin: ok
-contained: event loops need it; both ends are the run's own, and no call can name an address
+why: event loops need a pair, and get one of streams, which no call can lead to an address; nothing needs packets
 """
 
 import ctypes
 
 
 def attack(target):
-    target["call"]("socketpair", 1, 1, 0, (ctypes.c_int * 2)())
+    packets = 5
+    target["call"]("socketpair", 1, packets, 0, (ctypes.c_int * 2)())

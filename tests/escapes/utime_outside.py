@@ -4,11 +4,10 @@ danger: read or write the host's files
 control: ok
 namespaces: ENOENT
 seccomp: EPERM
+without namespaces@root: ok
 all: ENOENT
-all@container: EPERM
-admin: ENOENT
-admin@container-root: ok
-admin@container-user: EPERM
+all@container-root: ok
+all@container-user: EPERM
 contained: in a container only the times of files that everybody may write
 """
 

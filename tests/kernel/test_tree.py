@@ -34,7 +34,7 @@ import json, os, sys
 sys.path.insert(0, %r)
 from pyexec.kernel import layers, libc, namespaces, tree
 proc_fd = os.open("/proc", os.O_RDONLY)
-host = layers.probe(65000, proc_fd)
+host = layers.probe(65000, proc_fd, "/")
 if "mount" not in host.namespaces:
     sys.exit(print("null"))
 paths, tree.PLACE = json.loads(sys.argv[1]), sys.argv[2]
@@ -80,7 +80,7 @@ def test_neither_hides_the_other() -> None:
 
 
 def test_runs_go_with_an_environment_below_tmp() -> None:
-    code = "import json, os, tempfile\nprint(os.getcwd() == os.environ['HOME'], json.__file__, tempfile.gettempdir() == os.getcwd())"
+    code = "import json, os, tempfile\nprint(os.path.isdir(os.environ['HOME']), json.__file__, os.access(tempfile.gettempdir(), os.W_OK))"
     with tempfile.TemporaryDirectory(prefix="environment-", dir="/tmp") as directory:
         os.chmod(directory, 0o755)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory + "/venv"], check=True)

@@ -24,6 +24,7 @@ REPORT = HostReport(
     namespaces=("pid", "mount"),
     own_uids=True,
     calls={"public": 1, "admin": 2},
+    tmpfs_bytes=0,
     python="3",
     libraries={},
     missing=(),

@@ -91,6 +91,10 @@ def test_a_run_that_takes_too_much_by_itself_is_told_so(host: Tuple[Any, Counter
     """The control: what is the run's own end stays its own, on the same host."""
     running, _ = host
     used = running.client.execute("print(2)").document["user_info"]["requests_today"]
-    document = running.client.execute(TOO_MUCH).document
-    assert "MemoryError" in document["execution_details"]["stderr"]
+    try:
+        document = running.client.execute(TOO_MUCH).document
+        assert "MemoryError" in document["execution_details"]["stderr"]
+    except ServiceError as error:
+        document = error.document
+        assert document["error_details"]["resource"] == "memory"
     assert document["user_info"]["requests_today"] == used + 1

@@ -149,6 +149,8 @@ def page() -> str:
             admin = _cell(head, "admin") if "admin" in head else cells[-1]
             if admin.startswith("ok"):
                 admin += " (%s)" % head["contained"]
+            if cells[-1].startswith("ok"):
+                cells[-1] += " (%s)" % head["contained"]
             claim = "[%s](../tests/escapes/%s.py)" % (head["claim"], name)
             rows.append("| %s |" % " | ".join([claim] + cells + [admin]))
         parts.append("\n".join(rows) + "\n")

@@ -1,6 +1,8 @@
 """The scripts of `corpus/`. A script says in its leading comments what it needs (values are Python literals):
 
 # admin                   it imports modules that public scripts may not; otherwise it runs as public and as admin
+# tree                    it needs a file tree of its own
+# deletes                 it deletes or replaces files, which public scripts can't on a disk
 # python: 3.10            the first version that can run it; older ones don't collect it
 # stdin: "text\\n"         its standard input
 # attach: NAME "content"  a file put beside it; may stand more than once
@@ -19,7 +21,7 @@ from support import ROOT
 from pyexec.job import Attachment
 
 CORPUS = os.path.join(ROOT, "tests", "corpus")
-_DIRECTIVE = re.compile(r"# *(admin|python|stdin|attach|files)(?:: *(.*))?")
+_DIRECTIVE = re.compile(r"# *(admin|tree|deletes|python|stdin|attach|files)(?:: *(.*))?")
 
 
 class Script(NamedTuple):
@@ -28,6 +30,8 @@ class Script(NamedTuple):
     name: str
     source: bytes
     admin: bool
+    tree: bool
+    deletes: bool
     python: Tuple[int, ...]
     stdin: bytes
     attachments: Tuple[Attachment, ...]
@@ -43,7 +47,8 @@ def read_script(path: str) -> Script:
     """Return a script with its directives."""
     with open(path, "rb") as file:
         source = file.read()
-    admin, python, stdin, files = False, (3, 8), b"", ""
+    python, stdin, files = (3, 8), b"", ""
+    said = set()
     attachments: List[Attachment] = []
     for line in source.decode("utf-8-sig").splitlines():
         if not line.startswith("#"):
@@ -52,19 +57,26 @@ def read_script(path: str) -> Script:
         if found is None:
             continue
         word, value = found.groups()
-        if word == "admin":
-            admin = True
-        elif word == "python":
+        said.add(word)
+        if word == "python":
             python = tuple(int(part) for part in value.split("."))
         elif word == "stdin":
             stdin = _content(value)
         elif word == "files":
             files = value
-        else:
+        elif word == "attach":
             name, literal = re.fullmatch(r'(.+?) (b?".*")', value).groups()
             attachments.append(Attachment(name, _content(literal)))
     name = os.path.basename(path)[: -len(".py")]
-    return Script(name, source, admin, python, stdin, tuple(attachments), tuple(files.split()))
+    return Script(
+        name,
+        source,
+        *(word in said for word in ("admin", "tree", "deletes")),
+        python,
+        stdin,
+        tuple(attachments),
+        tuple(files.split()),
+    )
 
 
 SCRIPTS = [read_script(os.path.join(CORPUS, name)) for name in sorted(os.listdir(CORPUS)) if name.endswith(".py")]

@@ -33,7 +33,7 @@ sys.path[:0] = [os.path.dirname(os.path.dirname(HERE)), HERE]
 from pyexec.child import confine, import_policy  # noqa: E402
 from pyexec.config import DEFAULT_MODULES, Config  # noqa: E402
 from pyexec.job import Host, Plan  # noqa: E402
-from pyexec.kernel import layers, libc, namespaces, tree  # noqa: E402
+from pyexec.kernel import layers, libc, namespaces, tree, tree_files  # noqa: E402
 from pyexec.zygote import preload  # noqa: E402
 
 STEPS = layers.STEPS
@@ -105,7 +105,7 @@ class Lab:
         self._steps, self._admin, self._target = steps, admin, target
         self._proc_fd = libc.high(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY))
         self._uid_base = target["uid_base"]
-        self._host = chosen(layers.probe(self._uid_base, self._proc_fd), steps, abi)
+        self._host = chosen(layers.probe(self._uid_base + 1, self._proc_fd, target["base"]), steps, abi)
         self._lab_pid = os.getpid()  # in the namespaces that all labs share
         self._serial = 0
 
@@ -133,12 +133,14 @@ class Lab:
         namespaces.share(shared)
         if "ipc" in shared:
             namespaces.forbid_ipc(self._proc_fd)
-        mount_point = tree.build(reads + executes) if "mount" in host.namespaces else ""
+        uid, gid = (self._uid_base, self._uid_base) if host.own_uids else (host.uid, host.gid)
+        files = tree_files.contents([uid], [gid], "/run/box/home", 1 << 29, 1) if "mount" in host.namespaces else {}
+        mount_point = tree.build(reads + executes, lambda _: files) if "mount" in host.namespaces else ""
+        reads += tuple(files)
         if host.own_uids and not mount_point:
             # A Python below /root, say, which runs of another uid can't reach: the server would not start here.
             reads = tuple(path for path in reads if _everybody_reaches(path))
             executes = tuple(path for path in executes if _everybody_reaches(path))
-        uid, gid = (self._uid_base, self._uid_base) if host.own_uids else (host.uid, host.gid)
         self._plan = Plan(
             host,
             self._admin,

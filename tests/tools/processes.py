@@ -68,6 +68,15 @@ def state(pid: int) -> str:
         return ""
 
 
+def threads(pid: int) -> int:
+    """Return how many threads a process has, 0 if it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[17])
+    except OSError:
+        return 0
+
+
 def cpu_s(pid: int) -> float:
     """Return the processor time that a process has used, 0 if it is gone."""
     try:

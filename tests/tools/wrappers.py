@@ -34,6 +34,11 @@ def with_clock(file: str) -> List[str]:
     return _wrapper("clock", file, "--")
 
 
+def on_tmpfs(directory: str, size: str) -> List[str]:
+    """Return what a command is given to, so that it finds a tmpfs of this size on a directory; see `on_tmpfs.py`."""
+    return _wrapper("on_tmpfs", directory, size)
+
+
 # As under Docker's default profile, which refuses what makes and mounts a tree: runs have their directories on disk.
 DOCKER = refusing("docker")
 EITHER_HOST = {"mounts": [], "no mounts": DOCKER}

@@ -1,0 +1,90 @@
+"""What public scripts find in `os` and `tempfile` where the kernel lets them delete nothing.
+
+Where a run's directory lies on a disk, the filter refuses to let public scripts delete or replace files: what is
+deleted and still open takes space that nothing counts. Of the kernel's ways to rename, one passes, which takes a free
+name only, and C libraries don't use it. So `os.rename` and `os.replace` do here. The others say what is refused, and
+why. What `tempfile` would delete goes with the run's directory anyway, so it need not fail.
+
+Convenience, not a boundary: what a script does past this file, the filter refuses all the same. Works in the child.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pathlib
+import tempfile
+import types
+from typing import Any, Callable
+
+from pyexec.kernel import libc
+
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
+_ADVICE = "not possible on this server, whose --work-dir is on a disk (see its doctor command)"
+
+
+def install() -> None:
+    """Put this module's functions in the place of those of `os`, for the rest of this process."""
+    refusing = {name: _refusing(getattr(os, name), "deleting is " + _ADVICE) for name in ("remove", "unlink", "rmdir")}
+    renaming = {name: _renaming(getattr(os, name)) for name in ("rename", "replace")}
+    for name, function in {**refusing, **renaming}.items():
+        setattr(os, name, function)
+        os.supports_dir_fd.add(function)
+    accessor: Any = getattr(pathlib, "_NormalAccessor", None)  # before Python 3.10
+    for name in ("rename", "replace", "unlink", "rmdir"):
+        if hasattr(accessor, name):
+            setattr(accessor, name, staticmethod(getattr(os, name)))
+    _spare_tempfile()
+
+
+def _refusing(plain: Callable[..., Any], reason: str) -> Callable[..., Any]:
+    def refuse(path: Any, *, dir_fd: int | None = None) -> None:
+        try:
+            plain(path, dir_fd=dir_fd)
+        except PermissionError as error:
+            if error.errno != errno.EPERM:
+                raise
+            raise PermissionError(errno.EPERM, reason, path) from None
+
+    return _named(refuse, plain)
+
+
+def _renaming(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def rename(src: Any, dst: Any, *, src_dir_fd: int | None = None, dst_dir_fd: int | None = None) -> None:
+        source, target = os.fsencode(src), os.fsencode(dst)
+        if b"\0" in source + target:
+            raise ValueError("embedded null byte")
+        places = [_AT_FDCWD if fd is None else fd for fd in (src_dir_fd, dst_dir_fd)]
+        try:
+            libc.syscall("renameat2", places[0], source, places[1], target, _RENAME_NOREPLACE)
+        except OSError as error:
+            number, reason = error.errno or 0, os.strerror(error.errno or 0)
+            if number == errno.EEXIST:
+                number, reason = errno.EPERM, "replacing a file is " + _ADVICE
+            raise OSError(number, reason, src, None, dst) from None
+
+    return _named(rename, plain)
+
+
+def _named(function: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+    function.__name__ = function.__qualname__ = plain.__name__
+    function.__module__, function.__doc__ = "os", plain.__doc__
+    return function
+
+
+def _spare_tempfile() -> None:
+    """Have `tempfile` leave its files where they are, instead of failing to delete them."""
+
+    def leave(path: Any, *, dir_fd: int | None = None) -> None:
+        os.stat(path, dir_fd=dir_fd, follow_symlinks=False)  # what isn't there is an error as ever
+
+    module: Any = tempfile
+    for cls in [getattr(module, name, None) for name in ("_TemporaryFileCloser", "_TemporaryFileWrapper")]:
+        for function in [each for each in vars(cls).values() if isinstance(each, types.FunctionType)] if cls else []:
+            # The functions bind `os.unlink` as a default, so that it is there when the interpreter ends.
+            defaults = function.__defaults__ or ()
+            kept = tuple(leave if getattr(each, "__name__", "") == "unlink" else each for each in defaults)
+            function.__defaults__ = kept or None
+    own = types.ModuleType("os")
+    own.__dict__.update(vars(os), unlink=leave, rmdir=leave)
+    module._os = own

@@ -1,0 +1,298 @@
+"""The contract's table of hosts: what a script may do with files, by whether there is a tree, a uid of its own, a tmpfs.
+
+Run as root and as an ordinary user these are the four kinds of host, and the two where `--work-dir` is a tmpfs.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Iterator
+
+import pytest
+from processes import await_that
+from servers import RunningServer
+from wrappers import DOCKER, EITHER_HOST, on_tmpfs
+
+from pyexec.client import ServiceError
+
+LIMITS = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "code_chars": 20000}
+TMPFS_BYTES = 192 << 20
+
+
+class Host:
+    """A server, and what the host that it finds has."""
+
+    def __init__(self, running: RunningServer, deletes: bool, work_dir: str) -> None:
+        layers = running.client.health()["layers"]
+        self.client, self.admin, self.work_dir = running.client, running.admin, work_dir
+        self.tree, self.own_uid = "mount_namespace" in layers, "own_uid" in layers
+        self.deletes = deletes or self.tree
+
+
+@pytest.fixture(scope="module", params=("tree", "disk", "tmpfs"))
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """Where each run has a tree, if this machine allows that, and where all lie on a disk, or on a tmpfs with a size."""
+    with tempfile.TemporaryDirectory(prefix="work-dir-", dir="/var/tmp") as work_dir:
+        os.chmod(work_dir, 0o755)
+        wrapper = list(EITHER_HOST["mounts"] if request.param == "tree" else DOCKER)
+        if request.param == "tmpfs":
+            wrapper = on_tmpfs(work_dir, str(TMPFS_BYTES)) + wrapper
+        running = RunningServer(dict(LIMITS, work_dir=work_dir), wrapper)
+        yield Host(running, request.param == "tmpfs", work_dir)
+        assert running.stop() == 0, running.log
+
+
+def _both(host: Host, code: str, **more: object) -> str:
+    """Return what a script prints as a public one, having checked that as an admin's it prints the same."""
+    said = [client.execute(code, **more) for client in (host.client, host.admin)]
+    assert all(result.success for result in said), [result.stderr for result in said]
+    assert said[0].stdout == said[1].stdout
+    return said[0].stdout
+
+
+MAKE = """
+from pathlib import Path
+Path("d/e").mkdir(parents=True)
+Path("d/e/f.txt").write_text("f")
+Path("link").symlink_to("d/e/f.txt")
+Path("d/e/f.txt").rename("d/e/g.txt")
+Path("link").resolve()
+print(sorted(str(path) for path in Path("d").rglob("*")), Path("link").is_symlink())
+import contextlib, shutil
+shutil.os.chdir("d")
+print(Path("e/g.txt").read_text(), Path.cwd().name)
+"""
+
+
+def test_names_are_made_and_renamed(host: Host) -> None:
+    assert _both(host, MAKE) == "['d/e', 'd/e/g.txt'] True\nf d\n"
+
+
+MOVE = """
+from pathlib import Path
+import shutil
+Path("a").mkdir(); Path("b").mkdir(); Path("a/x").write_text("x")
+print(shutil.move("a/x", "b/x"), Path("a/x").exists(), Path("b/x").read_text())
+"""
+
+
+def test_files_move_between_directories(host: Host) -> None:
+    assert _both(host, MOVE) == "b/x False x\n"
+
+
+DELETE = """
+from pathlib import Path
+Path("a").write_text("a"); Path("b").write_text("b"); Path("d").mkdir()
+for step in (Path("a").unlink, Path("d").rmdir, lambda: Path("b").replace("script.py")):
+    try:
+        step()
+        print("done")
+    except PermissionError as error:
+        print(error.errno, "--work-dir" in str(error))
+"""
+
+
+def test_deleting_and_replacing_are_bounded_by_a_tmpfs_or_refused(host: Host) -> None:
+    done = "done\ndone\ndone\n"
+    assert host.admin.execute(DELETE).stdout == done
+    result = host.client.execute(DELETE)
+    assert result.stdout == (done if host.deletes else "1 True\n1 True\n1 True\n"), result.stderr
+
+
+NATIVE_RENAME = """
+import numpy, math
+from pathlib import Path
+Path("a").write_text("a"); Path("b").write_text("b")
+native = numpy.ctypeslib.ctypes.CDLL(None, use_errno=True)
+print(native.link(b"a", b"c"), native.rename(b"a", b"free"), native.rename(b"b", b"script.py"))
+"""
+
+
+def test_renaming_and_linking_by_native_code(host: Host) -> None:
+    result = host.client.execute(NATIVE_RENAME)
+    assert result.stdout == ("0 0 0\n" if host.deletes else "-1 -1 -1\n"), result.stderr
+
+
+MODES = """
+import shutil
+from pathlib import Path
+Path("a").write_text("a")
+before = Path("a").stat()
+Path("a").chmod(0o600)
+shutil.os.utime("a", (1, 1))
+after = Path("a").stat()
+print(oct(after.st_mode & 0o777), int(after.st_mtime) == 1)
+shutil.copy2("a", "b"); shutil.copystat("a", "b")
+"""
+
+
+def test_modes_and_times_change_where_something_confines_that_and_nothing_happens_elsewhere(host: Host) -> None:
+    changed = host.tree or host.own_uid
+    assert _both(host, MODES) == ("0o600 True\n" if changed else "0o644 False\n")
+
+
+ARCHIVES = """
+import shutil, tempfile, zipfile
+from pathlib import Path
+with zipfile.ZipFile("a.zip", "w") as archive:
+    archive.writestr("d/a.txt", "a")
+zipfile.ZipFile("a.zip").extractall("out")
+shutil.copy("out/d/a.txt", "copy.txt")
+shutil.copytree("out", "again")
+print(Path("again/d/a.txt").read_text())
+with tempfile.TemporaryDirectory() as directory, tempfile.NamedTemporaryFile() as named:
+    Path(directory, "x").write_text("x")
+    named.write(b"x")
+with tempfile.TemporaryFile() as file:
+    file.write(b"abc"); file.seek(0); print(file.read())
+"""
+
+
+def test_archives_copies_and_temporary_files(host: Host) -> None:
+    assert _both(host, ARCHIVES) == "a\nb'abc'\n"
+
+
+TEMPORARY = """
+import shutil, tempfile
+from pathlib import Path
+environ = shutil.os.environ
+for name in ("TMPDIR", "HOME"):
+    path = Path(environ[name], "x")
+    path.write_text("x")
+    print(name, path.read_text(), path.parent != Path.cwd())
+print(tempfile.gettempdir() == environ["TMPDIR"], Path.home() == Path(environ["HOME"]), environ["USER"])
+"""
+
+
+def test_temporary_files_and_home_lie_outside_of_the_runs_directory(host: Host) -> None:
+    assert _both(host, TEMPORARY) == "TMPDIR x True\nHOME x True\nTrue True runner\n"
+    result = host.client.execute(TEMPORARY, return_files=["x"])
+    assert set(result.files) == set() and result.file_errors == {"x": "File not found after execution."}
+
+
+PLACES = """
+from pathlib import Path
+for place in ("/tmp", "/mnt/data", "/dev/shm"):
+    path = Path(place, "x.txt")
+    try:
+        path.write_text(place)
+        print(path.read_text(), Path("x.txt").exists())
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+def test_well_known_places(host: Host) -> None:
+    said = _both(host, PLACES).splitlines()
+    if host.tree:
+        assert said == ["/tmp False", "/mnt/data True", "/dev/shm True"]
+    else:
+        assert set(said) <= {"PermissionError", "FileNotFoundError"}
+    for place in ("/tmp", "/dev/shm"):
+        assert not os.path.exists(place + "/x.txt")
+
+
+STREAMS = """
+import sys
+print(sum(int(x) for line in open("/dev/stdin") for x in line.split()))
+open("/dev/stdout", "w").write("by name\\n")
+open("/dev/stderr", "w").write("an error\\n")
+"""
+
+
+def test_streams_are_opened_by_name(host: Host) -> None:
+    assert _both(host, STREAMS, stdin="1 2\n3\n") == "6\nby name\n"
+    assert host.client.execute(STREAMS, stdin="1").stderr == "an error\n"
+
+
+DATABASE = """
+import sqlite3
+connection = sqlite3.connect("a.db")
+if %r:
+    connection.execute("pragma journal_mode=memory")
+with connection:
+    connection.execute("create table t(a)")
+    connection.executemany("insert into t values (?)", [(n,) for n in range(1000)])
+second = sqlite3.connect("a.db")
+print(second.execute("select sum(a) from t").fetchone()[0])
+"""
+
+
+def test_a_database_works_with_its_journal_where_a_script_may_delete(host: Host) -> None:
+    assert _both(host, DATABASE % (not host.deletes)) == "499500\n"
+
+
+USERS = """
+import getpass, os, pathlib
+import grp, pwd
+print(bool(getpass.getuser()), os.path.isdir(os.path.expanduser("~")), pathlib.Path.home() == pathlib.Path(os.environ["HOME"]))
+try:
+    print(pwd.getpwuid(os.getuid()).pw_dir == os.environ["HOME"], pwd.getpwnam("root").pw_uid, grp.getgrgid(os.getgid()).gr_name)
+except KeyError:
+    print("no entry")
+"""
+
+
+def test_users(host: Host) -> None:
+    first, second = host.admin.execute(USERS).stdout.splitlines()
+    assert first == "True True True"
+    assert second == ("True 0 runner" if host.tree else "no entry")
+
+
+POOL = """
+from multiprocessing import Pool
+def square(n):
+    return n * n
+if __name__ == "__main__":
+    try:
+        with Pool(2) as pool:
+            print(pool.map(square, [1, 2, 3]))
+    except OSError as error:
+        print(type(error).__name__)
+"""
+
+
+def test_pools_of_processes(host: Host) -> None:
+    result = host.admin.execute(POOL)
+    assert (result.stdout == "[1, 4, 9]\n") == host.tree, result
+
+
+FILL_BY_DELETING = """
+import numpy, time
+from pathlib import Path
+held, refused = [], 0
+for n in range(40):
+    try:
+        with open(str(n), "w+b") as file:
+            for _ in range(8):
+                file.write(bytes(1 << 20))
+            file.flush()
+            if %r:
+                held.append(numpy.memmap(str(n)))
+            else:
+                held.append(open(str(n), "rb"))
+        Path(str(n)).unlink()
+    except OSError:
+        refused += 1
+print(len(held), refused)
+time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_deleted_files_take_no_more_than_what_bounds_them(host: Host, mapped: bool) -> None:
+    """Of 320 MiB that a script writes, and deletes while they are open or mapped, more than the bound is never there."""
+    bound = 64 << 20 if host.tree or not host.deletes else TMPFS_BYTES
+    before = os.statvfs(host.work_dir)
+    try:
+        result = host.client.execute(FILL_BY_DELETING % mapped)
+        held = int(result.stdout.split()[0])
+        assert (held - 1) * (8 << 20) <= bound, result.stdout
+    except ServiceError as error:
+        # By the watch, where nothing is deleted, or by the guard of the tmpfs.
+        details = error.document["error_details"]
+        assert (details["type"], details["resource"]) == ("ResourceLimitError", "disk")
+    after = os.statvfs(host.work_dir)
+    assert (before.f_bfree - after.f_bfree) * after.f_frsize < 160 << 20
+    await_that(lambda: host.client.execute("print(1)").success)
