@@ -44,7 +44,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
 
             sandbox.await_start()
             report = sandbox.report
-            server = Server(config, report.python, report.libraries, given.admin, quotas=False)
+            server = Server(config, report.python, report.libraries, given.admin, False, sandbox.data)
             session = Session(server, sandbox.execution, output.send)
             log.say("serving on standard input and output")
             try:

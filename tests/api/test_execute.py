@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+import types
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
@@ -37,6 +38,7 @@ class Sandbox:
         self.outcome, self.failure = Outcome(verdict, 0, 0.1, b"out", modules=("os",)), failure
         self.jobs: List[Job] = []
         self.left = 0
+        self.report = types.SimpleNamespace(libraries={})
 
     @contextlib.contextmanager
     def execution(self, job: Job, count: Callable[[int], None], presence: object) -> Iterator[Outcome]:

@@ -40,10 +40,16 @@ def test_the_description_is_made_from_the_settings() -> None:
         mcp_chars=1234,
         modules="numpy zlib",
     )
-    text = tool.description(Server(config, "3.12.1", {"numpy": "1.2.3"}))
+    text = tool.description(Server(config, "3.12.1", {"numpy": "1.2.3"}, data={"sales": "/data/sales"}))
     for said in ("Python 3.12.1", "7 seconds", "3 MiB of memory", "5 MiB of files", "77 characters of code"):
         assert said in text
-    for said in ("8 runs a minute and 9 a day", "1234 characters", "numpy 1.2.3", "may be imported: zlib."):
+    for said in (
+        "runs: 8 a minute and 9 a day",
+        "1234 characters",
+        "numpy 1.2.3",
+        "Read-only data: sales in /data/sales.",
+        "may be imported: zlib.",
+    ):
         assert said in text
 
 

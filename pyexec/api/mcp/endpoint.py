@@ -113,7 +113,7 @@ class Endpoint:
 
     def _server(self, admin: bool) -> Server:
         report = self._sandbox.report
-        return Server(self._config, report.python, report.libraries, admin)
+        return Server(self._config, report.python, report.libraries, admin, data=self._sandbox.data)
 
 
 def _refusal(error: RpcError, version: str = revisions.MODERN) -> Answer:

@@ -21,7 +21,7 @@ class Server:
 
     Attributes:
         python: the version. libraries: name → version. admin: whether imports are free and no quota applies.
-        quotas: whether runs are counted at all.
+        quotas: whether runs are counted at all. data: name → where scripts find it.
     """
 
     config: Config
@@ -29,6 +29,7 @@ class Server:
     libraries: Mapping[str, str] = field(default_factory=dict)
     admin: bool = False
     quotas: bool = True
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 def definition(server: Server) -> dict[str, Any]:
@@ -64,6 +65,8 @@ def description(server: Server) -> str:
     ]
     if server.libraries:
         lines.append(f"Libraries: {', '.join(f'{name} {version}' for name, version in server.libraries.items())}.")
+    if server.data:
+        lines.append(f"Read-only data: {', '.join(f'{name} in {path}' for name, path in server.data.items())}.")
     if server.admin:
         lines.append("Any module that is installed may be imported.")
     else:
@@ -85,7 +88,8 @@ def _quota(server: Server) -> str:
         return ""
     config = server.config
     rates = [(config.rate_per_minute, "a minute"), (config.rate_per_day, "a day")]
-    return "".join(f", {units.count(rate, 'run')} {per}" for rate, per in rates if rate is not None)
+    said = [f"{rate:,} {per}" for rate, per in rates if rate is not None]
+    return f", runs: {' and '.join(said)}" if said else ""
 
 
 def schema(config: Config) -> dict[str, Any]:
