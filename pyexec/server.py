@@ -66,7 +66,7 @@ def _end_at_once_on(ending: set[signal.Signals]) -> None:
 
 
 def _serve(config: Config, sandbox: Sandbox, ending: set[signal.Signals]) -> None:
-    # While the templates load, in processes of their own, this one loads the rest of itself.
+    # While the zygotes load, in processes of their own, this one loads the rest of itself.
     from pyexec.api.routes import Service
 
     sandbox.await_start()

@@ -49,7 +49,7 @@ def test_server_loads_the_standard_library_only() -> None:
     assert not {"numpy", "PIL", "reportlab", "fpdf"} & set(loaded)
 
 
-def test_template_loads_nothing_of_the_server() -> None:
+def test_a_zygote_loads_nothing_of_the_server() -> None:
     loaded = _loaded("import pyexec.zygote.start", "-I")
     own = {name[len("pyexec.") :] for name in loaded if name.startswith("pyexec.")}
     shared = {"messages", "job", "findings", "rules", "errors", "units"}

@@ -71,7 +71,7 @@ class Status:
             "pyexec_callers": ("gauge", "Callers remembered.", self._limits.callers),
             "pyexec_template_restarts_total": (
                 "counter",
-                "Times that a template had to be restarted.",
+                "Times that a zygote had to be restarted.",
                 state["restarts"],
             ),
             "pyexec_uptime_seconds": ("gauge", "Seconds since the start.", self._uptime_s()),

@@ -11,7 +11,7 @@ import os
 import time
 
 from pyexec import messages
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
 
 _LATE_S, _STUCK_S = 0.1, 0.04  # before the limit
 _STACK, _ENTRIES = b"Stack (most recent call first):\n", (b'  File "', b"  ...")

@@ -28,7 +28,7 @@ def test_a_runs_directory_lies_where_nothing_else_does(taken: List[str], place: 
     assert tree.free_place(taken) == place
 
 
-# What a template does and then a child: the tree, a tmpfs on the place chosen, and a look at what is left of the paths.
+# What a zygote does and then a child: the tree, a tmpfs at the mount point, and a look at what is left of the paths.
 _BUILD = """
 import json, os, sys
 sys.path.insert(0, %r)

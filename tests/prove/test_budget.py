@@ -30,7 +30,7 @@ class Budget(NamedTuple):
     """Of one request: system calls by kind of process (futex left out), threads started, bytes copied."""
 
     server: float
-    template: float
+    zygote: float
     child: float
     threads: float
     # By read and write calls and their like, of all processes, for each byte of the larger body. Of these the script
@@ -41,14 +41,14 @@ class Budget(NamedTuple):
 
 # As counted on Debian 12, Linux 6.18, CPython 3.11.
 BUDGETS = {
-    ("print", "new"): Budget(server=57, template=22, child=234, threads=0),
-    ("print", "kept"): Budget(server=52, template=22, child=234, threads=0),
-    ("numpy", "new"): Budget(server=57, template=22, child=243, threads=0),
-    ("numpy", "kept"): Budget(server=52, template=22, child=243, threads=0),
-    ("8mb-in", "new"): Budget(server=25, template=17, child=238, threads=0, copied=2.5),
-    ("8mb-in", "kept"): Budget(server=21, template=17, child=238, threads=0, copied=2.5),
-    ("8mb-out", "new"): Budget(server=24, template=17, child=234, threads=0, copied=2.5),
-    ("8mb-out", "kept"): Budget(server=20, template=17, child=234, threads=0, copied=2.5),
+    ("print", "new"): Budget(server=57, zygote=22, child=234, threads=0),
+    ("print", "kept"): Budget(server=52, zygote=22, child=234, threads=0),
+    ("numpy", "new"): Budget(server=57, zygote=22, child=243, threads=0),
+    ("numpy", "kept"): Budget(server=52, zygote=22, child=243, threads=0),
+    ("8mb-in", "new"): Budget(server=25, zygote=17, child=238, threads=0, copied=2.5),
+    ("8mb-in", "kept"): Budget(server=21, zygote=17, child=238, threads=0, copied=2.5),
+    ("8mb-out", "new"): Budget(server=24, zygote=17, child=234, threads=0, copied=2.5),
+    ("8mb-out", "kept"): Budget(server=20, zygote=17, child=234, threads=0, copied=2.5),
 }
 
 
@@ -88,7 +88,7 @@ def test_request_stays_within_its_budget(target: targets.Target, name: str, conn
 
     left_out = PIECEMEAL if budget.copied is not None else set()
     wrong = []
-    for kind in ("server", "template", "child"):
+    for kind in ("server", "zygote", "child"):
         names = counted[kind]
         few = sum(names[call] for call in (left_out | LOOKS if left_out and kind == "server" else left_out))
         details = ", ".join("%s %.4g" % (call.decode(), each(count)) for call, count in names.most_common())

@@ -1,4 +1,4 @@
-"""Faults that need root to make, or a minute to pass: a disk that is full, a template that is killed without end."""
+"""Faults that need root to make, or a minute to pass: a disk that is full, a zygote that is killed without end."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _ready(running: Any) -> bool:
         return False
 
 
-def test_a_template_killed_in_a_loop(start_server) -> None:
+def test_a_zygote_killed_in_a_loop(start_server) -> None:
     """More often than it may be restarted in a minute: callers are told, nobody is charged, service comes back."""
     running = start_server(max_runs=2, rate_per_minute=100000, rate_per_day=100000, wall_s=2)
     assert running.client.execute("print(0)").document["user_info"]["requests_today"] == 1

@@ -114,7 +114,7 @@ def _state(running: RunningServer, work_dir: str) -> Any:
     tree = settled_tree(pid, work_dir, os.path.join(work_dir, "tmp"))
     # The names of the waiting children's directories go on counting: how many there are is what must not change.
     waiting = [len(os.listdir(path)) for path in inner]
-    templates = [p for p in descendants(pid) if "zygote" in command(p) and descendants(p)]
+    zygotes = [p for p in descendants(pid) if "zygote" in command(p) and descendants(p)]
     memory = {"server": own_memory(pid)}
-    memory.update({"template %d" % place: own_memory(p) for place, p in enumerate(templates)})
+    memory.update({"zygote %d" % place: own_memory(p) for place, p in enumerate(zygotes)})
     return (tree, waiting), memory

@@ -1,7 +1,7 @@
 """A third of a minute of callers and faults at once, on each kind of host; then nothing is lost: no slot, child, descriptor.
 
 As root. The faults come at random moments, from a seed that the log shows: descriptors of the server and of the
-templates used up, a child killed, a template killed, any process stopped for a second.
+zygotes used up, a child killed, a zygote killed, any process stopped for a second.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ from pyexec.client import ServiceError
 
 FOR_S, CALLERS, SLOTS = 20, 4, 3
 FORKS = "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        time.sleep(0.3)\n        os._exit(0)\n"
-# Templates die seldom: they may be started ten times a minute only, and without one there is little to lose.
-FAULTS = (
-    ["server short"] * 6 + ["template short"] * 8 + ["child killed"] * 6 + ["one stopped"] * 6 + ["template killed"]
-)
+# Zygotes die seldom: they may be started ten times a minute only, and without one there is little to lose.
+FAULTS = ["server short"] * 6 + ["zygote short"] * 8 + ["child killed"] * 6 + ["one stopped"] * 6 + ["zygote killed"]
 
 
 class Soak:
@@ -88,16 +86,16 @@ class Soak:
 
     def _one_fault(self, chance: random.Random, what: str) -> None:
         below = descendants(self.pid)
-        templates = [pid for pid in below if "zygote" in command(pid) and descendants(pid)]
-        children = sorted(set(below) - set(templates))
+        zygotes = [pid for pid in below if "zygote" in command(pid) and descendants(pid)]
+        children = sorted(set(below) - set(zygotes))
         if what.endswith("short"):
-            pid = self.pid if what == "server short" else chance.choice(templates or [self.pid])
+            pid = self.pid if what == "server short" else chance.choice(zygotes or [self.pid])
             held = len(os.listdir("/proc/%d/fd" % pid))
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(8, held + chance.randrange(-4, 14)), self.limit[1]))
             time.sleep(chance.random() * 0.3)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, self.limit)
         elif what.endswith("killed"):
-            of_these = children if what == "child killed" else templates
+            of_these = children if what == "child killed" else zygotes
             for pid in of_these and [chance.choice(of_these)]:
                 self.killed += 1
                 os.kill(pid, signal.SIGKILL)

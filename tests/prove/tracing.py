@@ -30,7 +30,7 @@ class Trace:
         """Attach, once no child comes or goes any more."""
         self._server = server
         below = settled(lambda: descendants(server))
-        self._template = {pid for pid in below if "zygote" in command(pid) and _has_children(pid, below)}
+        self._zygotes = {pid for pid in below if "zygote" in command(pid) and _has_children(pid, below)}
         self._directory = tempfile.TemporaryDirectory()
         self._prefix = os.path.join(self._directory.name, "t")
         attach = [flag for pid in [server] + below for flag in ("-p", str(pid))]
@@ -56,10 +56,10 @@ class Trace:
             with open(os.path.join(self._directory.name, name), "rb") as file:
                 traced[int(name.rpartition(".")[2])] = file.read().splitlines()
         self._directory.cleanup()
-        kinds: Dict[str, Counter[bytes]] = {"server": Counter(), "template": Counter(), "child": Counter()}
+        kinds: Dict[str, Counter[bytes]] = {"server": Counter(), "zygote": Counter(), "child": Counter()}
         threads = self._threads(traced)
         for task, lines in traced.items():
-            kind = "server" if task in threads else "template" if task in self._template else "child"
+            kind = "server" if task in threads else "zygote" if task in self._zygotes else "child"
             for line in lines:
                 _count(line, kinds[kind])
         return kinds

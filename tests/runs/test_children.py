@@ -20,8 +20,8 @@ from wrappers import DOCKER
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
-from pyexec.runs import handles, zygotes
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs import child_handle, zygotes
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.slots import POOLS, Slot
 from pyexec.sandbox import Sandbox
 
@@ -36,7 +36,7 @@ from pyexec import messages
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.sandbox import Sandbox
 
 def fail(child, deadline):
@@ -90,12 +90,12 @@ def test_children_that_die_one_after_the_other_are_not_made_without_a_pause(monk
     """Where no process can be made, a few are tried for a caller that waits, not thousands."""
     tried: List[Any] = []
 
-    def fail(child: handles.ChildHandle, deadline: float = 0) -> None:
+    def fail(child: child_handle.ChildHandle, deadline: float = 0) -> None:
         tried.append(child)
         raise SandboxError("a child ended before it was ready")
 
     with Sandbox(own_config()) as sandbox:
-        monkeypatch.setattr(handles.ChildHandle, "await_ready", fail)
+        monkeypatch.setattr(child_handle.ChildHandle, "await_ready", fail)
         for admin in (False, True):
             tried.clear()
             with pytest.raises(SandboxError):
@@ -110,7 +110,7 @@ def test_a_child_that_there_is_no_memory_for_costs_neither_its_slot_nor_the_keep
     monkeypatch: pytest.MonkeyPatch, admin
 ) -> None:
     with Sandbox(own_config()) as sandbox:
-        for owner, name in ((zygotes.ZygoteHandle, "send_order"), (handles.ChildHandle, "__init__")):
+        for owner, name in ((zygotes.ZygoteHandle, "send_order"), (child_handle.ChildHandle, "__init__")):
             await_that(lambda: sandbox.state()["waiting"] == 2)
             with monkeypatch.context() as patch:
                 patch.setattr(owner, name, failing(MemoryError()))

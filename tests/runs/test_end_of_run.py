@@ -17,9 +17,8 @@ from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, TIMEOUT, Job
-from pyexec.runs import handles
+from pyexec.runs import child_handle, usage_watch
 from pyexec.runs import run as module
-from pyexec.runs import watch as usage
 from pyexec.sandbox import Sandbox
 
 # A process that outlives the script counts in two files, one after the other; between the two lies a large one, which
@@ -62,7 +61,7 @@ def test_what_an_admin_run_forked_writes_no_more_while_its_output_is_read(either
 def test_a_run_that_does_not_die_is_no_answer(monkeypatch: pytest.MonkeyPatch, admin: bool, code: str) -> None:
     with Sandbox(Config.of(max_runs=1, wall_s=0.5, uid_base=31000000 + 10 * os.getpid())) as sandbox:
         # Only for what wants to read the output: what cleans up behind the run waits until it is dead.
-        monkeypatch.setattr(handles.ChildHandle, "await_gone", lambda self, timeout_s: False)
+        monkeypatch.setattr(child_handle.ChildHandle, "await_gone", lambda self, timeout_s: False)
         with pytest.raises(SandboxError, match="has not ended"):
             sandbox.run(Job(code, admin=admin))
 
@@ -103,11 +102,11 @@ def test_a_run_that_ended_in_time_is_no_timeout_however_late_the_server_looks(
 ) -> None:
     """As when the server was stopped meanwhile, or the directory took long to count."""
 
-    def look(watch: usage.Watch, ended: bool) -> None:
+    def look(watch: usage_watch.Watch, ended: bool) -> None:
         monkeypatch.undo()
         time.sleep(1.2)
 
-    monkeypatch.setattr(usage.Watch, "exceeded", look)
+    monkeypatch.setattr(usage_watch.Watch, "exceeded", look)
     with Sandbox(own_config(wall_s=1)) as sandbox:
         outcome = sandbox.run(Job("import time\n" + code, admin=True))
         assert outcome.verdict == (TIMEOUT if "5" in code else ENDED)
@@ -118,7 +117,7 @@ def _kill_before_the_job_is_read(monkeypatch: pytest.MonkeyPatch, times: int) ->
     hand_over = module.hand_over
     killed: List[str] = []
 
-    def stop(child: handles.ChildHandle, job: Job, owner: Any) -> None:
+    def stop(child: child_handle.ChildHandle, job: Job, owner: Any) -> None:
         hand_over(child, job, owner)
         if len(killed) < times:
             killed.append(job.code)
@@ -150,14 +149,14 @@ def test_a_job_that_three_killed_children_have_not_read_is_given_up(monkeypatch:
 
 def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a pid namespace its processes may go on for a moment, while its files are read."""
-    kill = handles.ChildHandle.kill
+    kill = child_handle.ChildHandle.kill
 
-    def kill_both(child: handles.ChildHandle) -> None:
-        monkeypatch.setattr(handles.ChildHandle, "kill", kill)
+    def kill_both(child: child_handle.ChildHandle) -> None:
+        monkeypatch.setattr(child_handle.ChildHandle, "kill", kill)
         os.kill(zygote(os.getpid(), PLAIN), signal.SIGKILL)
         kill(child)
 
     with Sandbox(own_config()) as sandbox:
-        monkeypatch.setattr(handles.ChildHandle, "kill", kill_both)
+        monkeypatch.setattr(child_handle.ChildHandle, "kill", kill_both)
         with pytest.raises(SandboxError, match="nobody can tell"):
             sandbox.run(Job("import os, time\nif os.fork() == 0: time.sleep(60)", admin=True))

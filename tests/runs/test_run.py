@@ -15,8 +15,8 @@ from processes import await_that, state
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT
 from pyexec.kernel import libc
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Died, Ended, Forbidden, Late, Lost, Unbegun
-from pyexec.runs.handles import ChildHandle
 from pyexec.runs.run import Run, UnbegunError, kind_for, settle
 from pyexec.runs.slots import Slot
 

@@ -20,7 +20,7 @@ STEPS = {
     "no_new_privs": "identity",
     "rlimits": "rlimits",
 }
-# Not a step of the kernel's that could be left out: what stops it is what the template is started with.
+# Not a step of the kernel's that could be left out: what stops it is what the nursery is started with.
 ELSEWHERE = {"clean_environment": "test_end_to_end.py and test_neighbours.py"}
 
 

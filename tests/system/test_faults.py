@@ -1,4 +1,4 @@
-"""Faults: the template or a child killed, the server killed, a layer that fails. A well-formed error, then service.
+"""Faults: a zygote or a child killed, the server killed, a layer that fails. A well-formed error, then service.
 
 A layer is made to fail by refusing one of its system calls to the whole server, after the call that probes it passed:
 then no script may run. `PYTHON -m pyexec` must say which layer it was, and end with 1.

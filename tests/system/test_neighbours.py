@@ -170,7 +170,7 @@ def _halves(mark: str) -> Any:
 
 @pytest.mark.parametrize(("names", "least_mib"), [("", 15), ("import numpy\n", 30)], ids=["plain", "with libraries"])
 def test_no_trace_in_all_memory_that_a_run_can_read(either_host, names: str, least_mib: int) -> None:
-    """A child's memory is the template's when it was forked: what isn't here never was in the template either."""
+    """A child's memory is the zygote's when it was forked: what isn't here never was in the zygote either."""
     marks = [
         "mark-of-a-script-%d" % os.getpid(),
         "mark-of-an-input-%d" % os.getpid(),
@@ -212,7 +212,7 @@ CLEAN = (
     "import nosuch",
 )
 HOSTILE = (
-    # Objects that every process shares with its template: one, None, an empty tuple, a type.
+    # Objects that every process shares with its zygote: one, None, an empty tuple, a type.
     "import numpy\nfrom numpy.lib.stride_tricks import as_strided\na = numpy.zeros(8, numpy.int64)\nbase = a.__array_interface__['data'][0]\n"
     "as_strided(a, (2, 4), (id(1) - base, 8))[1][:] = 0\nprint(1)",
     "import ctypes\nctypes.memset(id(None), 0xFF, 64)",

@@ -101,7 +101,7 @@ class Lab:
     """One choice of layers."""
 
     def __init__(self, steps: Sequence[str], admin: bool, abi: Optional[int], target: Dict[str, Any]) -> None:
-        """Prepare what the template prepares."""
+        """Prepare what the nursery prepares."""
         self._steps, self._admin, self._target = steps, admin, target
         self._proc_fd = libc.high(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY))
         self._uid_base = target["uid_base"]

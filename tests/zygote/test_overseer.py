@@ -34,8 +34,8 @@ def test_a_process_of_an_admin_does_not_outlive_a_killed_server(start_server) ->
 @pytest.mark.parametrize("which", [PLAIN, WITH_LIBRARIES])
 def test_a_process_of_an_admin_does_not_outlive_a_killed_zygote(start_server, which) -> None:
     running = start_server(DOCKER, max_runs=1)
-    template = zygote(running.process.pid, which)
-    before = len(descendants(template))
+    forking = zygote(running.process.pid, which)
+    before = len(descendants(forking))
     code = "import os, time\nif os.fork() == 0: time.sleep(300)\ntime.sleep(60)" + which * "\nimport numpy"
 
     def run(_: int) -> None:
@@ -44,10 +44,10 @@ def test_a_process_of_an_admin_does_not_outlive_a_killed_zygote(start_server, wh
 
     caller = threading.Thread(target=in_threads, args=(1, run))
     caller.start()
-    await_that(lambda: len(descendants(template)) == before + 3)  # the keeper, the script, what it has forked
+    await_that(lambda: len(descendants(forking)) == before + 3)  # the supervisor, the script, what it has forked
 
-    pids = descendants(template)
-    os.kill(template, signal.SIGKILL)
+    pids = descendants(forking)
+    os.kill(forking, signal.SIGKILL)
     caller.join()
     await_that(lambda: not anyone_left(pids))
     assert running.client.execute("print(1)").stdout == "1\n"

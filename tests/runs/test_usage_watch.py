@@ -12,8 +12,8 @@ from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
-from pyexec.runs import watch as usage
-from pyexec.runs.handles import ChildHandle
+from pyexec.runs import usage_watch
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.sandbox import Sandbox
 
 
@@ -77,7 +77,7 @@ def test_page_tables_count(monkeypatch: pytest.MonkeyPatch, admin) -> None:
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(Job(TABLES, admin=admin))
         assert (outcome.verdict, outcome.resource, outcome.limit) == (RESOURCE, "memory", 64 << 20), outcome
-        monkeypatch.setattr(usage.Watch, "_processes", lambda watch: None)
+        monkeypatch.setattr(usage_watch.Watch, "_processes", lambda watch: None)
         assert sandbox.run(Job(TABLES, admin=admin)).stdout == b"held\n"  # the control: nothing else stops it
     record("memory attacks ended by the watch")
 
@@ -124,6 +124,6 @@ done.set()
         assert (outcome.verdict, outcome.resource, outcome.limit) == (RESOURCE, "threads", 32), outcome
         as_promised = sandbox.run(Job(code % (32, 0.3), admin=True))
         assert (as_promised.verdict, as_promised.stdout) == (ENDED, b"32\n"), as_promised
-        monkeypatch.setattr(usage.Watch, "_processes", lambda watch: None)
+        monkeypatch.setattr(usage_watch.Watch, "_processes", lambda watch: None)
         unwatched = sandbox.run(Job(code % (300, 0.3), admin=True))
         assert unwatched.stdout == b"300\n"  # the control

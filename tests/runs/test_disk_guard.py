@@ -12,7 +12,7 @@ import pytest
 from support import ROOT, ask, exchange, execute, parse_replies, request
 from wrappers import DOCKER
 
-from pyexec.runs.guard import Guard
+from pyexec.runs.disk_guard import Guard
 
 GIB = 1 << 30
 
@@ -69,7 +69,7 @@ from types import SimpleNamespace
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import Job
-from pyexec.runs import guard, workdir
+from pyexec.runs import disk_guard, workdir
 from pyexec.sandbox import Sandbox
 
 MIB = 1 << 20
@@ -83,7 +83,7 @@ def room(fd):
 
 fstatvfs, os.fstatvfs = os.fstatvfs, room
 if sys.argv[3] == "unguarded":
-    guard.Guard.look = lambda self, run, taken_bytes: [self.short()][1:] or None
+    disk_guard.Guard.look = lambda self, run, taken_bytes: [self.short()][1:] or None
 
 CODE = '''
 import time
@@ -147,8 +147,8 @@ def test_who_has_taken_most_is_ended(others, guarded, expected) -> None:
 SERVER = """
 import os, sys
 from pyexec.cli import main as cli
-from pyexec.runs import guard
-guard.Guard.short = lambda self: os.path.exists(%r)
+from pyexec.runs import disk_guard
+disk_guard.Guard.short = lambda self: os.path.exists(%r)
 sys.exit(cli.main(sys.argv[4:]))
 """
 

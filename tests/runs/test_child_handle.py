@@ -15,8 +15,8 @@ from pyexec.errors import LayerError, SandboxError
 from pyexec.job import ENDED, TIMEOUT
 from pyexec.kernel import libc
 from pyexec.messages import Death, Order
+from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Died, Ended, Forbidden, Late, Lost, Unbegun
-from pyexec.runs.handles import ChildHandle
 from pyexec.runs.slots import Slot
 from pyexec.runs.zygotes import ZygoteHandle
 
