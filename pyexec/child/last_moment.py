@@ -10,9 +10,10 @@ Installed in the zygote, so that a run pays nothing for it. Programs that an adm
 from __future__ import annotations
 
 import faulthandler
+import functools
 import signal
 import types
-from typing import Callable
+from typing import Any, Callable
 
 from pyexec import messages
 from pyexec.child.witness import Witness
@@ -33,3 +34,16 @@ def install(flush: Callable[[], object], witness: Witness) -> None:
 
     signal.signal(messages.LATE_SIGNAL, on_late)
     faulthandler.register(messages.STUCK_SIGNAL, file=_STDERR, all_threads=False)
+    for name in ("getsignal", "signal"):
+        setattr(signal, name, _concealing(getattr(signal, name), on_late))
+
+
+def _concealing(ask: Callable[..., Any], handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that answers as this one does, but for our handler: a script finds none at the start."""
+
+    @functools.wraps(ask)
+    def answer(*arguments: Any, **named: Any) -> Any:
+        found = ask(*arguments, **named)
+        return signal.SIG_DFL if found is handler else found
+
+    return answer

@@ -25,6 +25,13 @@ _NODES, _DEEPEST = 5000, 20
 
 def compile_(source: bytes, filename: str, mode: str, flags: int, dont_inherit: bool) -> types.CodeType:
     """Compile as the built-in function does, so that a run leaves the last value under NAME in its namespace."""
+    try:
+        return _compile(source, filename, mode, flags, dont_inherit)
+    except RecursionError:  # a tree may be too deep for Python where the compiler's own is not
+        return cast(types.CodeType, compile(source, filename, mode, flags, dont_inherit))
+
+
+def _compile(source: bytes, filename: str, mode: str, flags: int, dont_inherit: bool) -> types.CodeType:
     tree = compile(source, filename, mode, flags | ast.PyCF_ONLY_AST, dont_inherit)
     last = tree.body[-1] if tree.body else None
     if isinstance(last, ast.Expr):

@@ -34,6 +34,8 @@ FAILURES: Dict[str, Tuple[BaseException, int]] = {
 class Sandbox:
     """Collects a thousand bytes, then fails or gives an outcome."""
 
+    report = SimpleNamespace(libraries={"numpy": "2"})
+
     def __init__(self, verdict: str = ENDED, failure: Optional[BaseException] = None) -> None:
         self.outcome, self.failure = Outcome(verdict, 0, 0.1, b"out", modules=("os",)), failure
         self.jobs: List[Job] = []
@@ -147,3 +149,10 @@ def test_one_wide_body_is_parsed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> N
     body = b"x" * (1 << 20) + "\N{GRINNING FACE}".encode()
     answers = in_threads(4, lambda _: walk(Asked(head, body, "192.0.2.1", contextlib.ExitStack())).kind)
     assert answers == ["ValidationError"] * 4 and inside == [0, 1]
+
+
+def test_a_hint_comes_with_the_answer() -> None:
+    sandbox = Sandbox()
+    sandbox.outcome = Outcome(ENDED, 1, 0.1, stderr=b"ModuleNotFoundError: No module named 'x'\n")
+    _, shown = Server(sandbox).ask({"code": "import x"})
+    assert shown["execution_details"]["hint"].endswith("Installed beside the standard library: numpy.")

@@ -57,6 +57,12 @@ def test_last_values(source: str, found: Optional[Dict[str, Any]]) -> None:
     assert value_of(source) == found
 
 
+def test_what_is_too_deep_for_a_tree_runs_all_the_same() -> None:
+    deep = "x = 0\nx%s" % (".real" * 2500)
+    compile(deep, SCRIPT_NAME, "exec")
+    assert value_of(deep) in (None, {"repr": "0", "json": 0})
+
+
 def test_a_docstring_stays_one() -> None:
     names: Dict[str, Any] = {}
     exec(last_value.compile_(b"'about'", SCRIPT_NAME, "exec", 0, True), names)

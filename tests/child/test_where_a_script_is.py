@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from typing import Any, Dict, Tuple
@@ -95,6 +96,15 @@ def test_the_stack_is_written_to_standard_error(tmp_path: Any, depth: int) -> No
     _, stderr, lines = run(tmp_path, source)
     assert stderr.startswith("Stack (most recent call first):\n") and 'File "script.py", line 4 in f\n' in stderr
     assert lines == []
+
+
+def test_a_script_finds_no_handler_and_may_set_its_own(tmp_path: Any) -> None:
+    source = "import signal\nprint(signal.getsignal(%d))\nprint(signal.signal(%d, print) is signal.SIG_DFL)\ndue()\n"
+    source += "import time\ntime.sleep(0)\nprint(signal.getsignal(%d) is print)\n"
+    number = int(messages.LATE_SIGNAL)
+    stdout, stderr, told = run(tmp_path, source % (number, number, number))
+    assert (stderr, told) == ("", []) and stdout.startswith("%s\nTrue\n%d <frame" % (signal.SIG_DFL, number))
+    assert stdout.endswith("\nTrue\n")
 
 
 def test_programs_that_know_neither_signal_ignore_it() -> None:
