@@ -104,7 +104,7 @@ class Sandbox:
             presence: tells when nobody waits for the outcome any more; then the run is ended.
 
         Raises:
-            CallerGone: so it was.
+            CallerGone: it no longer waits, and the run was ended.
             ValidationError, ServerBusy, SandboxError, LayerError: as for `run`. Whatever `count` raises.
         """
         _check(job, self._config)

@@ -1,4 +1,4 @@
-"""What can happen to a run next, as `ChildHandle.next_event` tells it. Pure."""
+"""What can happen to a run next, as `ChildHandle.next_event` reports it. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Abandoned:
-    """Nobody waits for it any more."""
+    """Whoever asked for the run no longer waits for it."""
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def outcome(
     files: list[OutputFile] = []
     wrote: Sequence[WrittenFile] = ()
     more = False
-    if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
+    if end.verdict != FORBIDDEN:  # files written before a run was ended are returned too
         walk = Walk(child.directory_fd, placed)
         for file in written.collect(child.directory_fd, job, walk, budget.returned_file_bytes, most_files):
             files.append(file)

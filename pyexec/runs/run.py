@@ -62,7 +62,7 @@ class Run:
             presence: tells when nobody waits for the outcome any more.
 
         Raises:
-            CallerGone: so it was, and the run is ended.
+            CallerGone: whoever asked has gone, and the run was ended.
             ServerBusy: the disk that runs share is nearly full.
             SandboxError, LayerError: the run could not be started or was lost, through no fault of the script.
         """
@@ -182,7 +182,7 @@ def with_pictures(job: Job, child: ChildHandle, most: int) -> Job:
 
 
 def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> dict[str, Placed]:
-    """Put the script, its attachments and its input where the child will find them; return the attachments as put.
+    """Write the script, its attachments and its input to where the child will read them; return the attachments.
 
     Raises:
         OSError: the child has ended, perhaps.
