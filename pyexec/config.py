@@ -121,7 +121,9 @@ class Config:
     attachments: int = _setting(2, Whole(0, 100), SCRIPTS, "attached files")
     attachment_bytes: int = _setting(8 * MIB, _size, SCRIPTS, "size of each attached file")
     stdin_bytes: int = _setting(8 * MIB, _size, SCRIPTS, "size of the standard input")
-    return_files: int = _setting(10, Whole(0, 1000), SCRIPTS, "names of files to return")
+    return_files: int = _setting(
+        10, Whole(0, 1000), SCRIPTS, "names and patterns of files to return, and files that come back"
+    )
     mcp_chars: int = _setting(
         20000,
         Whole(1000, 10_000_000),
