@@ -204,7 +204,7 @@ def test_preflights_allow_the_fields_of_the_protocol(server: RunningServer, open
 
 
 def test_large_files_come_back_whole(server: RunningServer) -> None:
-    code = "open('a.bin', 'wb').write(bytes(range(256)) * 16384)\nopen('b.bin', 'wb').write(b'\\0\\1' * 1000)"
+    code = "open('a.bin', 'wb').write(bytes(range(256)) * 16384)\nopen('b.bin', 'wb').write(b'\\0\\1' * 1000)\npass"
     result = ask_modern(server.port, "tools/call", call(code, return_files=["a.bin", "b.bin"])).document["result"]
     text, first, second = result["content"]
     assert text["text"] == "a.bin: 4194304 bytes, attached\nb.bin: 2000 bytes, attached"
