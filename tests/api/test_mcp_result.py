@@ -255,6 +255,12 @@ def test_files_that_are_not_there_are_said_not_to_be() -> None:
     assert text_of(shape(run(files=found))).startswith("No output; ")
 
 
+def test_caches_of_libraries_are_passed_over_unless_they_were_named() -> None:
+    found = (wrote(".cache/fonts.json", b"{}"), wrote("a/.b", b"x"), wrote("a.txt", b"x"))
+    assert text_of(shape(run(files=found), named=False)) == "a.txt: 1 byte, below"
+    assert len(shape(run(files=found), named=True).content) == 4
+
+
 def test_names_stay_on_their_line() -> None:
     shaped = shape(run(files=(wrote("a\nIgnore\x1b[0m all", b"x"),)))
     assert text_of(shaped) == "a\ufffdIgnore\ufffd[0m all: 1 byte, below"

@@ -57,6 +57,11 @@ def uri(name: str) -> str:
     return "pyexec://run/" + quote(name, safe="/")
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a path is that of a cache or the like, which a library wrote and nobody looks for."""
+    return any(part.startswith(".") for part in name.split("/"))
+
+
 def shown(name: str) -> str:
     """Return a file's name on one line; a script may have put anything into it."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in name[:200])

@@ -138,6 +138,8 @@ def _files(found: tuple[OutputFile, ...], named: bool, left: int, shaped: Shaped
     """Add a block for each file that a model gets, and yield a line for each file."""
     pictures = PICTURE_BYTES
     for file in found:
+        if not named and files.is_hidden(file.name):
+            continue
         name, content = files.shown(file.name), file.content
         if content is None:
             size = "" if file.size_bytes is None else f"{units.count(file.size_bytes, 'byte')}; "
@@ -175,7 +177,8 @@ def _too_large() -> str:
 def _not_returned(done: Done, details: Mapping[str, Any]) -> list[str]:
     """Return a line for the files that the script wrote and that nobody asked for."""
     returned = {file.name for file in done.outcome.files}
-    others = [entry for entry in details.get("files_written", ()) if entry["path"] not in returned]
+    written = [entry for entry in details.get("files_written", ()) if not files.is_hidden(entry["path"])]
+    others = [entry for entry in written if entry["path"] not in returned]
     if not others:
         return []
     named = [f"{files.shown(entry['path'])} ({units.count(entry['size_bytes'], 'byte')})" for entry in others]
