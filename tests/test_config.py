@@ -69,12 +69,22 @@ SAMPLES: Dict[str, Any] = {
     "uid_base": ("100000", 100000),
     "work_dir": ("/var/tmp", "/var/tmp"),
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
+    "renew_s": ("7200", 7200.0),
     "drain_s": ("20", 20.0),
     "server_timing": ("1", 1),
 }
 LISTS = ("trusted_proxies", "modules", "expect_layers")  # an empty one is an empty one
 TEXTS = ("host", "unix_socket", "client_header", "cors_origin", "allowed_hosts", "work_dir", "keys_file")
-FRACTIONS = ("queue_s", "drain_s", "wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
+FRACTIONS = (
+    "queue_s",
+    "renew_s",
+    "drain_s",
+    "wall_s",
+    "header_timeout_s",
+    "body_timeout_s",
+    "idle_timeout_s",
+    "write_timeout_s",
+)
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
 
 

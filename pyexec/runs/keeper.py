@@ -132,6 +132,11 @@ class Keeper:
         """Return whether the disk that runs share is so full that none may begin. Raises OSError."""
         return self.guard is not None and self.guard.short()
 
+    def renew(self) -> None:
+        """Have all zygotes replaced by new ones, while they go on serving."""
+        self.rows.renew_at = 0.0
+        self.look_by(0.0)
+
     def look_by(self, moment: float) -> None:
         """Have the keeper look by this moment, if it wouldn't anyway."""
         if moment < self._next_look:
@@ -186,12 +191,12 @@ class Keeper:
         """Look at everything and repair what can be repaired; return by when to look again."""
         # What nobody tells us of, as that a child was taken for a long run, is seen within a second.
         due = min(now + _BEAT_S, self._kill_released(now))
-        if now >= self._zygotes_due:
+        if now >= self._zygotes_due or self.rows.is_renewal_due(now):
             self._zygotes_due = min(now + _BEAT_S, self.rows.repair(now))
         due = min(due, self._zygotes_due)
         for row in self.rows.rows:
             for admin in (False, True):
-                if not self._pools[row.kind.name, admin].repair(row.zygote) and row.zygote is not None:
+                if not self._pools[row.kind.name, admin].repair(row.zygote, row.retired) and row.zygote is not None:
                     due = min(due, now + RETRY_S)
         if not self._started and self.rows.serving():
             with self.changed:
@@ -263,6 +268,8 @@ class Keeper:
             return False
         self._remove_directory(child)
         child.status.close()
+        if child.zygote is not None:
+            child.zygote.note_child(-1)
         return True
 
     def _end_all(self) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import socket
 import time
-from typing import Any, Callable
+from typing import Callable
 
 from pyexec import log
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ZYGOTES, HostReport, ZygoteKind
 from pyexec.runs import requirements
+from pyexec.runs.renewal import Renewal
 from pyexec.runs.zygotes import NurseryHandle, ZygoteHandle
 
 _STARTS_A_MINUTE = 10
@@ -33,6 +35,7 @@ class Row:
         self.kind = kind
         self.zygote: ZygoteHandle | None = None
         self.coming: ZygoteHandle | None = None
+        self.retired: list[ZygoteHandle] = []  # replaced by newer ones; what they have forked goes on
         self.restarts = 0
         self.not_before = 0.0
         self._pause_s = 0.0
@@ -59,11 +62,10 @@ class Row:
         self.not_before = max(self.not_before, now + self._pause_s)
         return failed
 
-    def serve(self) -> dict[str, Any]:
-        """Let the one that has started serve; return what it said of its libraries."""
+    def serve(self) -> None:
+        """Let the one that has started serve."""
         assert self.coming is not None and self.coming.libraries is not None
         self.zygote, self.coming, self._pause_s = self.coming, None, 0.0
-        return self.zygote.libraries or {}
 
     def note_end(self) -> ZygoteHandle:
         """Give up the one that served, which has ended; return it."""
@@ -73,9 +75,27 @@ class Row:
         self.restarts += 1
         return ended
 
+    def replace(self, zygote: ZygoteHandle) -> None:
+        """Let another one serve; the one before stays for what it has forked."""
+        if self.zygote is not None:
+            self.retired.append(self.zygote)
+        self.zygote = zygote
+
+    def take_retired(self) -> list[ZygoteHandle]:
+        """Give up the retired ones that nothing needs any more; return them."""
+        done = [zygote for zygote in self.retired if not (zygote.alive() and zygote.has_children)]
+        self.retired = [zygote for zygote in self.retired if zygote not in done]
+        for zygote in done:
+            zygote.close()
+        return done
+
 
 class Rows:
-    """All rows, and the nursery."""
+    """All rows, and the nursery.
+
+    Attributes:
+        renew_at: when the zygotes are due to be replaced, which others may put forward. renewals: how often they were.
+    """
 
     def __init__(self, config: Config, allowed: Callable[[HostReport], None]) -> None:
         """Begin with nothing started; `allowed` is told of each report that is good enough."""
@@ -86,6 +106,10 @@ class Rows:
         self._nursery: NurseryHandle | None = None
         self._checked = False
         self._ending: list[ZygoteHandle] = []  # what they leave is still dying
+        self._renewal: Renewal | None = None
+        self._retired_nurseries: list[NurseryHandle] = []
+        self.renew_at, self.renewals = math.inf, 0
+        self._put_off_renewal(time.monotonic())
 
     def serving(self) -> bool:
         """Return whether every kind can serve."""
@@ -98,6 +122,7 @@ class Rows:
     def ends(self) -> list[socket.socket]:
         """Return the sockets on which the next thing to look at shows."""
         found = [] if self._nursery is None or self._checked else [self._nursery.control]
+        found += [] if self._renewal is None else self._renewal.ends()
         return found + [handle.control for row in self.rows for handle in (row.zygote, row.coming) if handle]
 
     def repair(self, now: float) -> float:
@@ -126,10 +151,13 @@ class Rows:
                     self._take_over(row)
             except SandboxError as error:
                 self._fail(error, [row], now)
+        self._renew(now)
+        self._end_retired()
         self._ending = [zygote for zygote in self._ending if not zygote.gone()]
         waits = [now + _DYING_S] if self._ending else []
         waits += [row.not_before for row in self.rows if row.lacks]
         waits += [row.coming.due for row in self.rows if row.coming is not None]
+        waits += [self.renew_at if self._renewal is None else self._renewal.due()]
         return min(waits + [now + _LONGEST_S])
 
     def _start_missing(self, now: float) -> None:
@@ -149,8 +177,13 @@ class Rows:
             self._checked = True
 
     def _take_over(self, row: Row) -> None:
+        row.serve()
+        self._report_from(row)
+
+    def _report_from(self, row: Row) -> None:
+        """Take over what the nursery said of the host, and a row's zygote of its libraries."""
         assert self._nursery is not None and self._nursery.report is not None
-        said = row.serve()
+        said = row.zygote.libraries or {} if row.zygote is not None else {}
         old, report = self.report, self._nursery.report
         kept = (old.libraries, old.missing) if old is not None else ({}, ())
         if row.kind.libraries:
@@ -169,14 +202,64 @@ class Rows:
             self._nursery.end()
             self._nursery = None
 
+    def is_renewal_due(self, now: float) -> bool:
+        """Return whether `repair` would begin to replace the zygotes now."""
+        # One generation after the other, so that there are never more than two.
+        busy = self._renewal is not None or self._retired_nurseries
+        return now >= self.renew_at and not busy and self.serving()
+
+    def _put_off_renewal(self, now: float) -> None:
+        self.renew_at = math.inf if self._config.renew_s is None else now + self._config.renew_s
+
+    def _renew(self, now: float) -> None:
+        """Take the next step of a renewal, if there is one to take; one that fails leaves all as it was."""
+        try:
+            if self.is_renewal_due(now):
+                self._put_off_renewal(now)
+                self._renewal = Renewal(self._config, [row.kind for row in self.rows], self.layers_on, now)
+            if self._renewal is not None and self.serving():
+                if self._renewal.advance({row.kind.name: row.zygote for row in self.rows if row.zygote is not None}):
+                    self._switch(self._renewal, now)
+                    self._renewal = None
+        except (SandboxError, OSError, MemoryError) as error:
+            log.say(f"the zygotes were not renewed, and go on: {error}", log.ERROR)
+            renewal, self._renewal = self._renewal, None
+            if renewal is not None:
+                renewal.drop()
+
+    def _switch(self, renewal: Renewal, now: float) -> None:
+        if self._nursery is not None:
+            self._retired_nurseries.append(self._nursery)
+        self._nursery, self._checked = renewal.nursery, True
+        for row in self.rows:
+            row.replace(renewal.zygotes[row.kind.name])
+            self._report_from(row)
+        self.renewals += 1
+        log.say(f"zygotes renewed, in {now - renewal.started_s:.1f} s")
+
+    def _end_retired(self) -> None:
+        for row in self.rows:
+            self._ending += row.take_retired()
+        left = [handle.nursery for handle in self._ending] + [z.nursery for row in self.rows for z in row.retired]
+        for nursery in [each for each in self._retired_nurseries if each not in left]:
+            nursery.end()  # with no zygote left, it does so at once
+            self._retired_nurseries.remove(nursery)
+
     def end(self) -> None:
         """End all, and return when nothing is left."""
+        if self._renewal is not None:
+            self._renewal.drop()
+            self._renewal = None
         for row in self.rows:
-            for handle in (row.zygote, row.coming):
+            for handle in (row.zygote, row.coming, *row.retired):
                 if handle is not None:
                     handle.close()
                     self._ending.append(handle)
             row.zygote = row.coming = None
+            row.retired = []
+        for nursery in self._retired_nurseries:
+            nursery.end()
+        self._retired_nurseries = []
         if self._nursery is not None:
             self._nursery.end()
             self._nursery = None

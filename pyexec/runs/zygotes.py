@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -31,8 +32,12 @@ _BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; st
 class NurseryHandle:
     """The process that all zygotes come from."""
 
-    def __init__(self, config: Config) -> None:
-        """Start it; its first word is awaited by `receive_report`. Raises OSError."""
+    def __init__(self, config: Config, gently: bool = False) -> None:
+        """Start it; its first word is awaited by `receive_report`. Raises OSError.
+
+        Args:
+            gently: at the lowest priority until then, where that can be undone.
+        """
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.control, far = messages.pair()
         self.due = time.monotonic() + _START_S
@@ -53,6 +58,7 @@ class NurseryHandle:
                 "modules": config.modules,
                 "work_dir": os.path.abspath(config.work_dir),
                 "budget": dataclasses.asdict(config.budget),
+                "gently": gently,
             }
             self.send(messages.PLAN, settings)
         except BaseException:
@@ -113,17 +119,24 @@ def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any]
 class ZygoteHandle:
     """A warm interpreter that forks children."""
 
-    def __init__(self, kind: str, nursery: NurseryHandle) -> None:
-        """Have the nursery fork it; `receive_ready` awaits its first word. Raises OSError."""
+    def __init__(self, kind: str, nursery: NurseryHandle, gently: bool = False) -> None:
+        """Have the nursery fork it; `receive_ready` awaits its first word. Raises OSError.
+
+        Args:
+            gently: at the lowest priority until then, where that can be undone.
+        """
         self.kind, self.nursery = kind, nursery
         self.control, far_control = messages.pair()
         self.status, far_status = messages.pair()
         self.due = time.monotonic() + _START_S
         self.libraries: dict[str, Any] | None = None  # "libraries", "missing": once it is ready
         self._gone = False
+        self._children, self._lock = 0, threading.Lock()
         try:
             with far_control, far_status:
-                nursery.send(messages.ZYGOTE, {"kind": kind}, (far_control.fileno(), far_status.fileno()))
+                nursery.send(
+                    messages.ZYGOTE, {"kind": kind, "gently": gently}, (far_control.fileno(), far_status.fileno())
+                )
         except OSError:
             self.close()
             raise
@@ -157,6 +170,16 @@ class ZygoteHandle:
             if self._gone:
                 self.status.close()
         return self._gone
+
+    @property
+    def has_children(self) -> bool:
+        """Whether anything is left of any child that it was told to fork."""
+        return self._children > 0
+
+    def note_child(self, more: int) -> None:
+        """Note a child that was ordered (1), or of which nothing is left (−1)."""
+        with self._lock:
+            self._children += more
 
     def send_order(self, order: messages.Order, descriptors: tuple[int, ...]) -> None:
         """Have a child forked. Raises OSError if it has ended, or has not read some hundred orders."""

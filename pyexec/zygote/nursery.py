@@ -66,7 +66,7 @@ class Nursery:
         try:
             pid = os.fork()
             if pid == 0:
-                self._become(message.payload["kind"], control, status)
+                self._become(message.payload["kind"], message.payload["gently"], control, status)
             pidfd = libc.syscall("pidfd_open", pid, 0)
             self._zygotes[pidfd] = Running(pid, pidfd, status)
             self._poll.register(pidfd, select.POLLIN)
@@ -78,7 +78,7 @@ class Nursery:
         finally:
             os.close(control)
 
-    def _become(self, kind: str, control: int, status: int) -> NoReturn:
+    def _become(self, kind: str, gently: bool, control: int, status: int) -> NoReturn:
         """Be a zygote; what the nursery has open for itself and for others is closed."""
         try:
             os.close(status)
@@ -87,7 +87,7 @@ class Nursery:
                 os.close(other.status)
             for pidfd in self._zygotes:
                 os.close(pidfd)
-            row.main(kind, socket.socket(fileno=control), self._nest)
+            row.main(kind, socket.socket(fileno=control), self._nest, gently)
         finally:
             os._exit(1)
 

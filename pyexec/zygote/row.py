@@ -20,7 +20,7 @@ from pyexec.child import compat, confine, frames, script
 from pyexec.child import main as child
 from pyexec.job import ZYGOTES, Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits, tree
-from pyexec.zygote import preload
+from pyexec.zygote import low_priority, preload
 from pyexec.zygote.loop import Loop, Prepared
 
 
@@ -44,12 +44,12 @@ def failures_told(control: socket.socket) -> Iterator[None]:
         os._exit(1)
 
 
-def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
-    """Be the zygote of this kind."""
+def main(kind: str, control: socket.socket, nest: Nest, gently: bool) -> NoReturn:
+    """Be the zygote of this kind; if `gently`, load at the lowest priority, where that can be undone."""
     control = socket.socket(fileno=libc.high(control.detach()))
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # which a fork doesn't hand down
-    with failures_told(control):
+    with failures_told(control), low_priority.at_low_priority(gently and nest.settings["gently"]):
         if "mount" in nest.host.namespaces:
             namespaces.own_mounts()
         (row,) = (row for row in ZYGOTES if row.name == kind)

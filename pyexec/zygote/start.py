@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from pyexec import messages
 from pyexec.job import Host
 from pyexec.kernel import layers, libc, namespaces, policy, seccomp
-from pyexec.zygote import overseer, preload
+from pyexec.zygote import low_priority, overseer, preload
 from pyexec.zygote.loop import OWN_BADNESS
 from pyexec.zygote.nursery import Nursery
 from pyexec.zygote.row import Nest, failures_told
@@ -69,8 +69,10 @@ def main() -> NoReturn:
     known = preload.installed_code()
     sys.path[:] = [path for path in sys.path if path in known]
     gc.disable()
-    preload.standard_library(settings["modules"])
-    gc.freeze()
+    settings["gently"] = settings["gently"] and low_priority.is_possible()
+    with failures_told(control), low_priority.at_low_priority(settings["gently"]):
+        preload.standard_library(settings["modules"])
+        gc.freeze()
     facts = {"python": sys.version.split()[0], "installed_code": sorted(known, key=len, reverse=True)}
     messages.send(control, messages.READY, dict(report(host), **facts))
     Nursery(control, Nest(settings, host, shared, proc_fd)).run()
