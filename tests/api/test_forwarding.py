@@ -20,7 +20,7 @@ PROXY, STRANGER, CLIENT = "10.0.0.1", "198.51.100.9", "203.0.113.7"
 @pytest.fixture
 def said(monkeypatch) -> List[str]:
     found: List[str] = []
-    monkeypatch.setattr(log, "say", found.append)
+    monkeypatch.setattr(log, "say", lambda text, level: found.append(text))
     return found
 
 
