@@ -12,6 +12,7 @@ import os
 import re
 from typing import Any, Dict, List
 
+import manifests
 import memory
 import pytest
 from PIL import Image
@@ -74,6 +75,34 @@ def test_the_settings_for_compose_exist_and_trust_caddy_alone() -> None:
 def test_compose_gives_a_node_what_the_formula_says() -> None:
     (limit,) = re.findall(r"mem_limit: (\d+)m", _text("deploy/compose.yaml"))
     assert int(limit) == _mib_of_a_node(_config(_of_compose()))
+
+
+def _of_kubernetes() -> Dict[str, str]:
+    """Return the settings of the node's manifest, as variables."""
+    block = _text("deploy/kubernetes/pyexec.yaml").split("args:\n")[1].split("env:\n")[0]
+    found = re.findall(r"^ +- --([a-z-]+)=([^#\n]*)", block, re.MULTILINE)
+    return {"PYEXEC_" + name.replace("-", "_").upper(): value.strip() for name, value in found}
+
+
+def test_kubernetes_gives_a_node_what_the_formula_says() -> None:
+    given = _of_kubernetes()
+    (limit,) = re.findall(r"limits: \{memory: (\d+)Mi\}", _text("deploy/kubernetes/pyexec.yaml"))
+    assert int(limit) == _mib_of_a_node(Config.of(max_runs=given["PYEXEC_MAX_RUNS"]))
+
+
+def test_the_balancer_and_the_nodes_agree_on_slots_and_queue() -> None:
+    given, balancer = _of_kubernetes(), _text("deploy/haproxy.cfg")
+    (slots,) = re.findall(r"default-server check .* maxconn (\d+)", balancer)
+    assert (
+        given["PYEXEC_MAX_RUNS"] == slots and "--max-runs %s --queue %s " % (slots, given["PYEXEC_QUEUE"]) in balancer
+    )
+    (sent,) = set(re.findall(r"track runs/n\d maxconn (\d+)", balancer))
+    assert int(slots) < int(sent) <= int(slots) + int(given["PYEXEC_QUEUE"])
+
+
+def test_the_manifest_has_the_configuration_of_deploy() -> None:
+    """Made by `python tests/tools/manifests.py`."""
+    assert manifests.manifest() == _text("deploy/kubernetes/haproxy.yaml")
 
 
 def test_the_page_has_the_formula_worked_out() -> None:

@@ -8,7 +8,7 @@ from typing import Union
 
 @dataclass(frozen=True)
 class Ended:
-    """The run says that it has ended, with this exit code; when it reached its stages, as far as it says that.
+    """The run reports that it has ended, with this exit code and perhaps the times at which it reached its stages.
 
     Of an admin's process that met its limit of processor time the supervisor says so.
     """
@@ -20,14 +20,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Forbidden:
-    """The run says that its script names modules that it may not have."""
+    """The run reports that its script names modules that it may not import."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Died:
-    """The zygote says that the run's first process has died, without a word of its own."""
+    """The zygote reports that the run's first process died; the run itself had reported nothing."""
 
     code: int
     cpu_limit_s: int = 0
@@ -35,12 +35,12 @@ class Died:
 
 @dataclass(frozen=True)
 class Unbegun:
-    """It ended with its job unread: no script had anything to do with that."""
+    """The child ended with its job unread, so no script had anything to do with that."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Its zygote has ended, so that nobody tells of it any more."""
+    """Its zygote has ended, so nothing more will be reported about the run."""
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,21 @@ import os
 import re
 import subprocess
 import sys
+from typing import Any, Dict, List
 
+import manifests
+import pytest
+import yaml
 from support import ROOT
 
 DEPLOY = os.path.join(ROOT, "deploy")
 BIN = os.path.dirname(sys.executable)
 MOST_EXPOSED = 4.2  # by `systemd-analyze security`; what is left is what would weaken the sandbox, and the network
+
+
+def _text(name: str) -> str:
+    with open(os.path.join(DEPLOY, name), encoding="utf-8") as file:
+        return file.read()
 
 
 def _run(*command: str, **environment: str) -> str:
@@ -55,3 +64,62 @@ def test_compose_is_valid() -> None:
     shown = _run("docker-compose", "-f", path, "config", NAME="pyexec.example.org", PYTHON_EXE_KEY="k")
     assert "PYEXEC_ALLOWED_HOSTS: pyexec.example.org" in shown and "PYTHON_EXE_KEY: k" in shown
     _run(os.path.join(BIN, "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", path)
+
+
+def test_haproxy_takes_its_configuration(tmp_path) -> None:
+    """Both as it is and as it is for Kubernetes, and without a warning."""
+    for number, text in enumerate((_text("haproxy.cfg"), manifests.configuration())):
+        path = tmp_path / ("%d.cfg" % number)
+        path.write_text(text)
+        said = _run("haproxy", "-c", "-f", str(path))
+        assert "WARNING" not in said and "Configuration file is valid" in said, said
+
+
+MANIFESTS = sorted(os.listdir(os.path.join(DEPLOY, "kubernetes")))
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_a_manifest_is_valid(name: str) -> None:
+    path = os.path.join(DEPLOY, "kubernetes", name)
+    _run(os.path.join(BIN, "kubernetes-validate"), "--strict", "-k", "1.33", path)
+    _run(os.path.join(BIN, "kubernetes-validate"), "--strict", path)
+
+
+def _pods() -> List[Any]:
+    found = []
+    for name in MANIFESTS:
+        for document in yaml.safe_load_all(_text("kubernetes/" + name)):
+            if document["kind"] == "Deployment":
+                found.append(document["spec"]["template"]["spec"])
+    return found
+
+
+def test_every_pod_is_restricted() -> None:
+    """By the rules of the Pod Security Standard, which the namespace enforces; an API server would check them."""
+    pods = _pods()
+    assert len(pods) == 3
+    for pod in pods:
+        security = pod["securityContext"]
+        assert pod["hostUsers"] is False and pod["automountServiceAccountToken"] is False
+        assert security["runAsNonRoot"] and security["runAsUser"] > 0
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        assert all(set(volume) - {"name"} <= {"emptyDir", "configMap"} for volume in pod["volumes"])
+        for container in pod["containers"]:
+            own = container["securityContext"]
+            assert own == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "hostPort" not in str(container["ports"])
+
+
+def test_every_pod_has_a_network_policy_and_every_replicated_one_a_budget() -> None:
+    kinds: Dict[str, List[str]] = {}
+    for name in MANIFESTS:
+        for document in yaml.safe_load_all(_text("kubernetes/" + name)):
+            kinds.setdefault(document["kind"], []).append(document["metadata"]["name"])
+    assert sorted(kinds["NetworkPolicy"]) == sorted(kinds["Deployment"]) == ["haproxy", "pyexec", "valkey"]
+    assert sorted(kinds["PodDisruptionBudget"]) == ["haproxy", "pyexec"]
+    assert kinds["Namespace"] == ["pyexec"]

@@ -1,0 +1,181 @@
+"""Nodes behind Debian's HAProxy, as deploy/haproxy.cfg has them, and callers that keep them busy."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from processes import await_that
+from servers import RunningServer
+from support import ROOT
+
+SLEEP = "import time\ntime.sleep(%g)\nprint('slept')"
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody has."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Cluster:
+    """Three nodes and a balancer in front; its configuration differs by addresses and slots only."""
+
+    def __init__(
+        self, work: str, slots: int = 4, environment: Optional[Dict[str, str]] = None, **settings: Any
+    ) -> None:
+        self.slots = slots
+        self._settings = dict(
+            {
+                "max_runs": slots,
+                "queue": 32,
+                "queue_s": 10,
+                "drain_s": 2,
+                "trusted_proxies": "127.0.0.1",
+                "rate_per_minute": 1000000,
+                "rate_per_day": 1000000,
+            },
+            **settings,
+        )
+        self._environment = environment
+        self.ports = [free_port() for _ in range(3)]
+        self.nodes = [self._node(port) for port in self.ports]
+        self.port, self._socket = free_port(), os.path.join(work, "haproxy.sock")
+        path = os.path.join(work, "haproxy.cfg")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(self._configuration())
+        self._balancer = subprocess.Popen(
+            ["haproxy", "-db", "-f", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        self.await_up(3)
+
+    def _node(self, port: int) -> RunningServer:
+        return RunningServer(dict(self._settings, port=port), environment=self._environment)
+
+    def _configuration(self) -> str:
+        with open(os.path.join(ROOT, "deploy", "haproxy.cfg"), encoding="utf-8") as file:
+            text = file.read()
+        changes = {
+            "bind :8080": "bind 127.0.0.1:%d" % self.port,
+            "/run/haproxy.sock": self._socket,
+            "bind 127.0.0.1:8404": "bind 127.0.0.1:%d" % free_port(),
+            "rise 1 maxconn 4 ": "rise 1 maxconn %d " % self.slots,
+        }
+        changes.update({"10.0.0.1%d:5000" % (n + 1): "127.0.0.1:%d" % port for n, port in enumerate(self.ports)})
+        for before, after in changes.items():
+            assert before in text, before
+            text = text.replace(before, after)
+        return text
+
+    def tell(self, command: str) -> str:
+        """Give the balancer a command and return what it says."""
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(30)
+            sock.connect(self._socket)
+            sock.sendall(command.encode() + b"\n")
+            said = b""
+            while True:
+                part = sock.recv(1 << 16)
+                if not part:
+                    return said.decode()
+                said += part
+
+    def up(self) -> List[str]:
+        """Return the nodes that the balancer has as up."""
+        try:
+            lines = self.tell("show stat").splitlines()
+        except OSError:
+            return []
+        rows = [line.split(",") for line in lines if line.startswith("runs,n")]
+        return [row[1] for row in rows if re.match(r"UP", row[17])]
+
+    def await_up(self, count: int) -> None:
+        """Wait until so many nodes are up."""
+        await_that(lambda: len(self.up()) == count, 60)
+
+    def kill(self, place: int) -> None:
+        """Kill a node's server."""
+        self.nodes[place].process.kill()
+        self.nodes[place].process.wait()
+
+    def start(self, place: int) -> None:
+        """Start a node again, at its port."""
+        self.nodes[place] = self._node(self.ports[place])
+
+    def restart(self, place: int) -> None:
+        """Restart a node as an operator does, one after the other."""
+        assert self.nodes[place].stop() == 0
+        self.start(place)
+        self.await_up(3)
+
+    def stop(self) -> None:
+        """End everything."""
+        self._balancer.send_signal(signal.SIGTERM)
+        self._balancer.wait(90)
+        for node in self.nodes:
+            node.process.send_signal(signal.SIGCONT)
+            node.stop()
+
+
+class Answer(NamedTuple):
+    """What came of one request: 0 for a connection that broke."""
+
+    status: int
+    seconds: float
+    text: str
+
+
+def ask(port: int, document: Any, source: str = "127.0.0.5") -> Answer:
+    """Send one request on a connection of its own."""
+    started_s = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90, source_address=(source, 0))
+    try:
+        body = json.dumps(document).encode()
+        connection.request("POST", "/execute", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        status, text = answer.status, answer.read().decode()
+    except (OSError, http.client.HTTPException) as error:
+        status, text = 0, repr(error)
+    finally:
+        connection.close()
+    return Answer(status, time.monotonic() - started_s, text)
+
+
+class Callers:
+    """Callers that each ask one request after the other until told to end."""
+
+    def __init__(self, port: int, count: int, document: Callable[[int], Any]) -> None:
+        self._port, self._document = port, document
+        self.answers: List[Answer] = []
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(place,)) for place in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self, place: int) -> None:
+        number = place
+        while not self._over.is_set():
+            self.answers.append(ask(self._port, self._document(number), "127.0.1.%d" % (place + 1)))
+            number += 7
+
+    def end(self) -> List[Answer]:
+        """Let each finish what it asks; return all answers."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        return self.answers
+
+    def during(self, seconds: float) -> float:
+        """Return how many answers a second came during a time."""
+        before, started_s = len(self.answers), time.monotonic()
+        self._over.wait(seconds)
+        return (len(self.answers) - before) / (time.monotonic() - started_s)
