@@ -87,8 +87,8 @@ test)
 check)
     packages curl curl
     environment runtime test lint
-    "$venv/bin/ruff" format --check -q pyexec tests benchmarks
-    "$venv/bin/ruff" check -q pyexec tests benchmarks
+    "$venv/bin/ruff" format --check -q pyexec tests benchmarks examples
+    "$venv/bin/ruff" check -q pyexec tests benchmarks examples
     "$venv/bin/mypy"
     contracts=$("$venv/bin/lint-imports") || { echo "$contracts" >&2; exit 1; }
     exec "$venv/bin/python" -m pytest

@@ -114,7 +114,9 @@ class Config:
     attachments: int = _setting(2, Whole(0, 100), SCRIPTS, "attached files")
     attachment_bytes: int = _setting(8 * MIB, _size, SCRIPTS, "size of each attached file")
     stdin_bytes: int = _setting(8 * MIB, _size, SCRIPTS, "size of the standard input")
-    return_files: int = _setting(10, Whole(0, 1000), SCRIPTS, "names of files to return")
+    return_files: int = _setting(
+        10, Whole(0, 1000), SCRIPTS, "names and patterns of files to return, and files that come back"
+    )
     modules: tuple[str, ...] = _setting(
         DEFAULT_MODULES, kinds.Modules(), SCRIPTS, "modules that public scripts may import"
     )

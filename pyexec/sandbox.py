@@ -100,10 +100,10 @@ class Sandbox:
 
         Args:
             count: called with the number of bytes collected, as they are read; may block, or raise to stop.
-            presence: tells when nobody waits for the outcome any more; then the run is ended.
+            presence: tells when whoever asked for the run no longer waits; then it is ended.
 
         Raises:
-            CallerGone: so it was.
+            CallerGone: it no longer waits, and the run was ended.
             ValidationError, ServerBusy, SandboxError, LayerError: as for `run`. Whatever `count` raises.
         """
         _check(job, self._config)

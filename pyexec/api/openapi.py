@@ -51,6 +51,7 @@ def _marks(config: Config) -> dict[str, str]:
     helps = {setting.name: setting.help for setting in SETTINGS}
     return {
         **{name: "none" if value is None else f"{value:,}" for name, value in found.items()},
+        **{f"help_{name}": helps[name] for name in found},
         "body_bytes": f"{config.body_bytes:,}",
         "version": __version__,
         "limits": "\n".join(f"- `{name}`: {helps[name]}, {value}" for name, value in found.items()),

@@ -21,6 +21,7 @@ from pyexec.sandbox import Sandbox
 LOCAL_CODE_CHARS = 100_000
 _PATIENCE_S = 60.0
 _STEP_S = 0.5
+_STARTS = 3
 # What is the job's own fault, and so its result. Any other refusal would be that of every job.
 _OF_THE_JOB = (400, 413)
 
@@ -101,8 +102,17 @@ def local(config: Config, admin: bool) -> Iterator[Local]:
     if config.code_chars == default.code_chars:
         changes["code_chars"] = LOCAL_CODE_CHARS
     config = dataclasses.replace(config, **changes)
-    with Sandbox(config) as sandbox:
+    with _started(config) as sandbox:
         yield Local(sandbox, config, admin)
+
+
+def _started(config: Config) -> Sandbox:
+    """Return a sandbox; one whose first child was killed, for want of memory perhaps, is tried again."""
+    for _ in range(_STARTS - 1):
+        with contextlib.suppress(SandboxError):
+            return Sandbox(config)
+        time.sleep(_STEP_S)
+    return Sandbox(config)
 
 
 class Service:

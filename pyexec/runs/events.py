@@ -1,4 +1,4 @@
-"""What can happen to a run next, as `ChildHandle.next_event` tells it. Pure."""
+"""What can happen to a run next, as `ChildHandle.next_event` reports it. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Union
 class Ended:
     """The run reports that it has ended, with this exit code and perhaps the times at which it reached its stages.
 
-    Of an admin's process that met its limit of processor time the supervisor says so.
+    `cpu_limit_s` is set if the supervisor of an admin run reports that the script reached its CPU time limit.
     """
 
     code: int
@@ -45,7 +45,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Abandoned:
-    """Nobody waits for it any more."""
+    """Whoever asked for the run no longer waits for it."""
 
 
 @dataclass(frozen=True)

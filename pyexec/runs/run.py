@@ -57,10 +57,10 @@ class Run:
 
         Args:
             count: called with the number of bytes collected, as they are read; may block, or raise to stop.
-            presence: tells when nobody waits for the outcome any more.
+            presence: tells when whoever asked for the run no longer waits.
 
         Raises:
-            CallerGone: so it was, and the run is ended.
+            CallerGone: whoever asked has gone, and the run was ended.
             ServerBusy: the disk that runs share is nearly full.
             SandboxError, LayerError: the run could not be started or was lost, through no fault of the script.
         """
@@ -133,7 +133,11 @@ class Run:
 
     @staticmethod
     def _end_of(event: Event) -> RunEnd:
-        """Return how the run ended. Raises CallerGone, or SandboxError if the script isn't at fault."""
+        """Return how the run ended, given its event.
+
+        Raises:
+            SandboxError: the script isn't at fault. CallerGone: nobody waits for the outcome.
+        """
         if isinstance(event, (Ended, Died)) and event.cpu_limit_s:
             return RunEnd(RESOURCE, _SIGKILL, resource="cpu", limit=event.cpu_limit_s)
         if isinstance(event, Ended):
@@ -156,7 +160,7 @@ class Run:
 
 
 def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> dict[str, Placed]:
-    """Write the script, its attachments and its input to where the child will read them; return the attachments as put.
+    """Write the script, its attachments and its input to where the child will read them; return the attachments.
 
     Raises:
         OSError: the child has ended, perhaps.

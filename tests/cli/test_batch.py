@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -18,10 +19,12 @@ from processes import await_that, descendants
 from servers import ADMIN_KEY
 from support import ROOT
 
+from pyexec.cli import batch_runners
 from pyexec.cli.batch_course import Batch
 from pyexec.cli.batch_files import Jobs, Results
 from pyexec.cli.batch_runners import CannotGoOn, RunnerDied
-from pyexec.errors import ValidationError
+from pyexec.config import Config
+from pyexec.errors import SandboxError, ValidationError
 
 ENVIRONMENT = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"], "PYTHONWARNINGS": "error"}
 
@@ -142,6 +145,28 @@ def _parent(pid: int) -> Optional[int]:
             return int(file.read().rpartition(b")")[2].split()[1])
     except OSError:
         return None
+
+
+def test_a_start_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: List[Any] = []
+
+    def start(config: Any) -> Any:
+        tries.append(config)
+        if len(tries) < failures:
+            raise SandboxError("a child ended before it was ready")
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(batch_runners, "Sandbox", start)
+    monkeypatch.setattr(batch_runners, "_STEP_S", 0)
+    for failures in (1, 3):
+        tries.clear()
+        with batch_runners.local(Config.of(), admin=False) as runner:
+            assert runner.at_once == len(os.sched_getaffinity(0)) == tries[0].max_runs
+        assert len(tries) == failures and tries[0].code_chars == 100_000
+    tries.clear()
+    failures = 4
+    with pytest.raises(SandboxError), batch_runners.local(Config.of(), admin=False):
+        raise AssertionError
 
 
 def test_an_interrupted_batch_finishes_what_is_under_way(tmp_path) -> None:
