@@ -9,7 +9,7 @@ import time
 from typing import Any, Callable, List
 
 import pytest
-from processes import await_that, descendants
+from processes import await_that, command, descendants, parents
 from servers import RunningServer
 from support import in_threads, log_entries
 
@@ -42,6 +42,11 @@ def seed(sandbox: Sandbox, code: str = SEED) -> bytes:
     return sandbox.run(Job(code)).stdout
 
 
+def nurseries() -> List[int]:
+    """Return the processes that the zygotes of this process's sandbox come from."""
+    return [pid for pid, parent in parents().items() if parent == os.getpid() and "pyexec.zygote" in command(pid)]
+
+
 def await_renewals(sandbox: Sandbox, count: int) -> None:
     await_that(lambda: sandbox.state()["renewals"] == count, 60)
 
@@ -60,8 +65,7 @@ def test_a_renewal_brings_another_hash_seed_for_every_kind(sandbox: Sandbox, cod
 def test_the_generation_before_ends_once_its_runs_have(sandbox: Sandbox) -> None:
     outcome: List[Any] = []
     script = "print(hash('a'), flush=True)\nfor n in range(10**7):\n    if n % 10**6 == 0: print(n, flush=True)\n"
-    before = seed(sandbox)
-    count = len(descendants(os.getpid()))
+    before, (nursery,) = seed(sandbox), nurseries()
     runner = threading.Thread(target=lambda: outcome.append(sandbox.run(Job("import time\ntime.sleep(4)\n" + script))))
     runner.start()
     time.sleep(0.2)
@@ -70,7 +74,8 @@ def test_the_generation_before_ends_once_its_runs_have(sandbox: Sandbox) -> None
     assert seed(sandbox) != before or runner.is_alive()
     runner.join()
     assert outcome[0].exit_code == 0 and outcome[0].stdout.startswith(before)
-    await_that(lambda: len(descendants(os.getpid())) <= count, 30, "the first generation's end")
+    await_that(lambda: len(nurseries()) == 1, 30, "the first generation's end")
+    assert nurseries() != [nursery]
 
 
 def test_a_second_renewal_waits_for_the_first_to_be_over(sandbox: Sandbox) -> None:
@@ -96,7 +101,7 @@ def test_a_generation_with_fewer_layers_is_dropped(
     def fewer(report: Any, config: Any, before: Any) -> Any:
         raise SandboxError("layers that were on at the start can't be had now: seccomp")
 
-    before, processes = seed(sandbox), len(descendants(os.getpid()))
+    before, nursery = seed(sandbox), nurseries()
     monkeypatch.setattr(requirements, "layers_on", fewer)
     sandbox.renew()
     await_that(lambda: said, 60)
@@ -104,7 +109,7 @@ def test_a_generation_with_fewer_layers_is_dropped(
         "the zygotes were not renewed, and go on: layers that were on at the start can't be had now: seccomp"
     ]
     assert seed(sandbox) == before and sandbox.state()["renewals"] == 0
-    await_that(lambda: len(descendants(os.getpid())) <= processes, 30, "the end of what was dropped")
+    await_that(lambda: nurseries() == nursery, 30, "the end of what was dropped")
     monkeypatch.undo()
     sandbox.renew()
     await_renewals(sandbox, 1)
@@ -129,14 +134,10 @@ def test_a_generation_with_fewer_libraries_is_dropped(
 
 
 def test_a_nursery_that_dies_on_the_way_costs_nothing(sandbox: Sandbox, said: List[str]) -> None:
-    before, known = seed(sandbox), set(descendants(os.getpid()))
+    before, known = seed(sandbox), set(nurseries())
     sandbox.renew()
-    new = await_that(lambda: set(descendants(os.getpid())) - known)
-    for pid in new:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+    (new,) = await_that(lambda: set(nurseries()) - known)
+    os.kill(new, signal.SIGKILL)
     await_that(lambda: said or sandbox.state()["renewals"], 60)
     assert seed(sandbox) == before and "were not renewed" in said[0]
 
