@@ -177,6 +177,12 @@ class Config:
     expect_layers: tuple[str, ...] = _setting(
         (), kinds.Words(), OPERATION, "layers that must be on, or the server does not start"
     )
+    renew_s: float | None = _setting(
+        3600.0,
+        OrNone(Seconds(1, 30 * 86400)),
+        OPERATION,
+        "seconds after which the interpreters that runs are forked from are replaced by new ones; SIGUSR1 does it now",
+    )
     drain_s: float = _setting(
         0.0,
         Seconds(0, 3600),

@@ -78,7 +78,19 @@ class Sandbox:
         """Return "ready" (whether a run could start now), "waiting" (children), "restarts" (of zygotes)."""
         rows = self._keeper.rows
         ready = rows.serving() and not self._keeper.disk_is_short()
-        return {"ready": ready, "waiting": self._keeper.waiting(), "restarts": rows.restarts()}
+        return {
+            "ready": ready,
+            "waiting": self._keeper.waiting(),
+            "restarts": rows.restarts(),
+            "renewals": rows.renewals,
+        }
+
+    def renew(self) -> None:
+        """Have the zygotes replaced by new ones, behind the scenes, as happens every `renew_s` seconds anyway.
+
+        Runs then have another hash seed and memory layout, and the libraries that have been installed meanwhile.
+        """
+        self._keeper.renew()
 
     def run(self, job: Job) -> Outcome:
         """Run a job and return the outcome. Its processes are being killed by then.

@@ -50,17 +50,18 @@ def serve(config: Config) -> int:
     libc.keep_freed_memory()
     named = () if config.keys_file is None else key_file.read(config.keys_file)
     ending = {signal.SIGTERM, signal.SIGINT}
-    # Without a keys file it ends us, as when the terminal is closed that we were started from.
-    rereading = set() if config.keys_file is None else {signal.SIGHUP}
+    waking = {signal.SIGUSR1}
+    if config.keys_file is not None:  # or else SIGHUP ends us, as when the terminal is closed that we were started from
+        waking.add(signal.SIGHUP)
     # Blocked before any thread starts, and waited for here: a handler might wait for ever for this thread to wake up,
     # since the kernel may deliver the signal to any other.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending | rereading)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending | waking)
     if not (sys.stderr is not None and sys.stderr.isatty()):
         log.serve_machines()
     sys.stderr = Log(sys.stderr)
     with Sandbox(config, wait=False) as sandbox:
         try:
-            _serve(config, sandbox, named, ending, rereading)
+            _serve(config, sandbox, named, ending, waking)
         finally:
             # Nothing waits for a signal any more: after a failure, too, one ends us even if closing the sandbox hangs.
             _end_at_once_on(ending)
@@ -79,7 +80,7 @@ def _serve(
     sandbox: Sandbox,
     named: Sequence[NamedKey],
     ending: set[signal.Signals],
-    rereading: set[signal.Signals],
+    waking: set[signal.Signals],
 ) -> None:
     # While the zygotes load, in processes of their own, this one loads the rest of itself.
     from pyexec.api.routes import Service
@@ -94,8 +95,10 @@ def _serve(
     for thread in threads:
         thread.start()
     _announce(config, sandbox, named, servers)
-    while signal.sigwait(ending | rereading) in rereading:
-        service.read_keys()
+    number = signal.sigwait(ending | waking)
+    while number in waking:
+        service.read_keys() if number == signal.SIGHUP else sandbox.renew()
+        number = signal.sigwait(ending | waking)
     _end_at_once_on(ending)  # a second one ends us without draining
     log.say("draining")
     service.drain()

@@ -42,7 +42,9 @@ def test_the_entry_point_is_the_one_that_is_tested_here() -> None:
 def test_each_command_calls_itself_by_its_name(name: str) -> None:
     for flag, stream in (("--help", "stdout"), ("--no-such-flag", "stderr")):
         done = subprocess.run([sys.executable, *WAYS[name], flag], cwd=ROOT, capture_output=True, text=True)
-        assert getattr(done, stream).startswith("usage: %s [serve | run FILE | batch FILE | mcp | doctor]" % name)
+        assert getattr(done, stream).startswith(
+            "usage: %s [serve | run FILE | batch FILE | mcp | key NAME | doctor]" % name
+        )
 
 
 # -- independent of the locale ----------------------------------------------------------------------------------------

@@ -74,12 +74,16 @@ SAMPLES: Dict[str, Any] = {
     "uid_base": ("100000", 100000),
     "work_dir": ("/var/tmp", "/var/tmp"),
     "expect_layers": ("seccomp landlock", ("seccomp", "landlock")),
+    "renew_s": ("7200", 7200.0),
     "drain_s": ("20", 20.0),
     "server_timing": ("1", 1),
 }
 LISTS = ("trusted_proxies", "modules", "preload", "data", "expect_layers")  # an empty one is an empty one
 TEXTS = ("host", "unix_socket", "client_header", "cors_origin", "allowed_hosts", "work_dir", "keys_file")
-FRACTIONS = ("queue_s", "drain_s", "wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s", "write_timeout_s")
+NONE = ("unix_socket", "metrics_port", "rate_per_minute", "rate_per_day", "keys_file", "proxy_hops", "client_header")
+NONE += ("cors_origin", "renew_s")  # take "none" for None
+FRACTIONS = ("queue_s", "renew_s", "drain_s", "wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s")
+FRACTIONS += ("write_timeout_s",)
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
 
 
@@ -595,7 +599,7 @@ def test_settings_are_there_without_a_writable_temporary_directory() -> None:
 
 def said(name: str, text: str) -> Any:
     """Return what a text says for a setting, found out in another way than the program's; raises ValueError."""
-    if name in ("cors_origin", "metrics_port") and text == "none":
+    if name in NONE and text == "none":
         return None
     if name == "allowed_hosts":
         words = text.lower().replace(",", " ").split()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from processes import await_that
-from support import check_reply, execute, parse_replies, read_to_end, request
+from support import check_reply, execute, read_reply, request
 
 from pyexec import listening
 from pyexec.config import Config
@@ -21,8 +21,7 @@ def _ask(path: str, raw: bytes) -> Any:
         sock.settimeout(30)
         sock.connect(path)
         sock.sendall(raw)
-        sock.shutdown(socket.SHUT_WR)
-        (reply,) = parse_replies(read_to_end(sock))
+        reply = read_reply(sock)
     check_reply(reply)
     return reply
 

@@ -92,6 +92,11 @@ class Status:
                 "Times that a zygote had to be restarted.",
                 state["restarts"],
             ),
+            "pyexec_zygote_renewals_total": (
+                "counter",
+                "Times that the zygotes were replaced by new ones.",
+                state["renewals"],
+            ),
             "pyexec_uptime_seconds": ("gauge", "Seconds since the start.", self._uptime_s()),
         }
         fields = [("Cache-Control", "no-store")]

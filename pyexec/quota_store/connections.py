@@ -17,8 +17,10 @@ from pyexec import log
 from pyexec.errors import ConfigError
 
 _MOST = 8  # each is used for less than a millisecond at a time
-_TIMEOUT_S = 0.1  # for each of two exchanges at most
-_WAIT_S = 0.15  # for a connection to become free
+# Together at most 0.5 s, since the script may have to be sent a second time. Shorter ones would have a busy node take a
+# healthy store for one that hangs.
+_TIMEOUT_S = 0.2  # for each exchange
+_WAIT_S = 0.1  # for a connection to become free
 _LEFT_ALONE_S = 1.0
 
 

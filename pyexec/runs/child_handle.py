@@ -66,6 +66,7 @@ class ChildHandle:
         try:
             zygote.send_order(messages.Order(self.slot.index, self.admin, path), descriptors)
             self.zygote = zygote
+            zygote.note_child(1)
         finally:
             self._far_channel.close()
             self._far_status.close()

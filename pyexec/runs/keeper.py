@@ -23,9 +23,10 @@ from pyexec.runs import requirements, usage_watch, workdir
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.disk_guard import Guard
 from pyexec.runs.pool import RETRY_S, Pool
-from pyexec.runs.rows import Rows, kinds
+from pyexec.runs.rows import Rows
 from pyexec.runs.slots import POOLS, Slot, Slots
 from pyexec.runs.workdirs_on_disk import Base
+from pyexec.runs.zygote_row import kinds
 
 _READY_S = 20.0
 # Ending a process and forking the next takes milliseconds of CPU each, on a small machine the CPU on which the client
@@ -137,6 +138,11 @@ class Keeper:
         """Return whether the disk that runs share is too full to start another run. Raises OSError."""
         return self.guard is not None and self.guard.short()
 
+    def renew(self) -> None:
+        """Have all zygotes replaced by new ones, while they go on serving."""
+        self.rows.renew_at = 0.0
+        self.look_by(0.0)
+
     def look_by(self, due: float) -> None:
         """Make the keeper look by this time (monotonic), if it wouldn't anyway."""
         if due < self._next_look:
@@ -196,12 +202,12 @@ class Keeper:
         """Look at everything and repair what needs it; return when to look again (monotonic)."""
         # Changes that nothing announces, such as a child taken for a long run, are noticed within a second.
         due = min(now + _BEAT_S, self._kill_released(now))
-        if now >= self._zygotes_due:
+        if now >= self._zygotes_due or self.rows.is_renewal_due(now):
             self._zygotes_due = min(now + _BEAT_S, self.rows.repair(now))
         due = min(due, self._zygotes_due)
         for row in self.rows.rows:
             for admin in (False, True):
-                if not self._pools[row.kind.name, admin].repair(row.zygote) and row.zygote is not None:
+                if not self._pools[row.kind.name, admin].repair(row.zygote, row.retired) and row.zygote is not None:
                     due = min(due, now + RETRY_S)
         if self.rows.serving():
             with self.changed:
@@ -273,6 +279,8 @@ class Keeper:
             return False
         self._remove_directory(child)
         child.status.close()
+        if child.zygote is not None:
+            child.zygote.note_child(-1)
         return True
 
     def _end_all(self) -> None:

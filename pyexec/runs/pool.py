@@ -11,7 +11,7 @@ from __future__ import annotations
 import collections
 import threading
 import time
-from typing import Callable
+from typing import Callable, Sequence
 
 from pyexec import log
 from pyexec.errors import LayerError, SandboxError
@@ -97,8 +97,12 @@ class Pool:
         if self._failures > self.target:
             self._not_before = time.monotonic() + RETRY_S
 
-    def repair(self, zygote: ZygoteHandle | None) -> bool:
-        """Drop children of other zygotes and dead ones, order the missing ones; return whether enough wait now."""
+    def repair(self, zygote: ZygoteHandle | None, retired: Sequence[ZygoteHandle] = ()) -> bool:
+        """Drop children of other zygotes and dead ones, order the missing ones; return whether enough wait now.
+
+        Args:
+            retired: replaced zygotes, whose children may wait until as many of the new one's are ready.
+        """
         dropped: list[ChildHandle] = []
         with self._changed:
             self._zygote = zygote
@@ -108,19 +112,29 @@ class Pool:
                 self._looked_at = time.monotonic()
             for _ in range(len(self._waiting)):
                 child = self._waiting.popleft()
-                well = child.zygote is zygote and ((child.ready and not all_of_them) or self._is_well(child))
+                well = (child.zygote is zygote or child.zygote in retired) and (
+                    (child.ready and not all_of_them) or self._is_well(child)
+                )
                 (self._waiting if well else dropped).append(child)
             try:
-                while len(self._waiting) < self.target and self._order():
+                while self._count(zygote) < self.target and self._order():
                     continue
             except LayerError as error:
                 self._say(error)
             if self._waiting:
                 self._changed.notify_all()
-            enough = len(self._waiting) >= self.target
+            enough = self._count(zygote) >= self.target
+            if retired and sum(child.ready for child in self._waiting if child.zygote is zygote) >= self.target:
+                dropped += [child for child in self._waiting if child.zygote is not zygote]
+                self._waiting = collections.deque(child for child in self._waiting if child.zygote is zygote)
+            elif retired:
+                enough = False  # and so looked at again soon
         for child in dropped:
             self._release(child)
         return enough
+
+    def _count(self, zygote: ZygoteHandle | None) -> int:
+        return sum(child.zygote is zygote for child in self._waiting)
 
     def _is_well(self, child: ChildHandle) -> bool:
         try:

@@ -7,91 +7,34 @@ double, so that a second of shortage doesn't use up a minute's starts. Used by t
 
 from __future__ import annotations
 
-import collections
 import dataclasses
+import math
 import socket
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 from pyexec import log
-from pyexec.config import DEFAULT_MODULES, Config
+from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.job import ADDED, DEFAULT, LIBRARIES, PLAIN, ZYGOTES, HostReport, ZygoteKind
+from pyexec.job import ADDED, DEFAULT, LIBRARIES, PLAIN, HostReport
 from pyexec.runs import requirements
+from pyexec.runs.renewal import Renewal
+from pyexec.runs.zygote_row import Row, kinds
 from pyexec.runs.zygotes import LeftOut, NurseryHandle, ZygoteHandle
 
-_STARTS_A_MINUTE = 10
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0
 _DYING_S, _LONGEST_S = 0.1, 3600.0
 
 
-def kinds(config: Config) -> tuple[ZygoteKind, ...]:
-    """Return the kinds of zygote that a server has: the last only if it may be that the operator added something."""
-    return ZYGOTES if config.preload or set(config.modules) - set(DEFAULT_MODULES) else ZYGOTES[:-1]
-
-
-class Row:
-    """One kind of zygote: the one that serves and the one that is starting."""
-
-    def __init__(self, kind: ZygoteKind) -> None:
-        """Start without a zygote."""
-        self.kind = kind
-        self.zygote: ZygoteHandle | None = None
-        self.coming: ZygoteHandle | None = None
-        self.restarts = 0
-        self.not_before = 0.0
-        self.without: dict[str, str] = {}  # name that the operator added → why it isn't loaded ahead
-        self._pause_s = 0.0
-        self._starts: collections.deque[float] = collections.deque(maxlen=_STARTS_A_MINUTE)
-
-    @property
-    def lacks(self) -> bool:
-        """Whether there is neither a serving nor a starting zygote."""
-        return self.zygote is None and self.coming is None
-
-    def start(self, nursery: NurseryHandle) -> None:
-        """Have the nursery fork a zygote. Raises OSError."""
-        self._starts.append(time.monotonic())
-        if len(self._starts) == _STARTS_A_MINUTE:
-            self.not_before = self._starts[0] + 60
-        self.coming = ZygoteHandle(self.kind.name, nursery, tuple(self.without))
-
-    def leave_out(self, name: str, reason: str) -> ZygoteHandle | None:
-        """Give up the one that was starting, since it can't have a name; the next one goes without it, at once."""
-        failed, self.coming = self.coming, None
-        if failed is not None:
-            failed.close()
-        self.without[name] = reason
-        self._starts.pop()  # no fault of the host: it may happen as often as there are names
-        self.not_before = 0.0
-        return failed
-
-    def note_failure(self, now: float) -> ZygoteHandle | None:
-        """Give up the zygote that was starting and postpone the next start; return it."""
-        failed, self.coming = self.coming, None
-        if failed is not None:
-            failed.close()
-        self._pause_s = min(_LONGEST_PAUSE_S, max(_FIRST_PAUSE_S, 2 * self._pause_s))
-        self.not_before = max(self.not_before, now + self._pause_s)
-        return failed
-
-    def serve(self) -> dict[str, Any]:
-        """Put the zygote that has started into service; return what it reported about its libraries."""
-        assert self.coming is not None and self.coming.libraries is not None
-        self.zygote, self.coming, self._pause_s = self.coming, None, 0.0
-        return self.zygote.libraries or {}
-
-    def note_end(self) -> ZygoteHandle:
-        """Give up the serving zygote, which has ended; return it."""
-        assert self.zygote is not None
-        ended, self.zygote = self.zygote, None
-        ended.close()
-        self.restarts += 1
-        return ended
+def _top_level(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
 class Rows:
-    """All rows, and the nursery."""
+    """All rows, and the nursery.
+
+    Attributes:
+        renew_at: when the zygotes are due to be replaced, which others may put forward. renewals: how often they were.
+    """
 
     def __init__(self, config: Config, allowed: Callable[[HostReport], None]) -> None:
         """Start nothing yet; `allowed` is called with each host report that passes the requirements."""
@@ -104,6 +47,10 @@ class Rows:
         self._nursery: NurseryHandle | None = None
         self._checked = False
         self._ending: list[ZygoteHandle] = []  # whose runs are still dying
+        self._renewal: Renewal | None = None
+        self._retired_nurseries: list[NurseryHandle] = []
+        self.renew_at, self.renewals = math.inf, 0
+        self._put_off_renewal(time.monotonic())
 
     def serving(self) -> bool:
         """Return whether every kind can serve that the server doesn't start without."""
@@ -135,6 +82,7 @@ class Rows:
     def ends(self) -> list[socket.socket]:
         """Return the sockets that become readable when something changes."""
         found = [] if self._nursery is None or self._checked else [self._nursery.control]
+        found += [] if self._renewal is None else self._renewal.ends()
         return found + [handle.control for row in self.rows for handle in (row.zygote, row.coming) if handle]
 
     def repair(self, now: float) -> float:
@@ -167,10 +115,13 @@ class Rows:
                 self._ending += filter(None, [row.leave_out(error.name, error.reason)])
             except SandboxError as error:
                 self._fail(error, [row], now)
+        self._renew(now)
+        self._end_retired()
         self._ending = [zygote for zygote in self._ending if not zygote.gone()]
         waits = [now + _DYING_S] if self._ending else []
         waits += [row.not_before for row in self.rows if self._lacks(row)]
         waits += [row.coming.due for row in self.rows if row.coming is not None]
+        waits += [self.renew_at if self._renewal is None else self._renewal.due()]
         return min(waits + [now + _LONGEST_S])
 
     def _start_missing(self, now: float) -> None:
@@ -192,12 +143,18 @@ class Rows:
             self.layers_on = requirements.layers_on(nursery.report, self._config, self.layers_on)
             requirements.check_modules(nursery.report)
             self._allowed(nursery.report)
-            self.added = tuple(dict.fromkeys(name.partition(".")[0] for name in nursery.report.added))
+            self.added = _top_level(nursery.report.added)
             self._checked = True
 
     def _take_over(self, row: Row) -> None:
+        row.serve()
+        self._report_from(row)
+
+    def _report_from(self, row: Row) -> None:
+        """Take over what the nursery said of the host, and a row's zygote of its libraries."""
         assert self._nursery is not None and self._nursery.report is not None
-        self._said[row.kind.name] = said = row.serve()
+        assert row.zygote is not None and row.zygote.libraries is not None
+        self._said[row.kind.name] = said = row.zygote.libraries
         for name, reason in said["not_loaded"].items():
             log.say(f"{name} can't be imported: {reason}")
         rows = [self._said[each.kind.name] for each in self.rows if each.kind.name in self._said]
@@ -220,14 +177,67 @@ class Rows:
             self._nursery.end()
             self._nursery = None
 
-    def end(self) -> None:
-        """End all zygotes and the nursery, and return when they are gone."""
+    def is_renewal_due(self, now: float) -> bool:
+        """Return whether `repair` would begin to replace the zygotes now."""
+        # One generation after the other, so that there are never more than two.
+        busy = self._renewal is not None or self._retired_nurseries
+        return now >= self.renew_at and not busy and self.serving()
+
+    def _put_off_renewal(self, now: float) -> None:
+        self.renew_at = math.inf if self._config.renew_s is None else now + self._config.renew_s
+
+    def _renew(self, now: float) -> None:
+        """Take the next step of a renewal, if there is one to take; one that fails leaves all as it was."""
+        try:
+            if self.is_renewal_due(now):
+                self._put_off_renewal(now)
+                rows = [(row.kind, tuple(row.without)) for row in self.rows if row.zygote is not None]
+                self._renewal = Renewal(self._config, rows, self.layers_on, now)
+            if self._renewal is not None and self.serving():
+                if self._renewal.advance({row.kind.name: row.zygote for row in self.rows if row.zygote is not None}):
+                    self._switch(self._renewal, now)
+                    self._renewal = None
+        except (SandboxError, OSError, MemoryError) as error:
+            log.say(f"the zygotes were not renewed, and go on: {error}", log.ERROR)
+            renewal, self._renewal = self._renewal, None
+            if renewal is not None:
+                renewal.drop()
+
+    def _switch(self, renewal: Renewal, now: float) -> None:
+        if self._nursery is not None:
+            self._retired_nurseries.append(self._nursery)
+        self._nursery, self._checked = renewal.nursery, True
+        self.added = _top_level(renewal.report.added)
         for row in self.rows:
-            for handle in (row.zygote, row.coming):
+            if row.kind.name in renewal.zygotes:
+                row.replace(renewal.zygotes[row.kind.name])
+                self._report_from(row)
+        self.renewals += 1
+        log.say(f"zygotes renewed, in {now - renewal.started_s:.1f} s")
+
+    def _end_retired(self) -> None:
+        for row in self.rows:
+            self._ending += row.take_retired()
+        left = [handle.nursery for handle in self._ending] + [z.nursery for row in self.rows for z in row.retired]
+        for nursery in [each for each in self._retired_nurseries if each not in left]:
+            nursery.end()  # with no zygote left, it does so at once
+            self._retired_nurseries.remove(nursery)
+
+    def end(self) -> None:
+        """End all zygotes and nurseries, and return when they are gone."""
+        if self._renewal is not None:
+            self._renewal.drop()
+            self._renewal = None
+        for row in self.rows:
+            for handle in (row.zygote, row.coming, *row.retired):
                 if handle is not None:
                     handle.close()
                     self._ending.append(handle)
             row.zygote = row.coming = None
+            row.retired = []
+        for nursery in self._retired_nurseries:
+            nursery.end()
+        self._retired_nurseries = []
         if self._nursery is not None:
             self._nursery.end()
             self._nursery = None

@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from typing import Any, Sequence
 
@@ -34,8 +35,12 @@ _BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; st
 class NurseryHandle:
     """The process that all zygotes are forked from."""
 
-    def __init__(self, config: Config) -> None:
-        """Start it; `receive_report` receives its first message. Raises OSError."""
+    def __init__(self, config: Config, gently: bool = False) -> None:
+        """Start it; `receive_report` receives its first message. Raises OSError.
+
+        Args:
+            gently: at the lowest priority until then, where that can be undone.
+        """
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.control, far = messages.pair()
         self.due = time.monotonic() + _START_S
@@ -59,6 +64,7 @@ class NurseryHandle:
                 "data": config.data,
                 "work_dir": os.path.abspath(config.work_dir),
                 "budget": dataclasses.asdict(config.budget),
+                "gently": gently,
             }
             self.send(messages.PLAN, settings)
         except BaseException:
@@ -127,11 +133,12 @@ def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any]
 class ZygoteHandle:
     """A zygote: a warm interpreter that forks children."""
 
-    def __init__(self, kind: str, nursery: NurseryHandle, without: Sequence[str] = ()) -> None:
-        """Have the nursery fork it; `receive_ready` awaits its first word. Raises OSError.
+    def __init__(self, kind: str, nursery: NurseryHandle, without: Sequence[str] = (), gently: bool = False) -> None:
+        """Have the nursery fork it; `receive_ready` receives its first message. Raises OSError.
 
         Args:
-            without: what it is not to load of the names that the operator added.
+            without: what it is not to load of the names that the operator added. gently: load at the lowest priority,
+                where that can be undone.
         """
         self.kind, self.nursery = kind, nursery
         self.control, far_control = messages.pair()
@@ -140,9 +147,10 @@ class ZygoteHandle:
         self.libraries: dict[str, Any] | None = None  # "libraries", "missing": once it is ready
         self._gone = False
         self._loading = ""  # the name that it said it is about to import
+        self._children, self._lock = 0, threading.Lock()
         try:
             with far_control, far_status:
-                order = {"kind": kind, "without": list(without)}
+                order = {"kind": kind, "without": list(without), "gently": gently}
                 nursery.send(messages.ZYGOTE, order, (far_control.fileno(), far_status.fileno()))
         except OSError:
             self.close()
@@ -196,6 +204,16 @@ class ZygoteHandle:
             if self._gone:
                 self.status.close()
         return self._gone
+
+    @property
+    def has_children(self) -> bool:
+        """Whether anything is left of any child that it was told to fork."""
+        return self._children > 0
+
+    def note_child(self, more: int) -> None:
+        """Note a child that was ordered (1), or of which nothing is left (−1)."""
+        with self._lock:
+            self._children += more
 
     def send_order(self, order: messages.Order, descriptors: tuple[int, ...]) -> None:
         """Send an order for a child. Raises OSError: the zygote has ended, or its socket is full of unread orders."""

@@ -88,7 +88,7 @@ class Nursery:
                 os.close(other.status)
             for pidfd in self._zygotes:
                 os.close(pidfd)
-            row.main(order["kind"], order["without"], socket.socket(fileno=control), self._nest)
+            row.main(order["kind"], order["without"], order["gently"], socket.socket(fileno=control), self._nest)
         finally:
             os._exit(1)
 

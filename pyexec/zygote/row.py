@@ -22,7 +22,7 @@ from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
 from pyexec.kernel import layers, libc, namespaces, policy, rlimits, tree, tree_files
-from pyexec.zygote import added, parts, preload
+from pyexec.zygote import added, low_priority, parts, preload
 from pyexec.zygote.added import Loaded
 from pyexec.zygote.loop import Loop, Prepared
 
@@ -48,16 +48,17 @@ def reporting_failures(control: socket.socket) -> Iterator[None]:
         os._exit(1)
 
 
-def main(kind: str, without: Sequence[str], control: socket.socket, nest: Nest) -> NoReturn:
+def main(kind: str, without: Sequence[str], gently: bool, control: socket.socket, nest: Nest) -> NoReturn:
     """Be the zygote of this kind.
 
     Args:
-        without: names that the operator added and that an earlier zygote of this kind could not load.
+        without: names that the operator added and that an earlier zygote of this kind could not load. gently: load at
+            the lowest priority, where that can be undone.
     """
     control = socket.socket(fileno=libc.high(control.detach()))
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # not inherited across fork
-    with reporting_failures(control):
+    with reporting_failures(control), low_priority.at_low_priority(gently and nest.settings["gently"]):
         if "mount" in nest.host.namespaces:
             namespaces.own_mounts()
         (row,) = (row for row in ZYGOTES if row.name == kind)

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from pyexec import messages
 from pyexec.job import Host
 from pyexec.kernel import layers, libc, namespaces, policy, seccomp
-from pyexec.zygote import overseer, preload
+from pyexec.zygote import low_priority, overseer, preload
 from pyexec.zygote.loop import OWN_BADNESS
 from pyexec.zygote.nursery import Nursery
 from pyexec.zygote.row import Nest, reporting_failures
@@ -69,9 +69,11 @@ def main() -> NoReturn:
     known = preload.installed_code()
     sys.path[:] = [path for path in sys.path if path in known]
     gc.disable()
+    settings["gently"] = settings["gently"] and low_priority.is_possible()
     standard, added, unknown = preload.sort_out(settings["modules"])
-    preload.standard_library(standard)
-    gc.freeze()
+    with reporting_failures(control), low_priority.at_low_priority(settings["gently"]):
+        preload.standard_library(standard)
+        gc.freeze()
     facts = {"python": sys.version.split()[0], "added": added, "unknown": unknown}
     messages.send(control, messages.READY, dict(report(host), **facts))
     Nursery(control, Nest(settings, host, shared, proc_fd, tuple(added))).run()

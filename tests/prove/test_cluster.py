@@ -176,14 +176,31 @@ def _forty(cluster: Cluster, source: str) -> List[int]:
     return sorted(in_threads(40, lambda place: ask(cluster.port, {"code": "print(1)"}, source).status))
 
 
+def _check_that_five_pass(cluster: Cluster, network: str) -> str:
+    """Check that of forty at once five pass; return their address. A node that was too busy to ask makes it void."""
+    for number in range(1, 6):
+        source, before = "%s.%d" % (network, number), _outages(cluster)
+        found = _forty(cluster, source)
+        if _outages(cluster) == before:
+            assert found == [200] * 5 + [429] * 35, found
+            return source
+    raise AssertionError("the store was out of reach again and again")
+
+
+def _outages(cluster: Cluster) -> int:
+    return sum(node.log.count("the shared limits can't be reached") for node in cluster.nodes)
+
+
 def test_forty_at_once_pass_five_whichever_node(limited: Any) -> None:
     cluster, _ = limited
-    for number in range(3):
-        assert _forty(cluster, "127.0.3.%d" % (number + 1)) == [200] * 5 + [429] * 35
-    cluster.kill(0)  # what it had counted isn't lost with it
-    assert _forty(cluster, "127.0.3.3")[:1] != [200] or cluster.up()
+    for network in ("127.0.3", "127.0.6"):
+        source = _check_that_five_pass(cluster, network)
+    cluster.kill(0)  # what it had counted isn't lost with it, nor is anything new when it is back
     cluster.start(0)
     cluster.await_up(3)
+    before, found = _outages(cluster), _forty(cluster, source)
+    # A token comes every twelve seconds.
+    assert found.count(200) <= 2 or _outages(cluster) > before, found
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
@@ -204,7 +221,7 @@ def test_without_the_store_each_node_counts_for_itself(limited: Any, how: str) -
     await_that(
         lambda: all(node.log.count("limits can't") == node.log.count("limits are back") for node in cluster.nodes)
     )
-    assert _forty(cluster, "127.0.5.%d" % len(how)) == [200] * 5 + [429] * 35
+    _check_that_five_pass(cluster, {"killed": "127.0.7", "hung": "127.0.8"}[how])
 
 
 # ---- Throughput ----
