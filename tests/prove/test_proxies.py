@@ -17,8 +17,9 @@ import signal
 import socket
 import ssl
 import subprocess
+import tempfile
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import pytest
 from processes import await_that
@@ -159,10 +160,10 @@ def _certificate(work: str) -> None:
 
 
 @pytest.fixture(scope="module", params=["nginx", "haproxy", "apache", "caddy"])
-def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+def front(request: pytest.FixtureRequest, works: Callable[[str], str]) -> Iterator[Front]:
     """A server as the page starts it, and a proxy in front of it."""
     kind = request.param
-    work = _work(tmp_path_factory, kind)
+    work = works(kind)
     assert shutil.which({"apache": "apache2"}.get(kind, kind)), "not installed: see the top of this file"
     flags = _flags()
     assert flags == {"trusted_proxies": "127.0.0.1", "allowed_hosts": NAME}
@@ -173,13 +174,20 @@ def front(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     assert server.stop() == 0
 
 
-def _work(tmp_path_factory: pytest.TempPathFactory, kind: str) -> str:
-    """Return a directory for a proxy, which it can read as another user, with a certificate."""
-    work = str(tmp_path_factory.mktemp(kind))
-    for path in (work, os.path.dirname(work), os.path.dirname(os.path.dirname(work))):
-        os.chmod(path, 0o755)
-    _certificate(work)
-    return work
+@pytest.fixture(scope="module")
+def works() -> Iterator[Callable[[str], str]]:
+    """Make directories for proxies, which they can read as another user, each with a certificate."""
+    # Not pytest's own, which every session closes to other users again.
+    with tempfile.TemporaryDirectory(prefix="pyexec-proxies-", dir="/var/tmp") as base:
+        os.chmod(base, 0o755)
+
+        def make(kind: str) -> str:
+            work = os.path.join(base, kind)
+            os.mkdir(work, 0o755)
+            _certificate(work)
+            return work
+
+        yield make
 
 
 @contextlib.contextmanager
@@ -294,9 +302,9 @@ def test_the_page_and_its_health(front: Front) -> None:
 # ---- What the page warns of ----
 
 
-def test_a_proxy_that_passes_on_what_clients_sent_is_noticed(start_server, tmp_path_factory) -> None:
+def test_a_proxy_that_passes_on_what_clients_sent_is_noticed(start_server, works) -> None:
     """nginx as its own guide shows it: clients choose who they are, and the log says so."""
-    work, port = _work(tmp_path_factory, "guide"), _free_port()
+    work, port = works("guide"), _free_port()
     server = start_server(trusted_proxies="127.0.0.1", allowed_hosts=NAME)
     command = _configuration("nginx", work, port, "127.0.0.1:%d" % server.port, without="X-Forwarded-For")
     with _running(command, port, work):
@@ -308,8 +316,8 @@ def test_a_proxy_that_passes_on_what_clients_sent_is_noticed(start_server, tmp_p
         assert "has X-Real-IP %s, but by X-Forwarded-For it comes from %s" % (CLIENT, FORGED) in server.log
 
 
-def test_attachments_meet_the_limit_of_nginx_unless_it_is_raised(start_server, tmp_path_factory) -> None:
-    work, port = _work(tmp_path_factory, "limit"), _free_port()
+def test_attachments_meet_the_limit_of_nginx_unless_it_is_raised(start_server, works) -> None:
+    work, port = works("limit"), _free_port()
     server = start_server(trusted_proxies="127.0.0.1", allowed_hosts=NAME)
     command = _configuration("nginx", work, port, "127.0.0.1:%d" % server.port, without="client_max_body_size")
     with _running(command, port, work):
@@ -319,8 +327,8 @@ def test_attachments_meet_the_limit_of_nginx_unless_it_is_raised(start_server, t
         connection.close()
 
 
-def test_by_a_unix_socket(start_server, tmp_path_factory) -> None:
-    work, port = _work(tmp_path_factory, "unix"), _free_port()
+def test_by_a_unix_socket(start_server, works) -> None:
+    work, port = works("unix"), _free_port()
     path = os.path.join(work, "pyexec.sock")
     server = start_server(unix_socket=path)
     os.chown(path, -1, grp.getgrnam("www-data").gr_gid)
