@@ -2,6 +2,9 @@
 
 danger: outlive the run or bomb with processes
 control: ok
+without identity@container-user: ok
+without landlock@container-user: ok
+without seccomp@container-user: ok
 all: EAGAIN
 all@container-user: ok
 without namespaces@root: EAGAIN
