@@ -11,7 +11,7 @@ without namespaces@root: EAGAIN
 without identity@user: EAGAIN
 without landlock: EAGAIN
 without seccomp: EAGAIN
-contained: where nothing counts the threads of one run alone, the watch does, and ends it; tests/runs/test_threads.py
+contained: where nothing counts the threads of one run alone, the watch does, and ends it; tests/system/test_threads.py
 why: threads are promised, 32 of them; up to now none could be started
 """
 
