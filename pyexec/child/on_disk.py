@@ -44,6 +44,8 @@ def _refusing(plain: Callable[..., Any], reason: str) -> Callable[..., Any]:
         except PermissionError as error:
             if error.errno != errno.EPERM:
                 raise
+            # The filter answers before anybody looks: what isn't there is an error as ever.
+            os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
             raise PermissionError(errno.EPERM, reason, path) from None
 
     return _named(refuse, plain)
@@ -76,7 +78,7 @@ def _spare_tempfile() -> None:
     """Have `tempfile` leave its files where they are, instead of failing to delete them."""
 
     def leave(path: Any, *, dir_fd: int | None = None) -> None:
-        os.stat(path, dir_fd=dir_fd, follow_symlinks=False)  # what isn't there is an error as ever
+        os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
 
     module: Any = tempfile
     for cls in [getattr(module, name, None) for name in ("_TemporaryFileCloser", "_TemporaryFileWrapper")]:

@@ -1,4 +1,4 @@
-# deletes
+# tree
 import sqlite3
 from pathlib import Path
 

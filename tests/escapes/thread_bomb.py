@@ -2,13 +2,16 @@
 
 danger: outlive the run or bomb with processes
 control: ok
+without identity@container-user: ok
+without landlock@container-user: ok
+without seccomp@container-user: ok
 all: EAGAIN
 all@container-user: ok
 without namespaces@root: EAGAIN
 without identity@user: EAGAIN
 without landlock: EAGAIN
 without seccomp: EAGAIN
-contained: where nothing counts the threads of one run alone, the watch does, and ends it; tests/runs/test_threads.py
+contained: where nothing counts the threads of one run alone, the watch does, and ends it; tests/system/test_threads.py
 why: threads are promised, 32 of them; up to now none could be started
 """
 

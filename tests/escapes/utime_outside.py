@@ -4,6 +4,7 @@ danger: read or write the host's files
 control: ok
 namespaces: ENOENT
 seccomp: EPERM
+without identity@container-root: EPERM
 without namespaces@root: ok
 all: ENOENT
 all@container-root: ok

@@ -83,7 +83,7 @@ def test_files_move_between_directories(host: Host) -> None:
 
 DELETE = """
 from pathlib import Path
-Path("a").write_text("a"); Path("b").write_text("b"); Path("d").mkdir()
+Path("a").write_text("a"); Path("b").write_text("b"); Path("d").mkdir(); Path("c").unlink(missing_ok=True)
 for step in (Path("a").unlink, Path("d").rmdir, lambda: Path("b").replace("script.py")):
     try:
         step()
