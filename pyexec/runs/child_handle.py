@@ -234,7 +234,7 @@ class ChildHandle:
         """
         if self.pidfd < 0:
             self.channel.close()
-        self._signal(signal.SIGKILL, 0)
+        self.send(signal.SIGKILL)
 
     def stop(self) -> None:
         """Let no process of the run execute anything more; all still stand, until they are killed.
@@ -242,9 +242,10 @@ class ChildHandle:
         For runs of processes with one thread each: of several threads the others stop when they are next scheduled.
         Raises OSError: not all of an admin run can be stopped.
         """
-        self._signal(signal.SIGSTOP, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
+        self.send(signal.SIGSTOP, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
 
-    def _signal(self, number: int, flags: int) -> None:
+    def send(self, number: int, flags: int = 0) -> None:
+        """Send a signal to the first process of the run, or to what `flags` say. Raises OSError."""
         if self.pidfd >= 0:
             try:
                 libc.syscall("pidfd_send_signal", self.pidfd, number, None, flags)

@@ -16,7 +16,7 @@ import socket
 from typing import Any, Iterator, NamedTuple, NoReturn
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, script, tracebacks
+from pyexec.child import compat, confine, frames, last_call, script, tracebacks
 from pyexec.child import main as child
 from pyexec.job import ZYGOTES, Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits, tree
@@ -104,6 +104,7 @@ def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str])
     frames.conceal(script.run)
     compat.install()
     script.open_streams()
+    last_call.install()
     tracebacks.learn_directories()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
