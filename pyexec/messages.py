@@ -1,8 +1,8 @@
 """Messages between the server, the zygotes and a child; both sides use it.
 
-Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so that a message arrives whole or not at all:
-no half a frame can make a reader wait. The first byte is the kind. What is said once a run has a fixed form, which
-costs no parser in a process where each line of Python that runs for the first time copies pages; the rest is JSON.
+Every connection is a pair of Unix packet sockets (SOCK_SEQPACKET), so a message arrives whole or not at all and no
+partial frame can block a reader. The first byte is the kind. Messages that are sent once per run have a fixed form, so
+that a zygote, where each line of Python that runs for the first time copies pages, needs no parser; the rest is JSON.
 
     +------+--------------------+
     | kind | fixed form or JSON |   + descriptors, where said (SCM_RIGHTS)
@@ -10,22 +10,22 @@ costs no parser in a process where each line of Python that runs for the first t
       1 B      at most 64 KiB
 
     kind  form    from → to          says
-    P     JSON    server → nursery   the service's plan, once
+    P     JSON    server → nursery   the service's settings, once
     Z     JSON    server → nursery   fork a zygote of this kind (its control socket, its status socket)
     T     JSON    nursery → server   what this host offers, or why nothing can start
           JSON    zygote → server    ready, with the libraries it has, or why not
     S     order   server → zygote    fork a child (channel, status, stdin, stdout, stderr; its directory, if on disk)
-    D     death   parent → server    a child, or a zygote, is dead and reaped with all that it left: its exit code
-    H     -       child → server     hello (its pidfd; its directory, if a tmpfs of its own)
+    D     death   parent → server    a child or zygote is dead and reaped with everything it left: its exit code
+    H     -       child → server     hello (its pidfd; its directory, if that is a tmpfs)
     L     -       child → server     every layer is on
     E     JSON    child → server     a layer failed
-    J     -       server → child     the job lies in your directory
+    J     -       server → child     the job is in your directory
     X     JSON    child → server     ended: code, timestamps
     I     JSON    child → server     forbidden import: names
 
 And one signal: LAST_CALL to a run whose time is nearly up.
 
-A script can forge what comes on its channel: of a run that has its job only X and I are heeded, see `child_handle`.
+A script can forge messages on its channel: from a child that has its job only X and I are accepted; see `child_handle`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Message(NamedTuple):
 
     @property
     def payload(self) -> Any:
-        """What the JSON of the body says. Raises WireError."""
+        """The decoded JSON of the body. Raises WireError."""
         try:
             return json.loads(self.body.decode("ascii"))
         except (ValueError, RecursionError) as error:
@@ -77,7 +77,7 @@ class Message(NamedTuple):
 
 
 class Order(NamedTuple):
-    """What a zygote has to know of a child that it is to fork; a path only where the run's directory lies on disk."""
+    """What a zygote must know to fork a child; `path` is empty unless the run's directory is on disk."""
 
     slot: int
     admin: bool
@@ -90,7 +90,7 @@ def pair() -> tuple[socket.socket, socket.socket]:
 
 
 def encode(kind: str, payload: Any = None) -> bytes:
-    """Return the bytes of a message, with JSON if there is a payload.
+    """Encode a message, with JSON if there is a payload.
 
     Raises:
         ValueError: it is too long to be sent as one packet.
@@ -103,12 +103,12 @@ def encode(kind: str, payload: Any = None) -> bytes:
 
 
 def encode_order(order: Order) -> bytes:
-    """Return the bytes of an ORDER."""
+    """Encode an ORDER."""
     return _ORDER.pack(ORDER.encode(), order.slot, order.admin) + os.fsencode(order.path)
 
 
 def decode_order(packet: bytes) -> Order:
-    """Return the order in these bytes. Raises WireError if they are no ORDER."""
+    """Decode an ORDER. Raises WireError if the packet isn't one."""
     if packet[:1] != ORDER.encode() or len(packet) < _ORDER.size:
         raise WireError(f"{packet[:1]!r} where an order was due")
     _, slot, admin = _ORDER.unpack_from(packet)
@@ -116,19 +116,19 @@ def decode_order(packet: bytes) -> Order:
 
 
 class Death(NamedTuple):
-    """How a process ended: its exit code, negative for a signal; the limit of processor time if it met that, else 0."""
+    """How a process ended: exit code, negative for a signal; its CPU time limit in seconds if it hit that, else 0."""
 
     code: int
     cpu_limit_s: int = 0
 
 
 def encode_death(death: Death) -> bytes:
-    """Return the bytes of a DEAD."""
+    """Encode a DEAD."""
     return _DEATH.pack(DEAD.encode(), death.code, min(death.cpu_limit_s, 0xFFFF))
 
 
 def decode_death(packet: bytes) -> Death:
-    """Return the death in these bytes. Raises WireError if they are no DEAD."""
+    """Decode a DEAD. Raises WireError if the packet isn't one."""
     if packet[:1] != DEAD.encode() or len(packet) != _DEATH.size:
         raise WireError(f"{packet[:1]!r} where word of a death was due")
     return Death(*_DEATH.unpack(packet)[1:])
@@ -146,10 +146,10 @@ def send(end: socket.socket, kind: str, payload: Any = None, descriptors: Sequen
 
 
 def receive_packet(end: socket.socket, flags: int = 0) -> tuple[bytes, tuple[int, ...]]:
-    """Return one packet, empty if the other side closed, and the descriptors that came with it.
+    """Return one packet, empty at end of file, and the descriptors that came with it.
 
     Raises:
-        CutOff: a part is lost, and every descriptor is closed again. OSError: the receive failed.
+        CutOff: a part is lost; the descriptors that did arrive are closed. OSError: the receive failed.
     """
     packet, ancillary, said, _ = end.recvmsg(LONGEST, _SPACE, flags | socket.MSG_CMSG_CLOEXEC)
     descriptors = array.array("i")
@@ -167,7 +167,7 @@ def receive(end: socket.socket, flags: int = 0) -> Message:
     """Receive one message.
 
     Raises:
-        WireError: closed, or cut off. OSError: the receive failed, or timed out.
+        WireError: end of file, or a part is lost. OSError: the receive failed or timed out.
     """
     packet, descriptors = receive_packet(end, flags)
     if not packet:
@@ -176,5 +176,5 @@ def receive(end: socket.socket, flags: int = 0) -> Message:
 
 
 def send_locked(fd: int, kind: str, payload: Any = None) -> None:
-    """Send one message with write(2), the only way that is left once the child is confined. Raises OSError."""
+    """Send one message with write(2), the only way left once the child is confined. Raises OSError."""
     os.write(fd, encode(kind, payload))

@@ -1,12 +1,12 @@
-"""From the fork to the last layer: one straight line of calls that the zygote made ready.
+"""From the fork to the last layer: one straight line of calls that the zygote has prepared.
 
-All that can be found out, opened, encoded or allocated before the fork is: `prepare` works in the zygote, once for each
-slot. What is left for the child, `take_descriptors` and `libc.carry_out`, has no decision in it but the check of each
-result; whatever fails ends the child. In Python this order matters for time as well: the layers themselves take the
-kernel a few hundred microseconds, and each line that runs for the first time after a fork copies pages of its zygote.
+Whatever can be found out, opened, encoded or allocated before the fork is: `prepare` runs in the zygote, once per slot.
+What is left for the child, `take_descriptors` and `libc.carry_out`, makes no decisions and only checks each result; any
+failure ends the child. That also saves time: the layers take the kernel a few hundred microseconds, but each line of
+Python that runs for the first time after a fork copies pages of the zygote.
 
     descriptor   in a child
-    0, 1, 2      in-memory files made by the server: stdin (filled before the job comes), stdout, stderr
+    0, 1, 2      in-memory files made by the server: stdin (filled before the job arrives), stdout, stderr
     3            the channel to the server
     4, 5         the run's directory, and a pidfd of the child itself, for the hello; closed before the filter is on
 """
@@ -21,13 +21,13 @@ from pyexec.job import Plan
 from pyexec.kernel import layers, libc, rlimits, tree
 
 CHANNEL_FD, DIRECTORY_FD, PIDFD_FD = 3, 4, 5
-# A zygote keeps these numbers taken, so that no descriptor that comes with an order can lie where a child's own goes.
+# A zygote occupies these numbers, so no descriptor of an order can have a number that the child assigns.
 RESERVED = 16
 _ALL = 0xFFFFFFFF
 
 
 def prepare(confinement: layers.Confinement, plan: Plan, hello: bool = True) -> tuple[libc.Call, ...]:
-    """Return everything that confines one child and brings it into its directory, and its hello to the server."""
+    """Return the calls that confine a child and bring it into its directory, with its hello to the server."""
     calls = [libc.Call("session", os.setsid, (), None)]
     if plan.host.uid == 0:
         calls.append(libc.Call("session", rlimits.yield_as_a_session, (plan.proc_fd,), None))
@@ -40,7 +40,7 @@ def prepare(confinement: layers.Confinement, plan: Plan, hello: bool = True) -> 
 
 
 def _enter(plan: Plan) -> list[libc.Call]:
-    """Return what brings a child into its directory, which the server has made if it lies on disk."""
+    """Return the calls that bring a child into its directory, which the server has created if it is on disk."""
     if not plan.mount_point:
         where = (os.path.basename(plan.workdir),)
         return [libc.Call("workdir", os.fchdir, (DIRECTORY_FD,), None), libc.Call("workdir", os.chdir, where, None)]
@@ -52,9 +52,9 @@ def _enter(plan: Plan) -> list[libc.Call]:
 
 
 def _say_hello(plan: Plan) -> list[libc.Call]:
-    """Return what sends the server a pidfd of the child and, if only the child can open it, its directory.
+    """Return the calls that send the server the child's pidfd and, if it is a tmpfs, its directory.
 
-    The server reads through it what the run leaves behind; neither can be sent once the filter is on.
+    Through the latter the server reads the run's output files. Neither can be sent once seccomp is on.
     """
     calls = [libc.Call("hello", _put_at, (PIDFD_FD, _own_pidfd), None)]
     descriptors = (PIDFD_FD, DIRECTORY_FD) if plan.mount_point else (PIDFD_FD,)
@@ -70,18 +70,18 @@ def _own_pidfd() -> int:
 
 
 def _close_others() -> list[libc.Call]:
-    """Return what closes every descriptor above the channel."""
+    """Return the call that closes every descriptor above the channel."""
     try:
         libc.syscall("close_range", _ALL, _ALL, 0)
-    except OSError:  # an old profile of a container may not know it
+    except OSError:  # an old container profile may not allow it
         return [libc.Call("descriptors", os.closerange, (DIRECTORY_FD, os.sysconf("SC_OPEN_MAX")), None)]
     return [libc.system_call("descriptors", "close_range", DIRECTORY_FD, _ALL, 0)]
 
 
 def take_descriptors(channel: int, stdin: int, stdout: int, stderr: int, directory: int = -1) -> None:
-    """Lay what came with the order out as above. Raises OSError; then CHANNEL_FD may still be anything."""
+    """Move an order's descriptors to the numbers above. Raises OSError; CHANNEL_FD may then be anything."""
     if min(channel, stdin, stdout, stderr) < RESERVED:
-        raise OSError("a descriptor of an order has a number that the zygote should have kept taken")
+        raise OSError("a descriptor of an order has a number that the zygote should have kept occupied")
     os.dup2(stdin, 0)
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)

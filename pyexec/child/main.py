@@ -1,10 +1,11 @@
 """One child: from the fork to the end of its one run. Never returns.
 
 Theory of operation. The zygote forks; the child keeps four descriptors and closes all others (`confine` has the table).
-It puts on every layer, says so, and only then waits for a job: no byte of a request is in this process before the door
-is closed. Code and attachments come as files in the run's directory, written there by the server. When the script has
-ended and its output is flushed the child says so and waits to be killed: tearing an interpreter down costs as much as
-forking it, and the answer need not wait for that. An admin script has a second process, see `supervisor`.
+It applies every layer, reports that, and only then waits for a job: no byte of a request enters this process before it
+is fully confined. Code and attachments arrive as files that the server writes to the run's directory. Once the script
+has ended and its output is flushed, the child reports the exit and waits to be killed: tearing down an interpreter
+costs as much as forking it, and the response need not wait for that. An admin script has a second process, see
+`supervisor`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pyexec.job import SCRIPT_NAME
 from pyexec.kernel import libc
 
 _FAULT_STATUS = 70
-# A child that has waited this long is idle. Under load one is taken sooner, and the time to warm up would be missed.
+# A child that has waited this long is idle. Under load it gets a job sooner: a warm-up then would take CPU from runs.
 _IDLE_S = 0.02
 
 _LAYERS = messages.encode(messages.LAYERS)
@@ -32,16 +33,16 @@ _Check = Callable[[str], None]
 
 
 class Kit(NamedTuple):
-    """What a zygote made ready for all its children."""
+    """What a zygote prepares for all its children."""
 
     policy: import_policy.Policy
-    first: str  # what each child compiles at once, and
-    snippets: tuple[str, ...]  # what it runs when it is idle; see `warmup`
-    workdir: str  # "" where each child has another one
+    first: str  # a source that each child compiles at once
+    snippets: tuple[str, ...]  # sources that it runs while idle; see `warmup`
+    workdir: str  # "" where each child has its own
 
 
 def make_kit(allowed: Sequence[str], trusted: Sequence[str], first: str, snippets: Sequence[str], workdir: str) -> Kit:
-    """Make ready, in the zygote, what does not depend on the child.
+    """Prepare, in the zygote, what doesn't depend on the child.
 
     Args:
         allowed: modules for public scripts. trusted: directories whose code may import anything.
@@ -59,14 +60,14 @@ def main(
     """Run the child.
 
     Args:
-        calls: what confines it, from `confine.prepare`. descriptors: channel, stdin, stdout, stderr and, if it lies on
-            disk, the run's directory, in the zygote's numbers. kit: of the zygote. cpu_limit_s: part of its
-            confinement.
+        calls: its confinement, from `confine.prepare`. descriptors: channel, stdin, stdout, stderr and, if on disk, the
+            run's directory, as numbered in the zygote. kit: the zygote's. cpu_limit_s: its CPU time limit, which is
+            part of the confinement.
     """
     try:
         try:
             confine.take_descriptors(*descriptors)
-        except OSError:  # CHANNEL_FD may be anything of the zygote's still; that this child ends says enough
+        except OSError:  # CHANNEL_FD may still be the zygote's: report by exiting only
             os._exit(_FAULT_STATUS)
         libc.carry_out(calls)
         forget_randomness()
@@ -93,7 +94,7 @@ def main(
 
 
 def forget_randomness() -> None:
-    """Give up every random state that the zygote made, which all its children would share.
+    """Discard all random state made in the zygote, which its children would share.
 
     `random` reseeds itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
     """
@@ -110,14 +111,14 @@ def forget_randomness() -> None:
 
 
 def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:
-    """Warm up until the job arrives: at once with what every job needs, with the rest when none comes for a while."""
+    """Warm up until the job arrives: compile at once, as every job must; run the snippets once the child is idle."""
     poll = select.poll()
     poll.register(CHANNEL_FD, select.POLLIN)
     if poll.poll(0):
         return
     warmup.compile_only(kit.first, check)
     patience_ms = _IDLE_S * 1000
-    # What works in the zygote may want more memory than the budget grants; then a script would see that, too.
+    # What works in the zygote may need more memory than the budget allows; a script would hit the limit too.
     with contextlib.suppress(MemoryError):
         for source in kit.snippets:
             if poll.poll(patience_ms):
@@ -127,7 +128,7 @@ def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:
 
 
 def _await_job() -> None:
-    if not os.read(CHANNEL_FD, messages.LONGEST):  # the server closed: this child is not needed
+    if not os.read(CHANNEL_FD, messages.LONGEST):  # the server closed the channel: this child isn't needed
         os._exit(0)
 
 
@@ -135,7 +136,7 @@ def _run(workdir: str, check: _Check | None) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
     code = script.run(source, workdir, check, timestamps)
-    if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
+    if os.getpid() != own_pid:  # a process forked by an admin script reaches the end of the script as well
         os._exit(code & 0xFF)
     _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps + [time.monotonic()]).encode()))
 
@@ -149,7 +150,7 @@ def _read(name: str) -> bytes:
 
 
 def _end(packet: bytes) -> NoReturn:
-    """Say how the run ended, then wait to be killed: when the server closes the channel, read returns."""
+    """Report how the run ended, then wait to be killed; if the server closes the channel instead, read returns."""
     os.write(CHANNEL_FD, packet)
     os.read(CHANNEL_FD, 1)
     os._exit(0)

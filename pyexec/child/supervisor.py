@@ -1,9 +1,9 @@
-"""The first process of an admin run: it waits for the script's process, and tells how that ended if it can't itself.
+"""The supervisor, the first process of an admin run: it waits for the script's process and reports its death.
 
-Process 1 of a pid namespace can't be ended by a signal that it sends to itself, and everywhere a script that kills
-itself must not look as if the kernel's memory killer had done it: so an admin script runs in a second process. That one
-is forked before there is a job and has the channel too: it takes the job, and says by itself that its script has ended,
-which costs no third process a turn. What an admin script runs can forge that word, as public scripts can.
+Process 1 of a pid namespace can't kill itself with a signal, and a script that kills itself must not look like a victim
+of the OOM killer: so an admin script runs in a second process. That one is forked before there is a job and shares the
+channel: it takes the job and reports the end of its script itself, which saves a change of processes. What an admin
+script runs can forge that report, as public scripts can.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from pyexec.kernel import rlimits
 
 
 def fork_script(cpu_limit_s: int) -> None:
-    """Return in a new process, the script's own; the old one stays behind as its supervisor.
+    """Return in a new process, which is to run the script; the old one remains as its supervisor.
 
     Args:
-        cpu_limit_s: the processor time at which the kernel kills a process of this run.
+        cpu_limit_s: the CPU time limit of each process of the run.
 
     Raises:
-        OSError: no process could be made.
+        OSError: no process could be forked.
     """
     pid = os.fork()
     if pid:
@@ -41,8 +41,8 @@ def _supervise(script_pid: int, cpu_limit_s: int) -> NoReturn:
             break
     poll = select.poll()
     poll.register(CHANNEL_FD, select.POLLIN)
-    # A job that lies there unread shows the server that no script had anything to do with this end. And if the server
-    # has closed its end, nobody wants to know.
+    # If the job is still unread, exiting tells the server that no script had anything to do with this. And if the
+    # server has closed its end, it needs no report.
     if not poll.poll(0):
         code = -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
         said = {"code": code}

@@ -79,7 +79,7 @@ def snippets(modules: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def compile_only(source: str, check: Callable[[str], None] | None) -> None:
-    """Compile a source as a script is compiled; it costs about what the first compilation of a job then saves."""
+    """Compile a source as a script is compiled, so that the job's compilation finds its pages already copied."""
     compile(source.encode("utf-8"), SCRIPT_NAME, "exec", 0, True)
     if check is not None:
         check(source)

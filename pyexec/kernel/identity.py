@@ -1,7 +1,7 @@
 """A run's identity: its own uid if the server is root, no capabilities, no new privileges, death with the parent.
 
-What is the same for all children is given up in the zygote, for good; the rest in the child, after its namespaces are
-made, since those need the privilege that this drops.
+The zygote gives up for good what all children lack; each child does the rest once it has its namespaces, which require
+the privileges dropped here.
 
 Source: credentials(7), capabilities(7), prctl(2). Setting no_new_privs needs no privilege and can't be undone.
 """
@@ -53,9 +53,9 @@ def probe(uid: int) -> bool:
 
 
 def inherit(plan: Plan) -> None:
-    """Give up, in the zygote, what none of its children needs: groups, bounding and ambient set, new privileges.
+    """In the zygote, give up what no child needs: groups, the bounding and ambient sets, new privileges.
 
-    All of it is inherited over a fork and irreversible. What the zygote still needs it holds in its permitted set.
+    All of this is irreversible and inherited across fork. What the zygote still needs is in its permitted set.
 
     Raises:
         OSError: a step was refused. RuntimeError: a step was accepted but did not take effect.
@@ -67,7 +67,7 @@ def inherit(plan: Plan) -> None:
         for capability in _known_capabilities():
             libc.prctl(libc.PR_CAPBSET_DROP, capability)
         if any(libc.prctl(libc.PR_CAPBSET_READ, capability) for capability in _known_capabilities()):
-            raise RuntimeError("capabilities are left in the bounding set after dropping them all")
+            raise RuntimeError("capabilities are left in the bounding set after dropping all of them")
     libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
     if libc.prctl(libc.PR_GET_NO_NEW_PRIVS) != 1:
         raise RuntimeError("no_new_privs did not take effect")
@@ -77,7 +77,7 @@ def calls(plan: Plan) -> list[libc.Call]:
     """Return the calls by which a child becomes the plan's uid, drops every capability, and dies with its parent."""
     found: list[libc.Call] = []
     if "user" in plan.host.namespaces:
-        # A new user namespace begins with every capability, in the bounding set as well.
+        # A new user namespace starts with every capability, in the bounding set too.
         found += [libc.prctl_call("identity", libc.PR_CAPBSET_DROP, number) for number in _known_capabilities()]
     if plan.host.own_uids:
         found.append(libc.Call("identity", os.setresgid, (plan.gid,) * 3, None))

@@ -1,9 +1,9 @@
 """The ordered table of layers, and the table of dangers with the layers that stop each one.
 
-`probe` finds out what the host offers, by trying; a `Confinement` makes every layer that the host has ready for the
-children of a zygote, each done or fatal; `uncovered` says which dangers would have no layer, and then the server must
-not start. Runs in the nursery (probe) and in the zygotes; what it makes ready is carried out in the children. There is
-no "best effort" here: a layer is on or it is an error.
+`probe` finds out what the host offers, by trying; a `Confinement` prepares every layer that the host has for the
+children of a zygote; `uncovered` says which dangers would have no layer, and then the server must not start. Runs in
+the nursery (`probe`) and in the zygotes; the children carry out the prepared calls. There is no "best effort" here: a
+layer is on, or it is an error.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Callable, NamedTuple, Sequence
 from pyexec.job import Host, LayerStatus, Plan
 from pyexec.kernel import identity, landlock, libc, namespaces, rlimits, seccomp
 
-# In this order: each step needs rights, files or calls that a later one takes away.
+# In this order: each step needs privileges, files or system calls that a later one takes away.
 STEPS = ("namespaces", "identity", "rlimits", "landlock", "seccomp")
 
 
 class Confinement:
-    """What confines the children of one zygote: made ready once, inherited where it can be, carried out by each.
+    """The confinement of one zygote's children: inherited where possible, otherwise prepared once and applied by each.
 
-    The zygote gives up at once, for all of them, what can't be had again and what it needs no more itself. For the rest
-    it encodes every argument ahead, so that a child's own part is one straight line of calls with known results. Each
-    child still restricts itself, and every effect is checked, the inherited ones too.
+    The zygote gives up, for itself and all its children, the privileges that it no longer needs. For everything else it
+    encodes the arguments ahead, so that a child's part is a straight line of calls with known results. Each child still
+    restricts itself, and every effect is checked, inherited ones included.
     """
 
     def __init__(self, plan: Plan, steps: Sequence[str] = STEPS) -> None:
-        """Inherit and make ready; `plan` stands for all children, whatever their slot and kind.
+        """Apply what children inherit, prepare the rest; `plan` stands for all children, whatever their slot or kind.
 
         Args:
-            steps: all of them, but for the test laboratory.
+            steps: a subset only in tests.
 
         Raises:
             OSError: a step was refused. RuntimeError: it had no effect.
@@ -40,7 +40,7 @@ class Confinement:
         kinds = [dataclasses.replace(plan, admin=admin) for admin in (False, True)]
         if "identity" in steps:
             identity.inherit(plan)
-        else:  # neither Landlock nor seccomp can be had without it
+        else:  # Landlock and seccomp require it
             libc.prctl(libc.PR_SET_NO_NEW_PRIVS, 1)
         if "rlimits" in steps:
             rlimits.inherit(plan)
@@ -52,16 +52,16 @@ class Confinement:
                 seccomp.prepare(kind)
 
     def opening(self, plan: Plan) -> list[libc.Call]:
-        """Return what a child carries out before it enters its directory: its namespaces, and who it is."""
+        """Return the calls of a child before it enters its directory: its namespaces and its identity."""
         found = namespaces.calls(plan) if "namespaces" in self._steps else []
         return found + (identity.calls(plan) if "identity" in self._steps else [])
 
     def closing(self, plan: Plan, directory_fd: int, closes: Sequence[libc.Call]) -> list[libc.Call]:
-        """Return what it carries out then: its limits, and what it can reach.
+        """Return the calls of a child after that: its limits, and what it can reach.
 
         Args:
-            directory_fd: where it has its directory open. closes: what closes every descriptor that it doesn't keep;
-                Landlock needs some of them, and the filter has no call for it.
+            directory_fd: the descriptor of its directory. closes: the calls that close every descriptor that it doesn't
+                keep; after Landlock, which needs some of them, and before seccomp, which forbids the call.
         """
         found = rlimits.calls(plan) if "rlimits" in self._steps else []
         found += self._rules[plan.admin].calls(directory_fd) if self._rules else []

@@ -1,8 +1,8 @@
-"""Namespaces: what of the machine exists for the zygotes and their children.
+"""Namespaces: what part of the machine exists for the zygotes and their children.
 
 The nursery enters its own user (if not root), pid, mount and UTS namespaces once; each zygote adds those that its
-children can share. Each child adds its own user, pid and mount namespaces, those that can't be shared, and a
-size-limited tmpfs for its files; all vanish with it.
+children can share. Each child adds its own user, pid and mount namespaces, any that can't be shared, and a size-limited
+tmpfs for its files; all of these vanish with it.
 
 Source: namespaces(7), user_namespaces(7), ipc_namespaces(7).
 """
@@ -145,7 +145,7 @@ def write_own(proc_fd: int, name: str, text: str) -> None:
 
 
 def enter_nursery(host: Host, proc_fd: int) -> None:
-    """Take the namespaces that the nursery keeps for itself; the caller forks next to become pid 1 of the new one."""
+    """Enter the nursery's namespaces; the process that the caller forks next is process 1 of the new pid namespace."""
     flags = 0
     for name in ("user", "pid", "mount", "uts"):
         flags |= FLAGS[name] if name in host.namespaces else 0
@@ -171,26 +171,26 @@ class PidGate:
     """
 
     def __init__(self, proc_fd: int) -> None:
-        """Remember this process's own pid namespace. Raises OSError."""
+        """Open this process's own pid namespace. Raises OSError."""
         self._own = libc.high(os.open("self/ns/pid", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd))
-        # Once each for a run, in a process that should touch few pages.
+        # Both are called once per run, in a process that should touch few pages.
         self._enter = libc.system_call("gate", "unshare", CLONE_NEWPID)
         self._leave = libc.system_call("gate", "setns", self._own, CLONE_NEWPID)
         self._call, self._ways = self._enter.function, (self._enter.arguments, self._leave.arguments)
 
     def enter_for_next_fork(self) -> None:
-        """Make the next fork's child pid 1 of a new namespace. Raises OSError."""
+        """Let the next fork's child be process 1 of a new pid namespace. Raises OSError."""
         if self._call(*self._ways[0]):
-            libc.make(self._enter)  # fails again, and says why
+            libc.make(self._enter)  # fails again and raises the reason
 
     def leave(self) -> None:
-        """Make further forks' children ordinary again. Raises OSError."""
+        """Let the children of further forks be ordinary processes again. Raises OSError."""
         if self._call(*self._ways[1]):
             libc.make(self._leave)
 
 
 def share(plan_shared: Sequence[str]) -> None:
-    """Take the namespaces that all children of this zygote are to share. Raises OSError."""
+    """Enter the namespaces that all children of this zygote share. Raises OSError."""
     flags = 0
     for name in plan_shared:
         flags |= FLAGS[name]
@@ -199,12 +199,12 @@ def share(plan_shared: Sequence[str]) -> None:
 
 
 def shareable(host: Host, proc_fd: int) -> tuple[str, ...]:
-    """Return which of a child's namespaces all children of a zygote can share without a loss; tries it in a child.
+    """Return which namespaces all children of a zygote can share without losing a layer; tries it in a child process.
 
-    A network namespace of its own is dear (half a millisecond, and as much in the kernel's own threads). Shared by all
-    children, and by nobody else, it stops what it stopped towards the host. What keeps two runs apart in it beside
-    seccomp is Landlock, from ABI 6 on, which knows abstract sockets; below that each child has its own. In a shared IPC
-    namespace the limits are 0, so that no object can be made; where they can't be written each child has its own.
+    A network namespace per child is expensive (half a millisecond, and as much in kernel threads). One that is shared
+    by all children, and by nothing else, isolates them from the host just as well. Two runs in it are kept apart by
+    seccomp and by Landlock, which covers abstract sockets from ABI 6 on; below that each child has its own. In a shared
+    IPC namespace the limits are 0, so no object can be created; where they can't be written each child has its own.
     """
     found = []
     if "network" in host.namespaces and host.landlock_abi >= _ABI_OF_ABSTRACT_SCOPE:
@@ -221,10 +221,10 @@ def shareable(host: Host, proc_fd: int) -> tuple[str, ...]:
 
 
 def forbid_ipc(proc_fd: int) -> None:
-    """Let no System V object be made in this IPC namespace any more.
+    """Forbid the creation of System V objects in this IPC namespace.
 
     Raises:
-        OSError: the limits can't be written (before Linux 6.9, in a user namespace), or say something else afterwards.
+        OSError: the limits can't be written (in a user namespace before Linux 6.9), or did not change.
     """
     for name, value in _IPC_LIMITS:
         path = "sys/kernel/" + name
@@ -234,13 +234,13 @@ def forbid_ipc(proc_fd: int) -> None:
                 if flags == os.O_WRONLY:
                     os.write(fd, value.encode())
                 elif os.read(fd, 100).split() != value.encode().split():
-                    raise OSError(errno.EPERM, "the limit stays", path)
+                    raise OSError(errno.EPERM, "the limit did not change", path)
             finally:
                 os.close(fd)
 
 
 def calls(plan: Plan) -> list[libc.Call]:
-    """Return the calls by which a child takes its own namespaces, and mounts its directory."""
+    """Return the calls by which a child enters its own namespaces and mounts its directory."""
     host, found = plan.host, []
     flags = 0
     for name in ("user", "mount", "network", "ipc"):
@@ -251,7 +251,7 @@ def calls(plan: Plan) -> list[libc.Call]:
         for file, text in _maps(host.uid, host.gid):
             found.append(libc.Call("namespaces", write_own, (plan.proc_fd, file, text), None))
     if plan.mount_point:
-        # The inodes of the root and of the directories in it are not the script's.
+        # The root and the directories in it don't count as the script's.
         inodes = plan.budget.workdir_files + 1 + len(tree.DIRECTORIES)
         owner = f"uid={plan.uid},gid={plan.gid}"
         options = f"size={plan.budget.workdir_bytes},nr_inodes={inodes},mode=0700,{owner}"

@@ -1,8 +1,8 @@
 """Resource limits of one process of a run, soft and hard alike, so that nothing can raise them again.
 
-Those that are the same for all runs are set in the zygote, the others in the child before Landlock and seccomp. What
-rlimits can't count (a whole run's memory, and processes where RLIMIT_NPROC counts more than the run) is the business of
-the server's watch.
+The zygote sets those that are the same for all runs, each child the others, before Landlock and seccomp. What rlimits
+can't count (a whole run's memory, and processes where RLIMIT_NPROC counts more than the run) is enforced by the
+server's watch.
 
 Source: getrlimit(2). Measured: RLIMIT_NPROC stops nothing for uid 0, and counts a uid across the whole host.
 """
@@ -24,7 +24,7 @@ NICE = 5
 _PROCESSORS = os.cpu_count() or 1  # asked once, in the zygote: it reads files, and each run would
 _NICE_TEXT = b"%d" % NICE
 _LOWEST_PRIORITY = 19
-# What a zygote does not need either: it starts no program, locks no memory, and its uid queues no signals of its own.
+# The zygote doesn't need these either: it starts no program, locks no memory and queues no signals.
 INHERITED = (
     resource.RLIMIT_STACK,
     resource.RLIMIT_CORE,
@@ -79,13 +79,13 @@ def values(plan: Plan) -> dict[int, int]:
         resource.RLIMIT_SIGPENDING: 64,
     }
     if counts_own_processes(plan):
-        # A public script is one process. An admin script has its keeper and its first process.
+        # A public script is one process. An admin run also has its supervisor and the script's process.
         limits[resource.RLIMIT_NPROC] = 2 + budget.processes if plan.admin else 1
     return limits
 
 
 def yield_as_a_session(proc_fd: int) -> None:
-    """Give the caller's new session a lower priority, in place of one equal to the server's; for root.
+    """Lower the priority of the caller's new session, which would otherwise equal the server's; only as root.
 
     The kernel divides CPU time among sessions first; a process's nice value counts only within its session.
     Other users may do this only once per 100 ms system-wide, which is too rarely to rely on.
@@ -106,7 +106,7 @@ def yield_as_a_session(proc_fd: int) -> None:
 
 
 def inherit(plan: Plan) -> None:
-    """Set, in the zygote, the limits that are the same for all its children and that it can live with itself.
+    """In the zygote, set the limits that are the same for all its children and that it can run with itself.
 
     A limit that the host already sets lower is kept.
 
@@ -122,9 +122,9 @@ def inherit(plan: Plan) -> None:
 
 
 def calls(plan: Plan) -> list[libc.Call]:
-    """Return the calls by which a child sets its other limits, and takes a lower priority, as seen from the zygote.
+    """Return the calls by which a child sets its other limits and lowers its priority, given those of this zygote.
 
-    The priority keeps the server answering beside busy runs.
+    The lower priority keeps the server responsive beside busy runs.
     """
     limits = {what: _possible(what, value) for what, value in values(plan).items() if what not in INHERITED}
     found = [libc.Call("rlimits", resource.setrlimit, (what, (value, value)), None) for what, value in limits.items()]

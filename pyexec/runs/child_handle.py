@@ -1,8 +1,8 @@
-"""A child as the server holds it: sockets, descriptors, signals, and what happens to it. No thread, no decision.
+"""Handle of a child: the server's sockets and descriptors, its signals, and its events. No thread, no decisions.
 
-It has two witnesses. The *channel* is its own word, and what a child says of itself once it has a job is hearsay: a
-script may have written it. The *status socket* is held by its zygote, and carries one word, of its death, once nothing
-of it is left; its end of file says that the zygote has ended as well. A pidfd is for signals only.
+Two sockets tell what happens to a child. On the *channel* it speaks for itself, and once it has a job that is hearsay:
+the script may have written it. The *status socket* is held by its zygote and carries one message, about the child's
+death, once nothing of the run is left; end of file means that the zygote has ended too. The pidfd is only for signals.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9
 
 @dataclass(frozen=True)
 class Ended:
-    """The run says that it has ended, with this exit code; when it reached its stages, as far as it says that.
+    """The run reports that it has ended, with this exit code and perhaps the times at which it reached its stages.
 
-    Of an admin's process that met its limit of processor time the supervisor says so.
+    `cpu_limit_s` is set if the supervisor of an admin run reports that the script reached its CPU time limit.
     """
 
     code: int
@@ -43,14 +43,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Forbidden:
-    """The run says that its script names modules that it may not have."""
+    """The run reports that its script names modules that it may not import."""
 
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Died:
-    """The zygote says that the run's first process has died, without a word of its own."""
+    """The zygote reports that the run's first process died; the run itself had reported nothing."""
 
     code: int
     cpu_limit_s: int = 0
@@ -58,12 +58,12 @@ class Died:
 
 @dataclass(frozen=True)
 class Unbegun:
-    """It ended with its job unread: no script had anything to do with that."""
+    """The child ended with its job unread, so no script had anything to do with that."""
 
 
 @dataclass(frozen=True)
 class Lost:
-    """Its zygote has ended, so that nobody tells of it any more."""
+    """Its zygote has ended, so nothing more will be reported about the run."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ class ChildHandle:
     """A waiting or running child: channel, status, in-memory streams, directory and process, all by descriptor."""
 
     def __init__(self, slot: Slot, admin: bool, directory: RunDirectory | None = None) -> None:
-        """Make the server's half of a child; `order_from` sends the other half out. Raises OSError."""
+        """Create the server's half of a child; `order_from` sends the other half to a zygote. Raises OSError."""
         self.slot, self.admin, self.directory = slot, admin, directory
-        self.zygote: ZygoteHandle | None = None  # which was to make it
+        self.zygote: ZygoteHandle | None = None  # the one that was to fork it
         self.streams: list[int] = []
         self.directory_fd = directory.work_fd if directory is not None else -1
         self.pidfd = self._stat_fd = -1
@@ -100,7 +100,7 @@ class ChildHandle:
         self._poll.register(self.status, select.POLLIN)
 
     def order_from(self, zygote: ZygoteHandle) -> None:
-        """Have a zygote fork it. Raises OSError: the zygote has ended, and nothing is sent."""
+        """Have a zygote fork it. Raises OSError: the zygote has ended; nothing was sent."""
         descriptors = (self._far_channel.fileno(), self._far_status.fileno(), *self.streams)
         path = ""
         if self.directory is not None:
@@ -113,7 +113,7 @@ class ChildHandle:
             self._far_status.close()
 
     def await_ready(self, deadline: float) -> None:
-        """Return when the child has every layer on and waits for its job.
+        """Return once the child is confined and waits for its job.
 
         Raises:
             LayerError: a layer failed. SandboxError: the child or its zygote ended, or took too long.
@@ -127,10 +127,10 @@ class ChildHandle:
             raise SandboxError(f"a child ended before it was ready: {error}") from error
 
     def look(self) -> None:
-        """Take note of what has come by now.
+        """Process the messages that have arrived.
 
         Raises:
-            LayerError, SandboxError: it is of no use any more, as for `await_ready`.
+            LayerError, SandboxError: the child is unusable, as for `await_ready`.
         """
         try:
             while not self.ready and self._waits(self.channel, 0):
@@ -141,13 +141,13 @@ class ChildHandle:
             raise SandboxError("a child ended while it waited")
 
     def _receive_before_job(self, deadline: float) -> None:
-        """Take the next word. No byte of a request has been near the child yet, so that it can be believed."""
+        """Receive the next message. The child has not seen a byte of a request yet, so it can be trusted."""
         try:
             message = messages.receive(self.channel, socket.MSG_DONTWAIT)
         except BlockingIOError:
             if not self._poll.poll(1000 * max(0.0, deadline - time.monotonic())):
                 raise WireError("it took too long") from None
-            # It may have said why it ended, just before its zygote said so.
+            # It may have sent the reason just before its zygote reported its death.
             if self.dead_or_lost() and not self._waits(self.channel, 0):
                 raise WireError("its process ended") from None
             return
@@ -165,17 +165,17 @@ class ChildHandle:
             raise WireError(f"{message.kind!r} where word of the layers was due")
 
     def first_process(self) -> Process | None:
-        """Return the run's first process; None if it has been reaped, or `/proc` hides it."""
-        if self._stat_fd < 0 <= self.pidfd:  # there was no descriptor left for it
+        """Return the run's first process; None if it has been reaped or `/proc` hides it."""
+        if self._stat_fd < 0 <= self.pidfd:  # no descriptor was left for it before
             self._stat_fd = processes.open_stat(self.pidfd)
         return processes.read_stat(self._stat_fd) if self._stat_fd >= 0 else None
 
     def send_job(self) -> None:
-        """Tell the child that its job is there. Raises OSError: it has ended."""
+        """Tell the child that its job is in place. Raises OSError: it has ended."""
         messages.send_packet(self.channel, messages.encode(messages.JOB), (), socket.MSG_DONTWAIT)
 
     def next_event(self, deadline: float) -> Event:
-        """Return what happens to the run next; what has happened by now comes before `Late`, however late we are."""
+        """Return the run's next event; one that has happened comes before `Late`, however late this is called."""
         while True:
             ready = [fd for fd, _ in self._poll.poll(1000 * max(0.0, deadline - time.monotonic()))]
             if not ready:
@@ -184,21 +184,21 @@ class ChildHandle:
                 event = self._own_word()
                 if event is not None:
                     return event
-                self._poll.unregister(self.channel)  # closed, or nonsense: only its death counts from here on
+                self._poll.unregister(self.channel)  # closed, or an invalid message: from here on only its death counts
             elif self.dead_or_lost():
                 if self._dead is not None:
                     return Died(*self._dead)
-                # It ends with its zygote, or in a moment. It may have had a last word, or no job yet.
+                # It dies with its zygote, at once or in a moment. It may have sent a last message, or have no job yet.
                 self.kill()
                 event = self._own_word() if self._waits(self.channel, _LAST_WORD_MS) else None
                 return event or Lost()
 
     def _own_word(self) -> Event | None:
-        """Return what the run says, None if it is nothing that a run may say; written by hostile code perhaps."""
+        """Return what the run reports; None if the message, which hostile code may have written, is invalid."""
         try:
             message = messages.receive(self.channel, socket.MSG_DONTWAIT)
         except ConnectionResetError:
-            return Unbegun()  # its job lies there unread
+            return Unbegun()  # its job is still unread
         except (WireError, OSError):
             return None
         for fd in message.descriptors:
@@ -227,19 +227,19 @@ class ChildHandle:
         return bool(poll.poll(patience_ms))
 
     def kill(self) -> None:
-        """Send SIGKILL to everything of the run: the pid namespace with its first process, or the one process.
+        """Kill the run: its whole pid namespace, or else its first process.
 
-        Without a pid namespace the zygote kills the rest of the group before it reaps; see `gone`. A child whose pidfd
-        never came, for want of a descriptor perhaps, has no job yet and ends when it finds that none comes.
+        Without a pid namespace the zygote kills the rest of the process group before it reaps; see `gone`. A child
+        whose pidfd never arrived, for lack of descriptors perhaps, has no job yet and exits when the channel closes.
         """
         if self.pidfd < 0:
             self.channel.close()
         self.send(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Let no process of the run execute anything more; all still stand, until they are killed.
+        """Stop every process of the run, so that none executes anything more until it is killed.
 
-        For runs of processes with one thread each: of several threads the others stop when they are next scheduled.
+        Only for processes with a single thread: of several, the others stop when they are next scheduled.
         Raises OSError: not all of an admin run can be stopped.
         """
         self.send(signal.SIGSTOP, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
@@ -250,10 +250,10 @@ class ChildHandle:
             try:
                 libc.syscall("pidfd_send_signal", self.pidfd, number, None, flags)
             except ProcessLookupError:
-                return  # it has ended by itself
+                return  # it has exited
 
     def dead_or_lost(self) -> bool:
-        """Read the status socket; return whether the child is reaped with all of it, or nobody can tell any more."""
+        """Read the status socket; return whether the whole run has been reaped, or that can't be known any more."""
         if self._dead is None and not self._lost:
             try:
                 said, _ = messages.receive_packet(self.status, socket.MSG_DONTWAIT)
@@ -265,17 +265,17 @@ class ChildHandle:
         return True
 
     def gone(self) -> bool:
-        """Return whether nothing of the run is left, as its zygote says or, if that has ended, the one above it."""
+        """Return whether nothing of the run is left, according to its zygote or, if that has ended, the nursery."""
         if self.zygote is None:
             return True
         if not self.dead_or_lost():
             return False
-        # An end of file from a zygote that lives on means that it could not make the child. One that said hello is told
-        # of when it is dead, by whomever.
+        # End of file while the zygote lives means that it couldn't fork the child. But if the child said hello, there
+        # will be a report of its death.
         return self._dead is not None or self.zygote.gone() or (not self._greeted and self.zygote.alive())
 
     def await_gone(self, timeout_s: float) -> bool:
-        """Return whether nothing of the run is left within this time, by its zygote's word alone."""
+        """Wait for the zygote's report that nothing of the run is left; return whether it came in time."""
         deadline = time.monotonic() + timeout_s
         while not self.dead_or_lost():
             if not self._waits(self.status, 1000 * max(0.0, deadline - time.monotonic())):
@@ -283,7 +283,7 @@ class ChildHandle:
         return self._dead is not None
 
     def close_all_but_status(self) -> None:
-        """Give back every other descriptor; a child that still waits for a job ends."""
+        """Close every descriptor except the status socket; a child that still waits for a job exits."""
         for end in (self.channel, self._far_channel, self._far_status):
             end.close()
         own = [] if self.directory is not None else [self.directory_fd]
@@ -295,6 +295,6 @@ class ChildHandle:
             self.directory.close()
 
     def close(self) -> None:
-        """Give back every descriptor."""
+        """Close every descriptor."""
         self.close_all_but_status()
         self.status.close()

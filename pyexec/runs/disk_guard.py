@@ -1,8 +1,8 @@
-"""The guard of a disk that runs share with everything else: when it is nearly full, whoever has taken most is ended.
+"""The disk guard: when the disk that runs share is nearly full, the run that has taken the most space is ended.
 
-Only where no tmpfs of a run's own can be mounted. A run's own bound is the watch's business; what this is for is what
-no bound of a run counts: several runs at once, files that are deleted and still open, and a disk that was nearly full
-before. Thread-safe.
+Used only where runs can't each have a tmpfs. The watch enforces each run's own limit; the guard covers what no single
+limit does: several runs at once, files that are deleted but still open, and a disk that was nearly full to begin with.
+Thread-safe.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _LEAST_FREE_PART = 10
 
 
 class Victim:
-    """A run that the guard ends: whether that is its own fault, and how much it had taken."""
+    """A run to be ended: whether it is at fault, and how many bytes it had taken."""
 
     def __init__(self, at_fault: bool, taken_bytes: int) -> None:
         self.at_fault, self.taken_bytes = at_fault, taken_bytes
 
 
 class Guard:
-    """Looks at the free space of one disk, and knows what each run on it has taken."""
+    """Tracks the free space of one disk and how much each run has taken of it."""
 
     def __init__(self, directory_fd: int) -> None:
         """Guard the disk that an open directory is on."""
@@ -34,20 +34,20 @@ class Guard:
         self._someone_was_at_fault = False
 
     def short(self) -> bool:
-        """Return whether less is free than the smaller of a tenth and 1 GiB. Raises OSError."""
+        """Return whether less is free than 10 % of the disk or 1 GiB, whichever is smaller. Raises OSError."""
         room = os.fstatvfs(self._directory_fd)
         size_bytes, free_bytes = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize
         return free_bytes < min(size_bytes // _LEAST_FREE_PART, _LEAST_FREE_BYTES)
 
     def look(self, run: Hashable, taken_bytes: int) -> Victim | None:
-        """Note what a run has taken, and return its sentence if it is the one to be ended now. Raises OSError.
+        """Record what a run has taken; return a Victim if this run is to be ended now. Raises OSError.
 
-        One at a time: the next is chosen when what the last one took is free again. The first one since the disk was
-        last well is at fault; whoever follows had less than it and is ended for no fault of its own.
+        Runs are ended one at a time: the next is chosen once the space of the last is free again. The first to be ended
+        since the disk was last in order is at fault; those that follow had taken less and are not.
         """
         with self._lock:
             self._taken_bytes[run] = taken_bytes
-            # Asked with the lock held: what was true before the last one's directory went is no reason to end another.
+            # Checked with the lock held: the disk may have been short only until the last run's directory was removed.
             if not self.short():
                 self._someone_was_at_fault = False
                 return None
@@ -58,12 +58,12 @@ class Guard:
             return Victim(at_fault, taken_bytes)
 
     def ended(self, run: Hashable) -> None:
-        """Note that a run is over and nobody looks at it any more; what it took may still be there."""
+        """Note that a run is over and no longer watched; its files may still be there."""
         with self._lock:
             self._taken_bytes.pop(run, None)
 
     def removed(self, run: Hashable) -> None:
-        """Note that what a run took is free again."""
+        """Note that the space taken by a run is free again."""
         with self._lock:
             self._taken_bytes.pop(run, None)
             if self._ending is run:

@@ -1,9 +1,9 @@
-"""What is different in the server where a run has no pid namespace of its own.
+"""What the server does differently where a run has no pid namespace of its own.
 
-Its processes are one session and one group, which none of them can leave (`setsid` and `setpgid` are refused). To kill
-the first of them is not to kill all: the zygote does that before it reaps the first, so that word of its death means
-the same everywhere, and `overseer` does it for a zygote that can't. And none is found by its parent, since orphans go
-to the zygote: a look goes through all of `/proc`.
+The processes of such a run form one session and one process group, which they can't leave (`setsid` and `setpgid` are
+refused). Killing the first doesn't kill the others: the zygote does that before it reaps the first, so that a report of
+its death means the same on every host, and `overseer` does it if the zygote is dead. Nor can they be found by parent,
+since orphans are reparented to the zygote: all of `/proc` must be searched.
 """
 
 from __future__ import annotations

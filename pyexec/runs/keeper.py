@@ -1,10 +1,9 @@
-"""The keeper: the one thread that sees to it that zygotes live, children wait, and nothing of ended runs is left.
+"""The keeper: the one thread that keeps zygotes alive and children waiting, and cleans up after runs.
 
-It is level-triggered, like the arbiter of a mail system: it looks at what is there and repairs it, again and again, and
-being woken means no more than to look now. So a message lost, doubled or out of order costs a look at most, and word of
-something that isn't known any more is no error: it was found gone first. The kernel sends a parent-death signal when
-the *thread* that forked ends: that is why this thread, and no other, starts the nursery, and lives as long as the
-server.
+It is level-triggered, like the master process of a mail system: it looks at the state of things and repairs it, again
+and again; waking it only makes it look now. So a message that is lost, duplicated or late costs one look at most, and a
+report about something unknown is no error: the keeper had found it gone already. The kernel sends the parent-death
+signal when the *thread* that forked exits, so only this thread, which lives as long as the server, starts the nursery.
 """
 
 from __future__ import annotations
@@ -29,29 +28,28 @@ from pyexec.runs.slots import POOLS, Slot, Slots
 from pyexec.runs.workdirs_on_disk import Base
 
 _READY_S = 20.0
-# The end of one process and the fork of the next take a processor for milliseconds each, and on a small machine that is
-# the one on which the client would read its answer: they come so much behind it, unless no child waits.
+# Ending a process and forking the next takes milliseconds of CPU each, on a small machine the CPU on which the client
+# would read its response. So both are put off until after the response, unless no child waits.
 _GRACE_S = 0.003
 _DYING_S, _BEAT_S, _SWEEP_S, _LONGEST_S = 0.05, 1.0, 1.0, 3600.0
 
 
 class Keeper:
-    """Everything that lives below the server."""
+    """Owns every process and directory below the server."""
 
     def __init__(self, config: Config) -> None:
-        """Begin to start everything; `await_start` waits for it. Raises SandboxError if the server lacks a means."""
+        """Begin to start everything; `await_start` waits for it. Raises SandboxError: the server lacks something."""
         requirements.check_own_means(config)
         self._config = config
         self.changed = threading.Condition()
         self.slots = Slots(POOLS * config.max_runs)
         self.directories: Base | None = None
-        self.guard: Guard | None = None  # of the disk that they are on
+        self.guard: Guard | None = None  # for the disk that they are on
         self.rows = Rows(config, self._allowed)
         self._pools: dict[tuple[str, bool], Pool] = {}
-        for place, kind in enumerate(ZYGOTES):
-            # One public child a slot waits, shared out between the kinds: more runs at once are bound by the processors
-            # anyway. An admin's waits only where there can be one.
-            share = max(1, (config.max_runs + len(ZYGOTES) - 1 - place) // len(ZYGOTES))
+        for index, kind in enumerate(ZYGOTES):
+            # In all, as many public children wait as may run at once; admin children only if there is an admin key.
+            share = max(1, (config.max_runs + len(ZYGOTES) - 1 - index) // len(ZYGOTES))
             for admin, target in ((False, share), (True, 1 if config.admin_key is not None else 0)):
                 self._pools[kind.name, admin] = Pool(admin, target, self.changed, self.slots, self._make, self.release)
         self._released: collections.deque[tuple[float, ChildHandle]] = collections.deque()
@@ -63,10 +61,10 @@ class Keeper:
         self._thread = threading.Thread(target=self._run, name="pyexec-keeper", daemon=True)
         self._thread.start()
 
-    # What other threads call.
+    # Called by other threads.
 
     def await_start(self) -> None:
-        """Return when the first children are ready.
+        """Return when the first child of each pool is ready.
 
         Raises:
             SandboxError, LayerError: something could not start.
@@ -85,23 +83,23 @@ class Keeper:
 
     @property
     def report(self) -> HostReport:
-        """What the zygotes said of the host, those of now or the last; there after `await_start`."""
+        """What the zygotes, the current or the last ones, reported about the host; set once `await_start` returns."""
         assert self.rows.report is not None, "asked before anything has started"
         return self.rows.report
 
     def waiting(self) -> int:
-        """Return how many public children wait for a job."""
+        """Return the number of public children that wait for a job."""
         return sum(len(pool) for (_, admin), pool in self._pools.items() if not admin)
 
     def pool(self, kind: str, admin: bool) -> Pool:
-        """Return the pool of a kind of zygote and run."""
+        """Return the pool for a kind of zygote and a kind of run."""
         return self._pools[kind, admin]
 
     def release(self, child: ChildHandle, behind_answer: bool = False) -> None:
-        """Have what is left of a run killed, its slot freed once it is gone, its directory removed, others ordered.
+        """Have a run killed, its slot freed once it is gone, its directory removed, and the next child ordered.
 
-        What may take longer, to await the last process of many and to remove a directory on disk, is done at once, by
-        the caller's own thread: runs that leave much must not keep the keeper from others.
+        What may take long, waiting for the last of many processes and removing a directory on disk, is done here, in
+        the caller's thread: runs that leave much behind must not keep the keeper from its other work.
         """
         if child.directory is not None:
             child.kill()
@@ -122,29 +120,29 @@ class Keeper:
                 self.guard.removed(child)
 
     def clear(self, child: ChildHandle) -> None:
-        """End a run whose output has been read, and remove its directory, before it is released."""
+        """Kill a run whose output has been read, and remove its directory, before it is released."""
         child.kill()
         if child.await_gone(_READY_S):
             self._remove_directory(child)
 
     def disk_is_short(self) -> bool:
-        """Return whether the disk that runs share is so full that none may begin. Raises OSError."""
+        """Return whether the disk that runs share is too full to start another run. Raises OSError."""
         return self.guard is not None and self.guard.short()
 
-    def look_by(self, moment: float) -> None:
-        """Have the keeper look by this moment, if it wouldn't anyway."""
-        if moment < self._next_look:
-            self._next_look = moment
-            with contextlib.suppress(BlockingIOError):  # woken often enough
+    def look_by(self, due: float) -> None:
+        """Make the keeper look by this time (monotonic), if it wouldn't anyway."""
+        if due < self._next_look:
+            self._next_look = due
+            with contextlib.suppress(BlockingIOError):  # it has been woken already
                 os.write(self._wake_out, b"x")
 
     def close(self) -> None:
-        """End every process, and remove what they left. Waits for the thread."""
+        """End every process, remove what they left, and wait for the thread."""
         self._closing = True
         self.look_by(0.0)
         self._thread.join()
 
-    # What it does itself.
+    # Called by its own thread.
 
     def _run(self) -> None:
         try:
@@ -152,11 +150,11 @@ class Keeper:
                 self._next_look = time.monotonic() + _LONGEST_S
                 try:
                     due = self._look(time.monotonic())
-                except Exception as error:  # noqa: BLE001 - or nobody would see to anything any more
+                except Exception as error:  # noqa: BLE001 - the thread must go on
                     if not self._started:
                         self._failure = error
                         break
-                    log.say(f"the keeper could not do all: {error!r}")
+                    log.say(f"the keeper could not do everything: {error!r}")
                     due = time.monotonic() + RETRY_S
                 self._wait(due)
         finally:
@@ -182,8 +180,8 @@ class Keeper:
                 os.read(self._wake_in, 4096)
 
     def _look(self, now: float) -> float:
-        """Look at everything and repair what can be repaired; return by when to look again."""
-        # What nobody tells us of, as that a child was taken for a long run, is seen within a second.
+        """Look at everything and repair what needs it; return when to look again (monotonic)."""
+        # Changes that nothing announces, such as a child taken for a long run, are noticed within a second.
         due = min(now + _BEAT_S, self._kill_released(now))
         if now >= self._zygotes_due:
             self._zygotes_due = min(now + _BEAT_S, self.rows.repair(now))
@@ -204,13 +202,13 @@ class Keeper:
         return due
 
     def _allowed(self, report: HostReport) -> None:
-        """Prepare for a host of which this is the report. Raises OSError."""
+        """Prepare for the host that this report describes. Raises OSError."""
         if not report.own_tree and self.directories is None:
             self.directories = Base(self._config.work_dir)
             self.guard = Guard(self.directories.fd)
 
     def _make(self, slot: Slot, admin: bool) -> ChildHandle:
-        """Make the server's half of a child, and its directory if that lies on disk.
+        """Create the server's half of a child, and its directory if that is on disk.
 
         Raises:
             LayerError: the directory can't be made. OSError: the server has no descriptor or memory left.
@@ -231,12 +229,12 @@ class Keeper:
             raise
 
     def owner(self, slot: Slot) -> tuple[int, int] | None:
-        """Return uid and gid of the runs of a slot; None where they are the server's own."""
+        """Return the uid and gid of a slot's runs; None where runs have the server's own."""
         uid = self._config.uid_base + slot.index
         return (uid, uid) if self.report.own_uids else None
 
     def _kill_released(self, now: float) -> float:
-        """Kill what is left of runs whose time has come, or that others wait for; return when the next one's comes."""
+        """Kill the runs that are due, or whose slots others wait for; return when the next one is due."""
         while True:
             with self.changed:
                 if not self._released:
@@ -250,14 +248,14 @@ class Keeper:
             self.slots.free_when(child.slot, lambda child=child: self._is_gone(child))  # type: ignore[misc]
 
     def _others_wait(self, child: ChildHandle) -> bool:
-        """Return whether the next caller of this kind finds a child that waits, as far as any do."""
+        """Return whether the next caller of this kind will find a child waiting, if any should wait."""
         if child.zygote is None or self._closing:
             return False
         pool = self._pools[child.zygote.kind, child.admin]
         return len(pool) > 0 or not pool.target
 
     def _is_gone(self, child: ChildHandle) -> bool:
-        """Return whether nothing of a run is left, and if so give up the last that is known of it."""
+        """Return whether nothing of a run is left; if so, remove its directory and close its last descriptor."""
         if not child.gone():
             return False
         self._remove_directory(child)
@@ -269,7 +267,7 @@ class Keeper:
             pool.repair(None)
         self.rows.end()
         self._kill_released(float("inf"))
-        # If the process above the nursery was killed, its end doesn't mean that all of them have ended.
+        # If the process above the nursery was killed, others may outlive it for a moment.
         deadline = time.monotonic() + _READY_S
         while self.slots.reclaim() and time.monotonic() < deadline:
             time.sleep(_DYING_S)

@@ -1,8 +1,9 @@
-"""Children that wait: the pool of one kind of zygote and one kind of run. No thread, no file, no restart.
+"""A pool of waiting children, for one kind of zygote and one kind of run. It has no thread and starts no zygote.
 
-`repair` looks at what is there and orders what is missing; it may be called at any time, by anybody, and what failed is
-simply still missing at the next call. So no event has to be counted right: a child that died, a zygote that was
-replaced and an order that got lost all show as too few that wait. Whoever needs one that isn't there orders it himself.
+`repair` looks at the children that are there and orders the missing ones; it may be called at any time, from any
+thread, and whatever failed is simply still missing at the next call. So no event needs to be counted correctly: a child
+that died, a zygote that was replaced and an order that was lost all show up as too few children waiting. A caller that
+finds none waiting orders one itself.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _LOOK_S = 0.5
 
 
 class Pool:
-    """The waiting children of one kind."""
+    """The waiting children of one kind. Thread-safe."""
 
     def __init__(
         self,
@@ -34,12 +35,12 @@ class Pool:
         make: Callable[[Slot, bool], ChildHandle],
         release: Callable[[ChildHandle], None],
     ) -> None:
-        """Begin with none.
+        """Start empty.
 
         Args:
-            target: how many are to wait. changed: guards all pools; notified when one may find what it lacks. make:
-            makes
-                the server's half of a child. release: takes back one that isn't wanted, whatever its state.
+            target: how many children should wait. changed: guards all pools; notified when a child or slot may have
+                become available. make: creates the server's half of a child. release: disposes of a child that isn't
+                wanted, whatever its state.
         """
         self.admin, self.target = admin, target
         self._changed, self._slots, self._make, self._release = changed, slots, make, release
@@ -50,15 +51,15 @@ class Pool:
         self.closed = False
 
     def __len__(self) -> int:
-        """Return how many wait."""
+        """Return how many children wait."""
         return len(self._waiting)
 
     def waiting(self) -> list[ChildHandle]:
-        """Return those that wait."""
+        """Return the children that wait."""
         return list(self._waiting)
 
     def take(self, deadline: float) -> ChildHandle:
-        """Return a child that is ready, the longest waiting first.
+        """Return a child that is ready, the one that has waited longest first.
 
         Raises:
             LayerError: a child could not be confined. SandboxError: none was ready in time.
@@ -70,7 +71,7 @@ class Pool:
             except BaseException as error:
                 self._release(child)
                 self._note_failure()
-                # It died while it waited, with its zygote perhaps: then another is as good.
+                # It died while it waited, perhaps with its zygote; another will do.
                 if not isinstance(error, SandboxError) or time.monotonic() >= deadline:
                     raise
             else:
@@ -82,7 +83,7 @@ class Pool:
             while not self._waiting:
                 if self.closed:
                     raise SandboxError("the sandbox is closed")
-                if self._order():  # LayerError: there can't be one
+                if self._order():
                     break
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -91,17 +92,17 @@ class Pool:
             return self._waiting.popleft()
 
     def _note_failure(self) -> None:
-        # If not those that waited but new ones die, another would as well: one at a time, and with a pause.
+        # If even new ones die, so would the next: order one at a time, with a pause.
         self._failures += 1
         if self._failures > self.target:
             self._not_before = time.monotonic() + RETRY_S
 
     def repair(self, zygote: ZygoteHandle | None) -> bool:
-        """Have only children of this zygote wait, and as many as there should; return whether they do."""
+        """Drop children of other zygotes and dead ones, order the missing ones; return whether enough wait now."""
         dropped: list[ChildHandle] = []
         with self._changed:
             self._zygote = zygote
-            # One that is ready is looked at twice a second: whoever takes it looks as well.
+            # A ready child is checked twice a second; `take` checks it as well.
             all_of_them = time.monotonic() >= self._looked_at + _LOOK_S
             if all_of_them:
                 self._looked_at = time.monotonic()
@@ -126,7 +127,7 @@ class Pool:
             child.look()
         except LayerError as error:
             self._say(error)
-        except SandboxError:  # its own words stand in the log, or it was killed
+        except SandboxError:  # the child has logged the reason, or it was killed
             pass
         else:
             return True
@@ -135,13 +136,13 @@ class Pool:
 
     @staticmethod
     def _say(error: BaseException) -> None:
-        log.say(f"no child can be made for now: {error!r}")
+        log.say(f"no child can be created for now: {error!r}")
 
     def _order(self) -> bool:
-        """Order a child, which waits from then on; return whether that could be done. Holds the lock.
+        """Order a child and add it to those that wait; return whether that was possible. The caller holds the lock.
 
         Raises:
-            LayerError: there is no place for its directory.
+            LayerError: its directory can't be created.
         """
         if self._zygote is None or self.closed or time.monotonic() < self._not_before:
             return False
@@ -160,7 +161,7 @@ class Pool:
                 self._release(child)
             if isinstance(error, LayerError):
                 raise
-            if not isinstance(error, (BrokenPipeError, ConnectionResetError)):  # the zygote has just ended
+            if not isinstance(error, (BrokenPipeError, ConnectionResetError)):  # the zygote has just exited
                 self._say(error)
             return False
         self._waiting.append(child)

@@ -1,6 +1,6 @@
-"""The processes of a run as `/proc` shows them to the server: which there are, their threads, their memory.
+"""A run's processes as `/proc` shows them to the server: which there are, their threads, their memory.
 
-Each look is at one moment, and what a run does meanwhile is its own: whatever ends between two looks is passed over.
+Each read is a snapshot of a run that goes on meanwhile: processes that end between two reads are skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _MEMORY_LINES = (b"RssAnon:", b"RssShmem:", b"VmPTE:")
 
 
 class Process(NamedTuple):
-    """A line of `/proc/N/stat`, as far as it matters here."""
+    """The fields of `/proc/N/stat` that matter here."""
 
     pid: int
     state: bytes
@@ -23,7 +23,7 @@ class Process(NamedTuple):
 
 
 def pid_of(pidfd: int) -> int:
-    """Return the process's id in our own pid namespace, 0 if it has been reaped."""
+    """Return a process's id in the server's pid namespace, 0 if it has been reaped."""
     with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as file:
         for line in file.read(1024).splitlines():
             if line.startswith(b"Pid:"):
@@ -32,9 +32,9 @@ def pid_of(pidfd: int) -> int:
 
 
 def open_stat(pidfd: int) -> int:
-    """Return a descriptor of a process's `/proc/N/stat`, which stays that process's; −1 if it has ended, or is hidden.
+    """Return a descriptor for a process's `/proc/N/stat`; −1 if the process has ended or is hidden.
 
-    To read it again takes one call; to find the number and open the file, each time, took a tenth of a short run.
+    It refers to that very process for good, even if its id is reused, and reading it again takes a single call.
     """
     pid = pid_of(pidfd)
     try:
@@ -43,14 +43,14 @@ def open_stat(pidfd: int) -> int:
         return -1
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    if fd >= 0 and poll.poll(0):  # it has ended; by now the number may be another's
+    if fd >= 0 and poll.poll(0):  # it has ended, so the id may be another's by now
         os.close(fd)
         return -1
     return fd
 
 
 def read_stat(fd: int) -> Process | None:
-    """Return what there is to know of a process by the descriptor of its stat; None if it has been reaped."""
+    """Return a process, given the descriptor of its stat; None if it has been reaped."""
     try:
         return _parsed(os.pread(fd, 1024, 0))
     except OSError:
@@ -58,7 +58,7 @@ def read_stat(fd: int) -> Process | None:
 
 
 def process(pid: int) -> Process | None:
-    """Return what there is to know of a process; None if it has ended, or is hidden."""
+    """Return a process by its id; None if it has ended or is hidden."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
             return _parsed(file.read(1024))
@@ -72,9 +72,9 @@ def _parsed(line: bytes) -> Process | None:
 
 
 def below(first: Process) -> Iterator[Process]:
-    """Yield a process and all below it: where it is process 1 of a pid namespace, every process in that.
+    """Yield a process and its descendants: all of a pid namespace, if it is that namespace's process 1.
 
-    One that loses its parent while we look is missed once.
+    A process that loses its parent during the walk is missed once.
     """
     waiting = [first.pid]
     while waiting:
@@ -96,10 +96,10 @@ def below(first: Process) -> Iterator[Process]:
 
 
 def memory_bytes(pid: int) -> int:
-    """Return what a process has in memory that is of no file, and its page tables; 0 if it has ended.
+    """Return the bytes of a process's memory that belong to no file, with its page tables; 0 if it has ended.
 
-    Shared memory counts in each process that has it. The first thread of a process may have ended while others go on;
-    then they are asked.
+    Shared memory counts in each process that maps it. If a process's first thread has ended while others go on, the
+    figures come from one of those.
     """
     lines = _memory_lines(f"/proc/{pid}/status")
     if not lines:
@@ -116,4 +116,4 @@ def _memory_lines(path: str) -> list[bytes]:
         with open(path, "rb") as file:
             return [line for line in file if line.startswith(_MEMORY_LINES)]
     except OSError:
-        return []  # ended between two looks
+        return []  # it has ended

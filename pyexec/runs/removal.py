@@ -1,7 +1,7 @@
-"""The removal of what a dead run left on disk: any depth, rights and names are to be expected, and no link is followed.
+"""Removal of what a dead run left on disk: expects any depth, modes and names, and follows no link.
 
-One level at a time, bringing what lies deeper up to the top, so that depth costs neither stack nor descriptors. Works
-in the server, by descriptor: no path inside is ever named.
+Goes one level at a time and moves deeper directories up to the top, so that depth costs neither stack nor descriptors.
+Runs in the server and works by descriptor: it never names a path inside the tree.
 """
 
 from __future__ import annotations
@@ -12,12 +12,11 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def remove_tree(parent_fd: int, name: str) -> None:
-    """Remove a directory that a dead run left, with all that is in it, however deep; a missing one is no error.
+    """Remove a dead run's directory with everything in it, however deep; it may be missing.
 
     Raises:
         OSError: something could not be removed.
     """
-    # One level at a time, bringing what lies deeper up to the top, so that depth costs neither stack nor descriptors.
     try:
         _make_accessible(parent_fd, name)
         top = os.open(name, _DIRECTORY, dir_fd=parent_fd)
@@ -42,9 +41,9 @@ def remove_tree(parent_fd: int, name: str) -> None:
 
 
 def _make_accessible(directory_fd: int, name: str) -> None:
-    """Give a directory back the rights that a script may have taken from it; owning it, we may.
+    """Restore permissions that a script may have removed from a directory, as its owner can.
 
-    By a descriptor that can't be a link's: chmod by name would follow one that took the directory's place.
+    Uses a descriptor that can't refer to a link: chmod by name would follow a link put in the directory's place.
     """
     fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory_fd)
     try:

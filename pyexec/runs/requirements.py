@@ -1,4 +1,4 @@
-"""Whether this host may run scripts at all: what the server itself needs, and the layers that must not be missing."""
+"""Requirements of the host: what the server itself needs, and which layers must be there before any script runs."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from pyexec.job import HostReport
 from pyexec.kernel import libc
 from pyexec.runs.slots import POOLS
 
-# What systemd leaves free of the uids that it and distributions hand out, and rootless containers have mapped; see
-# systemd's UIDS-GIDS.md. Runs have the first of these unless --uid-base says otherwise.
+# Uids that neither systemd nor distributions assign and that rootless containers map; see systemd's UIDS-GIDS.md. Runs
+# start at the first of these unless --uid-base is given.
 _FREE_UIDS = range(60706, 61184)
 
 
 def layers_on(report: HostReport, config: Config, before: Collection[str]) -> set[str]:
-    """Return the layers that zygotes can put on, if they are enough.
+    """Return the layers that zygotes can apply, provided that they suffice.
 
     Args:
-        report: the nursery's. before: the layers that were on at the server's start, if this is not the start.
+        report: the nursery's. before: the layers that were on when the server started; empty at the start.
 
     Raises:
-        SandboxError: a danger is left uncovered, or a layer that was promised or expected is missing; says what to do.
+        SandboxError: a danger is uncovered, or a layer is missing that was on before or is expected; says what to do.
     """
     bare = [danger for danger in report.dangers if not danger.layers]
     on = set(report.on)
@@ -33,7 +33,7 @@ def layers_on(report: HostReport, config: Config, before: Collection[str]) -> se
     reasons = [f"nothing here would stop a script that tries to {danger.name}: {danger.remedy}" for danger in bare]
     lost = sorted(set(before) - on)
     if lost:
-        # A probe may fail for want of a process or of memory. What was promised at the start is not taken back.
+        # A probe may fail for lack of memory or processes; the server must not go on with fewer layers.
         reasons.append("layers that were on at the start can't be had now: {}".format(", ".join(lost)))
     if missing:
         why = {status.name: status.detail for status in report.layers}
@@ -45,7 +45,7 @@ def layers_on(report: HostReport, config: Config, before: Collection[str]) -> se
 
 
 def check_own_means(config: Config) -> None:
-    """Check what the server itself needs. Raises SandboxError."""
+    """Check that the server has what it needs itself. Raises SandboxError."""
     try:
         pidfd = libc.syscall("pidfd_open", os.getpid(), 0)
         try:

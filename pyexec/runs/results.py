@@ -1,4 +1,4 @@
-"""What a run left, read from outside once it can change no more, and the verdict on a run that met a wall inside."""
+"""What a run left behind, read from outside once nothing can change it; and whether it hit a limit of its tmpfs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RunEnd:
 
 
 def met_a_wall(child: ChildHandle, end: RunEnd, budget: Budget) -> RunEnd:
-    """Return the end of a run in a file system of its own: that of a limit, if it failed and nothing is left there."""
+    """Return how a run with its own file system ended: at a limit, if it failed and its file system is full."""
     if end.verdict != ENDED or not end.exit_code:
         return end
     resource = workdir.full(child.directory_fd)
@@ -38,7 +38,7 @@ def outcome(
     """Read a run's output and the files asked for.
 
     Args:
-        count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+        count: called with the number of bytes collected, as they are read; may block, or raise to stop.
 
     Raises:
         OSError: the server has no descriptor or memory left.
@@ -47,7 +47,7 @@ def outcome(
     stdout, stderr = (workdir.read_capped(fd, cap + 1) for fd in child.streams[1:])
     count(len(stdout) + len(stderr))
     files: list[OutputFile] = []
-    if end.verdict != FORBIDDEN:  # what a run wrote before it was ended is as good as ever
+    if end.verdict != FORBIDDEN:  # files written before a run was ended are returned too
         for file in workdir.collect(child.directory_fd, job.return_files, budget.returned_file_bytes):
             files.append(file)
             count(len(file.content or b""))

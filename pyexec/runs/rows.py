@@ -1,8 +1,8 @@
-"""The table of zygotes: each row has one that lives and fails by itself, and is started anew without the others.
+"""The table of zygotes: each row holds one zygote, which lives, fails and is restarted independently of the others.
 
-All come from one nursery, which is executed anew when it has ended. A row that wants a zygote orders one at once,
-before the nursery is ready even; a bounded number of times a minute, and after a failure with a pause that doubles, so
-that a second's shortage doesn't use up the starts of a minute. Used by the keeper alone; it never waits for anything.
+All zygotes are forked from one nursery, which is restarted when it ends. A row without a zygote orders one at once,
+even before the nursery is ready, but only a bounded number of times a minute and, after failures, with pauses that
+double, so that a second of shortage doesn't use up a minute's starts. Used by the keeper alone; nothing here blocks.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _DYING_S, _LONGEST_S = 0.1, 3600.0
 
 
 class Row:
-    """One kind of zygote: that which serves, that which is starting."""
+    """One kind of zygote: the one that serves and the one that is starting."""
 
     def __init__(self, kind: ZygoteKind) -> None:
-        """Begin with none."""
+        """Start without a zygote."""
         self.kind = kind
         self.zygote: ZygoteHandle | None = None
         self.coming: ZygoteHandle | None = None
@@ -40,18 +40,18 @@ class Row:
 
     @property
     def lacks(self) -> bool:
-        """Whether there is neither one that serves nor one that starts."""
+        """Whether there is neither a serving nor a starting zygote."""
         return self.zygote is None and self.coming is None
 
     def start(self, nursery: NurseryHandle) -> None:
-        """Have the nursery fork one. Raises OSError."""
+        """Have the nursery fork a zygote. Raises OSError."""
         self._starts.append(time.monotonic())
         if len(self._starts) == _STARTS_A_MINUTE:
             self.not_before = self._starts[0] + 60
         self.coming = ZygoteHandle(self.kind.name, nursery)
 
     def note_failure(self, now: float) -> ZygoteHandle | None:
-        """Give up the one that was starting, and wait before the next; return it."""
+        """Give up the zygote that was starting and postpone the next start; return it."""
         failed, self.coming = self.coming, None
         if failed is not None:
             failed.close()
@@ -60,13 +60,13 @@ class Row:
         return failed
 
     def serve(self) -> dict[str, Any]:
-        """Let the one that has started serve; return what it said of its libraries."""
+        """Put the zygote that has started into service; return what it reported about its libraries."""
         assert self.coming is not None and self.coming.libraries is not None
         self.zygote, self.coming, self._pause_s = self.coming, None, 0.0
         return self.zygote.libraries or {}
 
     def note_end(self) -> ZygoteHandle:
-        """Give up the one that served, which has ended; return it."""
+        """Give up the serving zygote, which has ended; return it."""
         assert self.zygote is not None
         ended, self.zygote = self.zygote, None
         ended.close()
@@ -78,33 +78,33 @@ class Rows:
     """All rows, and the nursery."""
 
     def __init__(self, config: Config, allowed: Callable[[HostReport], None]) -> None:
-        """Begin with nothing started; `allowed` is told of each report that is good enough."""
+        """Start nothing yet; `allowed` is called with each host report that passes the requirements."""
         self._config, self._allowed = config, allowed
         self.rows = [Row(kind) for kind in ZYGOTES]
         self.report: HostReport | None = None
         self.layers_on: set[str] = set()
         self._nursery: NurseryHandle | None = None
         self._checked = False
-        self._ending: list[ZygoteHandle] = []  # what they leave is still dying
+        self._ending: list[ZygoteHandle] = []  # whose runs are still dying
 
     def serving(self) -> bool:
-        """Return whether every kind can serve."""
+        """Return whether every kind of zygote is in service."""
         return all(row.zygote is not None for row in self.rows)
 
     def restarts(self) -> int:
-        """Return how often a zygote had to be started anew."""
+        """Return how often a zygote had to be restarted."""
         return sum(row.restarts for row in self.rows)
 
     def ends(self) -> list[socket.socket]:
-        """Return the sockets on which the next thing to look at shows."""
+        """Return the sockets that become readable when something changes."""
         found = [] if self._nursery is None or self._checked else [self._nursery.control]
         return found + [handle.control for row in self.rows for handle in (row.zygote, row.coming) if handle]
 
     def repair(self, now: float) -> float:
-        """Start what is missing, take over what has become ready; return by when to look again.
+        """Start what is missing, put into service what has become ready; return when to look again (monotonic).
 
         Raises:
-            SandboxError, OSError: what never served before can't be started here; says what to do.
+            SandboxError, OSError: a zygote that has never served can't be started here; says what to do.
         """
         if self._nursery is not None and self._checked and self._nursery.ended():
             self._nursery.end()
@@ -133,7 +133,7 @@ class Rows:
         return min(waits + [now + _LONGEST_S])
 
     def _start_missing(self, now: float) -> None:
-        # The heaviest first: it is what takes longest.
+        # The heaviest first: it takes longest.
         due = [row for row in reversed(self.rows) if row.lacks and row.not_before <= now]
         if due and self._nursery is None:
             self._nursery, self._checked = NurseryHandle(self._config), False
@@ -158,19 +158,19 @@ class Rows:
         self.report = dataclasses.replace(report, libraries=kept[0], missing=kept[1])
 
     def _fail(self, error: BaseException, rows: list[Row], now: float) -> None:
-        """Note a start that failed; what never served is given up for good."""
+        """Record a start that failed. Raises the error if the row has never served: then it never will."""
         if any(row.restarts == 0 and row.zygote is None for row in rows):
             raise error
         log.say(f"a zygote did not restart: {error}")
         hangs = any(row.coming is not None and row.coming.alive() for row in rows)
         self._ending += filter(None, [row.note_failure(now) for row in rows])
-        # One that is not to serve, or that doesn't get on, is ended with all that comes from it.
+        # A nursery that isn't fit to serve, or that hangs, is ended with everything below it.
         if self._nursery is not None and (hangs or not self._checked):
             self._nursery.end()
             self._nursery = None
 
     def end(self) -> None:
-        """End all, and return when nothing is left."""
+        """End all zygotes and the nursery, and return when they are gone."""
         for row in self.rows:
             for handle in (row.zygote, row.coming):
                 if handle is not None:

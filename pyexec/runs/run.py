@@ -1,8 +1,8 @@
-"""The course of one run: a waiting child, its files, its deadline, its end, what it left, the verdict.
+"""The course of one run: take a waiting child, hand over the job, await its end, read what it left, give a verdict.
 
-Works in the server. What is said of a run is judged from outside; the one thing believed from inside is "ended with
-code N", and a script that forges it only cuts its own answer short. Three things stand here and nowhere else: what is
-tried again (`perform`: only a run that no script can have begun), what is stopped or killed before output is read
+Runs in the server and judges a run from outside; the only thing it believes from inside is "ended with code N", and a
+script that forges that only cuts its own result short. Three decisions are made here and nowhere else: what is retried
+(`perform`: only a run whose script can't have begun), what is stopped and what is killed before its output is read
 (`settle`), and which event means which verdict (`_end_of`).
 """
 
@@ -30,35 +30,35 @@ _TAKE_S, _GONE_S = 20.0, 20.0
 _TRIES = 3
 _WATCH_S = 0.05
 _LAST_CALL_S = 0.1  # before the deadline
-_INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
+_INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand_over and collect
 _SIGKILL = -9
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 
 
 class UnbegunError(SandboxError):
-    """A child ended before it read its job, so that another may have it."""
+    """A child ended before it read its job, so another child may run it."""
 
 
 def count_nothing(size: int) -> None:
-    """Leave it to the caller how much is collected."""
+    """Set no bound on how much is collected."""
 
 
 class Run:
-    """Performs jobs, one at a call, in children that a keeper keeps. Thread-safe."""
+    """Runs jobs, one per call, in children from the keeper's pools. Thread-safe."""
 
     def __init__(self, config: Config, keeper: Keeper) -> None:
-        """Take what all runs have in common."""
+        """Store what all runs share."""
         self._config, self._keeper = config, keeper
 
     def perform(self, job: Job, count: Callable[[int], None] = count_nothing) -> tuple[ChildHandle, Outcome]:
-        """Run a job; return the child, which is to be released, and what came of it.
+        """Run a job; return the child, which the caller must release, and the outcome.
 
         Args:
-            count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+            count: called with the number of bytes collected, as they are read; may block, or raise to stop.
 
         Raises:
             ServerBusy: the disk that runs share is nearly full.
-            SandboxError, LayerError: the run could not be started or was lost; no fault of the script.
+            SandboxError, LayerError: the run could not be started or was lost, through no fault of the script.
         """
         if self._keeper.disk_is_short():
             raise ServerBusy("The server's disk is nearly full.", limit_name="disk")
@@ -70,7 +70,7 @@ class Run:
             stopwatch.mark("take")
             try:
                 outcome = self._in(child, job, stopwatch, count)
-                if self._keeper.disk_is_short():  # else what it left would stay until its caller has taken the answer
+                if self._keeper.disk_is_short():  # else its files would stay until the client has read the response
                     self._keeper.clear(child)
                 return child, outcome
             except BaseException as error:
@@ -105,7 +105,7 @@ class Run:
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
     def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> tuple[RunEnd, Event]:
-        """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
+        """Wait for the run's report, its death, its deadline, or the watch, whichever comes first."""
         last_call = deadline - min(_LAST_CALL_S, self._config.budget.wall_s / 2)
         while True:
             now = time.monotonic()
@@ -118,17 +118,17 @@ class Run:
             if isinstance(event, (Ended, Died)) and event.cpu_limit_s and time.monotonic() < deadline:
                 # RLIMIT_CPU is more than a run can use in its time: it was killed for another reason.
                 event = dataclasses.replace(event, cpu_limit_s=0)
-            # Looked at once more at the end: a run shorter than the interval is no way around a limit.
+            # Checked once more at the end, so that a run shorter than the interval can't evade a limit.
             exceeded = watch.exceeded(ended=not isinstance(event, Late))
             if exceeded is not None:
                 return RunEnd(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1]), Late()
-            # Late only if it was so before we looked: what ended in time is no timeout because we came to it late.
+            # A timeout only if the time was up before we looked: a run that ended in time is none if we are late.
             if not isinstance(event, Late) or now >= deadline:
                 return self._end_of(event), event
 
     @staticmethod
     def _end_of(event: Event) -> RunEnd:
-        """Return what an event means. Raises SandboxError for those that are no fault of the script."""
+        """Return how the run ended, given its event. Raises SandboxError if the script isn't at fault."""
         if isinstance(event, (Ended, Died)) and event.cpu_limit_s:
             return RunEnd(RESOURCE, _SIGKILL, resource="cpu", limit=event.cpu_limit_s)
         if isinstance(event, Ended):
@@ -140,8 +140,8 @@ class Run:
         if isinstance(event, Died) and event.code != _SIGKILL:
             return RunEnd(ENDED, event.code)
         if isinstance(event, Died):
-            # Each limit of its own ends a run otherwise, or is seen by the watch. The kernel's memory killer takes whom
-            # it likes, for want of memory that others may have.
+            # A run's own limits end it in other ways, or the watch sees them. The OOM killer may pick any process when
+            # the machine is short of memory, whoever uses it.
             raise SandboxError("a run was killed for nothing of its own; this machine may be short of memory")
         if isinstance(event, Unbegun):
             raise UnbegunError("a child ended before it read its job")
@@ -149,7 +149,7 @@ class Run:
 
 
 def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> None:
-    """Put the script, its attachments and its input where the child will find them. Raises OSError."""
+    """Write the script, its attachments and its input to where the child will read them. Raises OSError."""
     workdir.put(child.directory_fd, SCRIPT_NAME, job.code.encode("utf-8"), owner)
     for attachment in job.attachments:
         workdir.put(child.directory_fd, attachment.filename, attachment.content, owner)
@@ -158,20 +158,20 @@ def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> No
         offset = 0
         while offset < len(view):  # pwrite leaves the offset, which the child shares, at the start
             offset += os.pwrite(child.streams[0], view[offset:], offset)
-    # Nothing may grow in it: memory of such a file belongs to no process that the kernel could end for it.
+    # It must not grow: the memory of such a file belongs to no process that the kernel could kill for it.
     fcntl.fcntl(child.streams[0], _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE)
 
 
 def settle(child: ChildHandle, event: Event, own_pids: bool) -> None:
-    """Return when nothing of a run executes any more, so that its output can be read. The only place that decides how.
+    """Return once nothing of a run executes any more, so that its output can be read. Only this decides how.
 
-    A run that says that it has ended waits for its end, or says so and is hostile. To tear it down would take a core
-    just when the answer is made; to stop it costs nothing, and it is killed once the answer is out. But SIGSTOP reaches
-    one thread at once and others when they are next scheduled: of a run with more than one thread, or with processes
-    beside the script's, and of every run that did not end by its own word, all is killed and its death awaited.
+    A run that reports its end waits to be killed, or is hostile and doesn't. Tearing it down would occupy a CPU just
+    when the response is made; stopping it costs nothing, and it is killed once the response is out. But SIGSTOP stops
+    one thread at once and others only when they are next scheduled. So a run that has several threads, or processes
+    besides the script's, or that did not report its end, is killed as a whole and its death awaited.
 
     Raises:
-        SandboxError: it has not ended, or nobody can tell.
+        SandboxError: it has not died, or that can't be known.
     """
     if isinstance(event, Died) or (isinstance(event, (Ended, Forbidden)) and _is_stopped(child, own_pids)):
         return
@@ -181,10 +181,10 @@ def settle(child: ChildHandle, event: Event, own_pids: bool) -> None:
 
 
 def _is_stopped(child: ChildHandle, own_pids: bool) -> bool:
-    """Stop a run; return whether it is all stopped: one process with one thread, and an admin's supervisor."""
+    """Stop a run; return whether all of it is stopped: one single-threaded process, and an admin's supervisor."""
     try:
         child.stop()
-        # Only now, when none of them can make another: what is seen is all there is.
+        # Only now, when none of them can create another, is what we see complete.
         first = child.first_process()
         if first is None:
             return False
@@ -197,10 +197,10 @@ def _is_stopped(child: ChildHandle, own_pids: bool) -> bool:
 
 
 def kind_for(code: str) -> str:
-    """Return the lightest kind of zygote that has every library which a script names.
+    """Return the lightest kind of zygote that has every library that a script names.
 
-    The text is searched, never parsed: it is hostile. A script that hides a name, or has it in an attached module,
-    loads the library by itself, and waits for it.
+    The text is hostile, so it is searched and never parsed. A script that hides a name, or has it only in an attached
+    module, loads the library itself, which takes longer.
     """
     named = {name for kind in ZYGOTES for name in kind.libraries if name in code}
     return next(kind.name for kind in ZYGOTES if named <= set(kind.libraries))

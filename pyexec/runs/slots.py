@@ -1,9 +1,8 @@
-"""The uids of runs: each belongs to a slot of the server, and is one run's until nothing of that run is left.
+"""Slots: the uids of runs. A slot belongs to one run until every process of that run is gone.
 
-A slot outlives the zygotes that use it, since a uid that two of them handed out at once would join two runs: it is free
-only when all of its last run is reaped, whichever zygote made it. Each use of a slot is a generation, so that giving
-one back twice, or late, frees nothing that another run has meanwhile. The slot that has been free longest is taken
-first.
+Slots outlive zygotes, because a uid handed out by two zygotes at once would let two runs meet: a slot is free only once
+its last run has been reaped completely, whichever zygote forked it. Each use of a slot is a generation, so freeing a
+slot twice, or late, can't free it for a run that has it now. The slot that has been free longest is taken first.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import Callable
 
-# Of each kind of run and zygote: one that runs or waits. What is dying has as many again.
+# Slots for each of `max_runs`: two zygotes and two kinds of run make up to four children; others may still be dying.
 POOLS = 6
 
 
@@ -29,7 +28,7 @@ class Slots:
     """Which slots are in use. Thread-safe."""
 
     def __init__(self, count: int) -> None:
-        """Begin with so many free slots."""
+        """Start with this many free slots. Raises ValueError for fewer than one."""
         if count < 1:
             raise ValueError(f"there must be at least one slot, not {count}")
         self._lock = threading.Lock()
@@ -39,7 +38,7 @@ class Slots:
         self._dying: list[tuple[Slot, Callable[[], bool]]] = []
 
     def take(self) -> Slot | None:
-        """Return a slot that nothing of any run is left in; None if there is none."""
+        """Return a free slot, or None if there is none."""
         with self._lock:
             if not self._free:
                 return None
@@ -49,19 +48,19 @@ class Slots:
             return slot
 
     def free(self, slot: Slot) -> None:
-        """Take a slot back whose run is all gone; one of an earlier generation is passed over."""
+        """Free a slot whose run is gone; a slot of an earlier generation is ignored."""
         with self._lock:
             if self._used.get(slot.index) == slot.generation:
                 del self._used[slot.index]
                 self._free.append(slot.index)
 
     def free_when(self, slot: Slot, gone: Callable[[], bool]) -> None:
-        """Take a slot back as soon as `reclaim` finds that its run is gone."""
+        """Free a slot as soon as `reclaim` finds that its run is gone."""
         with self._lock:
             self._dying.append((slot, gone))
 
     def reclaim(self) -> bool:
-        """Free what can be freed; return whether any run is still dying. Called by the keeper alone."""
+        """Free the slots of runs that are gone; return whether any run is still dying. Only the keeper calls this."""
         for entry in list(self._dying):
             if entry[1]():
                 with self._lock:

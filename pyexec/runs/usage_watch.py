@@ -1,8 +1,8 @@
 """The watch: what a run uses that no rlimit counts, looked at from outside while it runs.
 
-Works in the server, twenty times a second from a run's 50th millisecond on, so that a short run costs nothing. Reads
-`/proc` of the server's own pid namespace: of a public run one file, of an admin run, which may have many processes,
-their list. The directory is walked where it is no tmpfs of the run's own.
+Runs in the server, twenty times a second from a run's 50th millisecond on, so a short run costs nothing. It reads
+`/proc` in the server's own pid namespace: one file for a public run; for an admin run, which may have many processes,
+the files of each. A run's directory is walked only if it isn't a tmpfs of its own.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ class Watch:
     """Looks at one run."""
 
     def __init__(self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Guard | None = None) -> None:
-        """Prepare; looks at nothing yet.
+        """Prepare to watch a run; reads nothing yet.
 
         Args:
-            own_pids: the run is a pid namespace. guard: of the disk that its directory lies on, if it does.
+            own_pids: whether the run has its own pid namespace. guard: for the disk that its directory is on, if any.
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
         self._baseline_bytes: int | None = None
 
     def exceeded(self, ended: bool) -> tuple[str, int] | None:
-        """Return the resource of which the run uses too much, with its limit; None while all is well.
+        """Return the resource that the run uses too much of, and its limit; None while it is within all of them.
 
         Args:
-            ended: the run is over; what one process had in memory is no matter any more.
+            ended: the run is over, so the memory of a single process no longer matters.
 
         Raises:
-            SandboxError: nothing would bound the run, as where /proc hides it; or the disk is nearly full, and it must
-                end through no fault of its own.
+            SandboxError: nothing would bound the run, because /proc hides it, say; or the disk is nearly full and the
+                run must be ended through no fault of its own.
         """
         found = self._output()
         if found is None and (self._child.admin or not ended):
@@ -55,12 +55,12 @@ class Watch:
         return found
 
     def over(self) -> None:
-        """Take note that nobody looks any more."""
+        """Note that the run is no longer watched."""
         if self._guard is not None:
             self._guard.ended(self._child)
 
     def _output(self) -> tuple[str, int] | None:
-        # The second is the kernel's own limit of a file (`kernel.rlimits`): what meets it has been cut there.
+        # The second is the kernel's file size limit (`kernel.rlimits`): output that reaches it has been cut off there.
         most = min(_OUTPUT_TIMES * self._budget.output_bytes, self._budget.workdir_bytes - 1)
         if any(os.fstat(fd).st_size > most for fd in self._child.streams[1:]):
             return "output", most
@@ -72,13 +72,13 @@ class Watch:
         if first is None:
             if processes.pid_of(self._child.pidfd):
                 raise SandboxError("the watch can't see the processes of a run: /proc hides them")
-            return None  # it has been reaped, and word of that is on its way
+            return None  # it has been reaped, and the message about that is on its way
         if self._baseline_bytes is None:
-            # A process forked from the zygote starts with its memory, shared until written. The zygote is asked, not
-            # the run: by now that may have taken any amount.
+            # A process forked from the zygote starts with the zygote's memory, shared until written. Read from the
+            # zygote, since by now the run may have allocated any amount.
             self._baseline_bytes = processes.memory_bytes(first.parent)
         found = list(members(first, self._own_pids)) if self._child.admin else [first]
-        # Beside the script there is its supervisor. The dead that nobody has reaped count: they take places too.
+        # The script and its supervisor come on top. Zombies count: they take up process ids too.
         if len(found) > budget.processes + 2:
             return "processes", budget.processes
         if sum(max(0, process.threads - 1) for process in found) > THREADS:
@@ -105,12 +105,12 @@ class Watch:
 
 
 def can_see(child: ChildHandle) -> bool:
-    """Return whether /proc shows us a child, which hidepid or a foreign pid namespace would prevent."""
+    """Return whether /proc shows a child; with hidepid, or in a foreign pid namespace, it doesn't."""
     return child.first_process() is not None
 
 
 def members(first: Process, own_pids: bool) -> Iterator[Process]:
-    """Yield the processes of a run whose first one this is; those of a pid namespace are all below that."""
+    """Yield all processes of a run, given its first; in a pid namespace all of them descend from that."""
     return processes.below(first) if own_pids and _children_are_told() else group_kill.members(first.session)
 
 

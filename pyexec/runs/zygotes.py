@@ -1,8 +1,8 @@
-"""A nursery and a zygote as the server holds them: sockets, and one process. No thread, no decision.
+"""Handles of the nursery and of a zygote: the server's sockets to them, and one process. No thread, no decisions.
 
-A zygote has two witnesses: its control socket, on which it gets orders and whose end of file says that it has ended;
-and a status socket held by the nursery, which tells of that once nothing is left of any of its runs. If the nursery has
-ended, nothing is left once the process that the server started has ended.
+Two sockets tell of a zygote's end. Its control socket, which carries its orders, reaches end of file when the zygote
+exits; the status socket, held by the nursery, carries a message once nothing is left of any of the zygote's runs. If
+the nursery itself has ended, everything is gone when the process that the server started has exited.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pyexec.job import HostReport
 from pyexec.messages import WireError
 
 _START_S, _END_S = 60.0, 5.0
-# First on the path, so that the zygotes are of this very copy of the package, whatever else is installed.
+# First on the path, so that zygotes use this copy of the package, whatever else is installed.
 _BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; start.main()"
 
 
 class NurseryHandle:
-    """The process that all zygotes come from."""
+    """The process that all zygotes are forked from."""
 
     def __init__(self, config: Config) -> None:
-        """Start it; its first word is awaited by `receive_report`. Raises OSError."""
+        """Start it; `receive_report` receives its first message. Raises OSError."""
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self.control, far = messages.pair()
         self.due = time.monotonic() + _START_S
@@ -60,29 +60,29 @@ class NurseryHandle:
             raise
 
     def send(self, kind: str, payload: Any, descriptors: tuple[int, ...] = ()) -> None:
-        """Send a message that will be read once it is ready. One that has ended is found out elsewhere."""
+        """Send a message, to be read once the nursery is ready. If it has ended, `ended` will say so."""
         try:
             messages.send(self.control, kind, payload, descriptors)
         except (BrokenPipeError, ConnectionResetError):
             return
 
     def receive_report(self) -> None:
-        """Read the first word, if it has come.
+        """Receive the first message, if it has arrived.
 
         Raises:
-            SandboxError: it could not start here, ended, or takes too long; says what to do.
+            SandboxError: the nursery can't run here, has ended, or takes too long; says what to do.
         """
         said = _ready_word(self.control, self.due, "nursery")
         if said is not None:
-            # One that leaves a danger uncovered says no more than that, and ends.
+            # A nursery that finds a danger uncovered reports no more than that, and exits.
             self.report = HostReport.of_message(dict({"python": ""}, **said))
 
     def ended(self) -> bool:
-        """Return whether it has ended, and with it every zygote and all that their runs left."""
+        """Return whether it has ended, and with it every zygote and run."""
         return self.process.poll() is not None
 
     def end(self) -> None:
-        """End it with all below it, and return when that is done. One that hangs doesn't see its socket close."""
+        """End it with everything below it and wait for that; kill it if it hangs."""
         self.control.close()
         try:
             self.process.wait(_END_S)
@@ -96,7 +96,7 @@ def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any]
         try:
             message = messages.receive(control, socket.MSG_DONTWAIT)
         except ConnectionResetError:
-            # It has ended without reading all that it was sent, which the kernel says first; then come its last words.
+            # It exited before reading everything, which the kernel reports first; its last message comes next.
             message = messages.receive(control, socket.MSG_DONTWAIT)
         said = message.payload
     except BlockingIOError:
@@ -111,10 +111,10 @@ def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any]
 
 
 class ZygoteHandle:
-    """A warm interpreter that forks children."""
+    """A zygote: a warm interpreter that forks children."""
 
     def __init__(self, kind: str, nursery: NurseryHandle) -> None:
-        """Have the nursery fork it; `receive_ready` awaits its first word. Raises OSError."""
+        """Have the nursery fork it; `receive_ready` receives its first message. Raises OSError."""
         self.kind, self.nursery = kind, nursery
         self.control, far_control = messages.pair()
         self.status, far_status = messages.pair()
@@ -129,13 +129,13 @@ class ZygoteHandle:
             raise
 
     def receive_ready(self) -> bool:
-        """Return whether it is ready. Raises SandboxError: it ended instead, or takes too long."""
+        """Return whether it is ready. Raises SandboxError: it has ended, or takes too long."""
         if self.libraries is None:
             self.libraries = _ready_word(self.control, self.due, self.kind + " zygote")
         return self.libraries is not None
 
     def alive(self) -> bool:
-        """Return whether it has not ended, as far as can be seen by now."""
+        """Return whether it is running, as far as can be told by now."""
         if self._gone or self.control.fileno() < 0:  # given up already
             return False
         poll = select.poll()
@@ -152,16 +152,16 @@ class ZygoteHandle:
                 return False
             except OSError:
                 said = b""
-            # Without a word the nursery has ended too, and then all is gone when the process above has.
+            # End of file: the nursery has ended too, and everything is gone once the process above has exited.
             self._gone = bool(said) or self.nursery.ended()
             if self._gone:
                 self.status.close()
         return self._gone
 
     def send_order(self, order: messages.Order, descriptors: tuple[int, ...]) -> None:
-        """Have a child forked. Raises OSError if it has ended, or has not read some hundred orders."""
+        """Send an order for a child. Raises OSError: the zygote has ended, or its socket is full of unread orders."""
         messages.send_packet(self.control, messages.encode_order(order), descriptors, socket.MSG_DONTWAIT)
 
     def close(self) -> None:
-        """Close the control socket, which ends it and with it every child. Whether it is gone can be asked still."""
+        """Close the control socket, which ends the zygote and all its children; `gone` tells when."""
         self.control.close()

@@ -1,8 +1,9 @@
-"""A zygote's loop: fork a child for each order, tell how it ended once it is reaped with all that it left.
+"""A zygote's loop: fork a child for each order, and report how it ended once it and everything it left is reaped.
 
-Each turn copies the pages that it writes to, of a heap shared with all children, so it does as little as it can: orders
-and deaths have a fixed form, what confines a child is made ready once a slot, and a child is two numbers. It is
-single-threaded and never sees a byte of a request. `row` builds it; who closes which descriptor stands in `start`.
+The heap is shared with all children, and each turn copies the pages that it writes to, so it does as little as
+possible: orders and deaths have a fixed form, a child's confinement is prepared once per slot, and a child is a few
+numbers. It is single-threaded and never sees a byte of a request. `row` builds it; `start` says who closes which
+descriptor.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pyexec.zygote import overseer
 from pyexec.zygote.overseer import Running
 
 _DYING_POLL_MS = 5
-# The kernel's memory killer takes a run first, then the zygotes, then the server.
+# The OOM killer is to pick a run first, then the zygotes, then the server.
 OWN_BADNESS, BADNESS_OF_RUNS = b"500", b"1000"
 
 
@@ -39,7 +40,7 @@ _CUT_OFF = socket.MSG_TRUNC | socket.MSG_CTRUNC
 
 
 class Prepared(NamedTuple):
-    """An order, what confines its child, and the seconds of processor time at which the kernel kills that."""
+    """An order, the calls that confine its child, and the child's CPU time limit in seconds."""
 
     order: messages.Order
     calls: tuple[libc.Call, ...]
@@ -47,7 +48,7 @@ class Prepared(NamedTuple):
 
 
 class Loop:
-    """What a zygote holds while it serves."""
+    """The state of a serving zygote."""
 
     def __init__(
         self,
@@ -58,11 +59,11 @@ class Loop:
         badness_fd: int,
         log: Callable[[str], None],
     ) -> None:
-        """Take what has been made ready.
+        """Store what has been prepared.
 
         Args:
-            prepare: gives what confines the child of an order. gate: puts each child into a pid namespace of its own,
-                if there are any. badness_fd: our own oom_score_adj. log: writes a line, whatever happens.
+            prepare: returns the confinement for an order. gate: puts each child into its own pid namespace, if there
+                are any. badness_fd: open for writing the zygote's oom_score_adj. log: writes a line and never fails.
         """
         self._control, self._prepare, self._kit, self._gate = control, prepare, kit, gate
         self._badness_fd, self.log = badness_fd, log
@@ -87,7 +88,7 @@ class Loop:
                     if groups is not None:
                         groups.note(Running(pid, fd, told, cpu_limit_s), self._reaper)
                     else:
-                        # As nearly all end: killed by the server, too young to have met its limit of processor time.
+                        # The common case: killed by the server, and too young to have reached its CPU time limit.
                         if monotonic() > born + _YOUNG_S:
                             _tell(fd, told, overseer.death(reaper, pid, cpu_limit_s))
                             continue
@@ -103,7 +104,7 @@ class Loop:
                 data = ancillary[0][2] if ancillary else b""
                 descriptors = (_FIVE if len(data) == _FIVE.size else struct.Struct(f"{len(data) // 4}i")).unpack(data)
                 if flags & _CUT_OFF:
-                    # All that came of the order is closed, which the server takes for a child that died. Others run.
+                    # The descriptors that did arrive are closed, so the server sees a dead child. Other runs go on.
                     for each in descriptors:
                         os.close(each)
                     self.log("no descriptor is left for a child")
@@ -114,7 +115,7 @@ class Loop:
                     _tell(dead.pidfd, dead.status, death)
 
     def _end(self) -> NoReturn:
-        """End with every child: each has a parent-death signal, and what it has forked is killed here or above us."""
+        """Exit; each child has a parent-death signal, and what it has forked is killed here or by the overseer."""
         if self._gate is None:
             for pidfd, (pid, *_) in self._running.items():
                 with contextlib.suppress(OSError):
@@ -122,7 +123,7 @@ class Loop:
         os._exit(0)
 
     def spawn(self, packet: bytes, descriptors: tuple[int, ...]) -> None:
-        """Fork the child of an order. If that fails its sockets close, which the server takes for a child that died."""
+        """Fork the child of an order. If that fails, its sockets are closed, so the server sees a dead child."""
         status, pid = descriptors[1], 0
         try:
             order, calls, cpu_limit_s = self._prepared.get(packet) or self._make_ready(packet)
@@ -136,8 +137,8 @@ class Loop:
             self._running[pidfd] = pid, status, cpu_limit_s, time.monotonic()
             self._poll.register(pidfd, select.POLLIN)
         except (OSError, RuntimeError, messages.WireError) as error:
-            self.log(f"a zygote can't make a child: {error}")
-            if pid:  # it was forked, but there is no descriptor left to know it by
+            self.log(f"a zygote can't create a child: {error}")
+            if pid:  # forked, but no descriptor was left for its pidfd
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
             os.close(status)
@@ -150,21 +151,21 @@ class Loop:
                     os.close(fd)
 
     def _make_ready(self, packet: bytes) -> Prepared:
-        """Make an order's child ready, for good unless it has a directory of its own. Raises OSError, WireError."""
+        """Prepare an order's child, and keep that unless its directory is on disk. Raises OSError, WireError."""
         order = messages.decode_order(packet)
         prepared = self._prepare(order)
         if not order.path:
             self._prepared[packet] = prepared
-            # Or each child would look at it when it collects garbage, and copy the pages that it lies in.
+            # Else garbage collection in each child would visit it, and copy its pages.
             gc.freeze()
         return prepared
 
 
 def _tell(pidfd: int, told: int, packet: bytes) -> None:
-    """Tell the server how a child ended of which nothing is left, and give up what is known of it."""
+    """Report the death of a child of which nothing is left, and close its descriptors."""
     try:
         os.write(told, packet)
-    except OSError:  # the server has closed its end: it no longer wants to know
+    except OSError:  # the server has closed its end and no longer needs this
         pass
     os.close(told)
     os.close(pidfd)

@@ -1,9 +1,8 @@
-"""The nursery's loop: fork a zygote when told to, and say that one has ended once nothing is left of its runs.
+"""The nursery's loop: fork a zygote on request, and report its death once nothing is left of its runs.
 
-It has loaded what all zygotes share, and each goes on from there by itself: a heavier one costs no second interpreter,
-neither in memory nor at the start, and lives, fails and is replaced without the others. The nursery forks nothing else
-and does nothing in between, so that it is as it was on the first day when another is wanted. It ends when the server
-closes its socket, and with it all below.
+The nursery has loaded what all zygotes share, so a heavier zygote costs no second interpreter, neither in memory nor at
+the start, and yet lives, fails and is replaced independently of the others. It does nothing else, so its state is still
+that of the start when another zygote is needed. It exits, with everything below it, when the server closes its socket.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ _ENDS_MS = 2000
 
 
 class Nursery:
-    """The zygotes that live, and those that have ended and left something that is still dying."""
+    """Keeps track of the live zygotes, and of dead ones whose runs are still dying."""
 
     def __init__(self, control: socket.socket, nest: row.Nest) -> None:
-        """Begin with none."""
+        """Start without zygotes."""
         self._control, self._nest = control, nest
         self._zygotes: dict[int, Running] = {}
         self._ended: list[tuple[Running, int]] = []
@@ -45,7 +44,7 @@ class Nursery:
                     self._take_order()
             if self._ended and not self._any_left():
                 for zygote, code in self._ended:
-                    with contextlib.suppress(OSError):  # the server no longer wants to know
+                    with contextlib.suppress(OSError):  # the server has closed its end and no longer needs this
                         os.write(zygote.status, messages.encode_death(messages.Death(code)))
                     os.close(zygote.status)
                 self._ended.clear()
@@ -57,7 +56,9 @@ class Nursery:
     def _take_order(self) -> None:
         try:
             message = messages.receive(self._control)
-        except messages.CutOff:  # no descriptor is left; the server takes what is closed for a zygote that ended
+        except (
+            messages.CutOff
+        ):  # no descriptor is left; those that did arrive are closed, so the server sees a dead zygote
             return
         except (messages.WireError, OSError):
             self._end()
@@ -79,7 +80,7 @@ class Nursery:
             os.close(control)
 
     def _become(self, kind: str, control: int, status: int) -> NoReturn:
-        """Be a zygote; what the nursery has open for itself and for others is closed."""
+        """Become a zygote; close what the nursery has open for itself and for other zygotes."""
         try:
             os.close(status)
             self._control.close()
@@ -99,7 +100,7 @@ class Nursery:
         self._ended.append((zygote, overseer.exit_code(status)))
 
     def _end(self) -> NoReturn:
-        """End, once the zygotes have: the server has closed their sockets too. One that hangs is killed."""
+        """Exit after the zygotes, whose sockets the server has closed too. Kills one that hangs."""
         poll = select.poll()
         for zygote in self._zygotes.values():
             poll.register(zygote.pidfd, select.POLLIN)

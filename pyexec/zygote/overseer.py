@@ -1,10 +1,11 @@
-"""What dies with a zygote: all that its runs left, found and killed by the process above it.
+"""Kills what the runs of a dead zygote left behind; runs in the process above it.
 
-A zygote that ends by itself ends its runs whole, but not one that is killed. Its children have a parent-death signal;
-what an admin run has forked has none where there is no pid namespace to die with. It comes to the next subreaper above,
-and would hold its uid and its memory for as long as it liked. So the nursery kills what comes to it when a zygote ends,
-and says so only when nothing is left; and where there is no pid namespace the process above does the same for the
-nursery. That one holds no descriptor of the server's but standard error, and is forked before anything is loaded.
+A zygote that exits by itself ends its runs completely, but a zygote that is killed can't. Its children have a
+parent-death signal; what an admin run has forked has none and, where there is no pid namespace to die with, would keep
+its uid and memory as long as it liked. Such orphans are reparented to the next subreaper: the nursery kills those that
+it gets when a zygote dies, and reports the death only when nothing is left. Where there is no pid namespace, a process
+above the nursery does the same for the nursery; it holds none of the server's descriptors except standard error, and is
+forked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ _DYING_S, _POLL_S = 20.0, 0.005
 
 
 class Running(NamedTuple):
-    """A child as its zygote sees it, or a zygote as its nursery does."""
+    """A child as its zygote sees it, or a zygote as the nursery does."""
 
     pid: int
     pidfd: int
-    status: int  # the socket on which its death is told
+    status: int  # the socket on which its death is reported
     cpu_limit_s: int = 0
 
 
 def fork_below(control: socket.socket, proc_fd: int) -> None:
-    """Go on in a new process; the old one only waits, and then kills whatever of any run is left."""
+    """Continue in a new process; the old one waits for it, then kills whatever is left of any run."""
     pid = os.fork()
     if pid == 0:
         libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
@@ -48,11 +49,11 @@ def fork_below(control: socket.socket, proc_fd: int) -> None:
 
 
 def any_left(proc_fd: int, spared: Collection[int], reachable: bool = True) -> bool:
-    """Kill and reap every child of this process that isn't spared, with its group; return whether any is left.
+    """Kill and reap every child of this process that isn't spared, with its process group; return whether any is left.
 
     Args:
-        spared: pids of zygotes. reachable: False in a pid namespace of our own, where the numbers in `/proc` are not
-            those of our calls, and each run dies with its own namespace.
+        spared: pids of zygotes. reachable: False in a pid namespace, where the pids in `/proc` aren't those that our
+            system calls use, and where each run dies with its own namespace.
     """
     while True:
         with contextlib.suppress(ChildProcessError):
@@ -74,7 +75,7 @@ def any_left(proc_fd: int, spared: Collection[int], reachable: bool = True) -> b
 
 
 def _children(proc_fd: int) -> Iterator[tuple[int, int]]:
-    """Yield pid and process group, as `/proc` numbers them, of our children, and of orphans that came to us."""
+    """Yield the pid and process group, as `/proc` numbers them, of our children and of orphans reparented to us."""
     own = int(os.readlink("self", dir_fd=proc_fd))
     for name in filter(str.isdigit, os.listdir(proc_fd)):
         with contextlib.suppress(OSError):  # it exited in the meantime
@@ -86,46 +87,46 @@ def _children(proc_fd: int) -> Iterator[tuple[int, int]]:
 
 
 class Groups:
-    """The groups of dead children where there is no pid namespace: killed whole, and gone, before a death is told."""
+    """Process groups of dead children, where there is no pid namespace: gone before the death is reported."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without any."""
         self._dying: list[tuple[Running, bytes]] = []
 
     def __bool__(self) -> bool:
-        """Return whether any is waited for."""
+        """Return whether any group is still dying."""
         return bool(self._dying)
 
     def note(self, running: Running, reaper: libc.Reaper) -> None:
-        """Kill the rest of a dead child's group while its pid still stands, then reap the child itself."""
+        """Kill the rest of a dead child's process group while its pid is still reserved, then reap the child."""
         kill_group(running.pid, running.pidfd)
         self._dying.append((running, death(reaper, running.pid, running.cpu_limit_s)))
 
     def gone(self) -> list[tuple[Running, bytes]]:
-        """Return those of whose groups nothing is left, and what tells how they ended; never wait for a slow one."""
+        """Return the children whose groups are gone, with their reports; never wait for one that is slow to die."""
         done = [entry for entry in self._dying if _group_is_gone(entry[0].pid)]
         self._dying = [entry for entry in self._dying if entry not in done]
         return done
 
 
 def exit_code(status: int) -> int:
-    """Return an exit code, negative for the signal that ended the process."""
+    """Return the exit code for a wait status, negative for a signal."""
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def death(reaper: libc.Reaper, pid: int, cpu_limit_s: int) -> bytes:
-    """Reap a child and return what tells how it ended. Raises OSError."""
+    """Reap a child and return the encoded report of its death. Raises OSError."""
     status = reaper.reap(pid)
     return encoded(status, cpu_limit_s if rlimits.ended_by_cpu(status, reaper.cpu_s, cpu_limit_s) else 0)
 
 
 def encoded(status: int, cpu_limit_s: int) -> bytes:
-    """Return what tells of an end with this wait status, at this limit of processor time if it met that."""
+    """Return the encoded report of a death. `cpu_limit_s`: the CPU time limit if the process hit that, else 0."""
     return messages.encode_death(messages.Death(exit_code(status), cpu_limit_s))
 
 
 def kill_group(pid: int, pidfd: int) -> None:
-    """Send SIGKILL to a child and to all that it has forked, none of which can leave its group. Raises OSError."""
+    """Kill a child and everything it has forked, none of which can leave its process group. Raises OSError."""
     try:
         os.killpg(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -135,10 +136,10 @@ def kill_group(pid: int, pidfd: int) -> None:
 
 
 def _group_is_gone(group: int) -> bool:
-    """Reap what has ended of a run's group, all of it killed by now; as a subreaper we are its parent.
+    """Reap the exited processes of a run's group and return whether none is left. All have been killed by now.
 
-    Otherwise it would be left to process 1, which in a container may be the server itself and reaps nobody: dead
-    processes would count against the next run of this uid.
+    As a subreaper, the zygote is their parent. Otherwise they would fall to process 1, which in a container may be the
+    server itself and reaps nothing: dead processes would count against the next run with this uid.
     """
     while True:
         try:

@@ -1,7 +1,8 @@
-"""One zygote, from the fork in the nursery to its loop: load, rehearse, leave the host's tree, make all ready, freeze.
+"""One zygote, from the fork in the nursery to its loop: load, warm up, leave the host's tree, prepare, freeze.
 
-Works in the zygote. What is heavy for it is cheap for its children: whatever can be had before the fork is had here. It
-puts itself into the namespaces that its children share, and takes from itself for good what none of them needs.
+Whatever can be done before a child is forked is done here, once: what is expensive for the zygote is free for its
+children. It enters the namespaces that its children share, and gives up for good the privileges that none of them
+needs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from pyexec.zygote.loop import Loop, Prepared
 
 
 class Nest(NamedTuple):
-    """What the nursery knows and hands to each zygote that it forks."""
+    """What the nursery passes to each zygote that it forks."""
 
     settings: dict[str, Any]  # the server's PLAN
     host: Host
@@ -34,8 +35,8 @@ class Nest(NamedTuple):
 
 
 @contextlib.contextmanager
-def failures_told(control: socket.socket) -> Iterator[None]:
-    """Tell the server of an OSError, and end."""
+def reporting_failures(control: socket.socket) -> Iterator[None]:
+    """Report an OSError or RuntimeError to the server and exit."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -45,19 +46,19 @@ def failures_told(control: socket.socket) -> Iterator[None]:
 
 
 def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
-    """Be the zygote of this kind."""
+    """Run a zygote of this kind."""
     control = socket.socket(fileno=libc.high(control.detach()))
     libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
-    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # which a fork doesn't hand down
-    with failures_told(control):
+    libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)  # not inherited across fork
+    with reporting_failures(control):
         if "mount" in nest.host.namespaces:
             namespaces.own_mounts()
         (row,) = (row for row in ZYGOTES if row.name == kind)
         versions, missing = preload.libraries(row.libraries)
-        # Before anything collects garbage: a look at all that the libraries have made takes 40 ms.
+        # Before the first garbage collection: traversing everything that the libraries allocated takes 40 ms.
         gc.freeze()
         snippets = preload.rehearse(nest.settings["modules"])
-        # A script that names a library imports it, and then its source is looked at as well.
+        # A script that names a library imports it, and then its imports are checked as well.
         loop = _settle(control, nest, "import math\n" if row.libraries else "pass\n", snippets)
     messages.send(control, messages.READY, {"libraries": versions, "missing": missing})
     try:
@@ -68,7 +69,7 @@ def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
 
 
 def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str]) -> Loop:
-    """Do what must come after loading. Raises OSError, RuntimeError."""
+    """Do what must follow loading. Raises OSError, RuntimeError."""
     host, proc_fd = nest.host, nest.proc_fd
     with open(os.open("self/statm", os.O_RDONLY | os.O_CLOEXEC, dir_fd=proc_fd)) as file:
         baseline_bytes = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -107,7 +108,7 @@ def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str])
     last_call.install()
     tracebacks.learn_directories()
     child.forget_randomness()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session
     if workdir:
         os.environ.update(HOME=workdir, TMPDIR=workdir)
     kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir)
@@ -121,7 +122,7 @@ def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str])
         return Prepared(order, confine.prepare(confinement, child_plan), rlimits.cpu_s(child_plan))
 
     def log(text: str) -> None:
-        # If that can be done: a full disk must not cost the runs that go on.
+        # If possible: a full disk must not break the runs in progress.
         with contextlib.suppress(OSError):
             os.write(log_fd, (f"pyexec: {text}\n").encode("utf-8", "backslashreplace"))
 
@@ -133,7 +134,7 @@ def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str])
 
 
 def _take_low_numbers() -> None:
-    """Keep all descriptors below RESERVED taken; 0 to 2 by memory files like those of a run, to make the streams on."""
+    """Occupy all descriptors below RESERVED; 0 to 2 with memory files like those of a run, to open the streams on."""
     for number in range(3):
         fd = libc.high(os.memfd_create("stream", os.MFD_CLOEXEC))
         os.dup2(fd, number)
@@ -145,10 +146,10 @@ def _take_low_numbers() -> None:
 
 
 def _check_reach(nest: Nest) -> None:
-    """Check that runs of another uid get to installed code and work_dir, where they see the host's own file tree.
+    """Check that runs with their own uid can reach installed code and work_dir if they see the host's file tree.
 
     Raises:
-        OSError: they don't; says what to do.
+        OSError: they can't; the message says what to do.
     """
     if not nest.host.own_uids or "mount" in nest.host.namespaces:
         return
@@ -164,5 +165,5 @@ def _check_reach(nest: Nest) -> None:
 
     reason = namespaces.in_a_child(look)
     if reason:
-        advice = "keep Python, its packages and the work_dir where every user may go, or don't start pyexec as root"
-        raise OSError(errno.EACCES, f"runs have uid {uid} and can't go there; {advice}", reason)
+        advice = "put Python, its packages and work_dir where every user has access, or don't start pyexec as root"
+        raise OSError(errno.EACCES, f"runs have uid {uid} and can't access it; {advice}", reason)

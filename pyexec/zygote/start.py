@@ -1,20 +1,20 @@
-"""The nursery, from its start to its loop: an interpreter that all zygotes come from.
+"""The nursery, from its start to its loop: the interpreter that all zygotes are forked from.
 
-Theory of operation. The server starts a process with a clean environment and one socket (its descriptor 0). It finds
-out what the host offers, takes its namespaces and loads the standard library: the nursery. From it each zygote is
-forked, loads what its kind has beside that, leaves the host's file tree, freezes its heap, says that it is ready, and
-then does three things only: fork when told to, tell how a child ended, reap. All are single-threaded, have no key, no
+Theory of operation. The server starts a process with a clean environment and one socket (its descriptor 0). It probes
+the host, enters its namespaces and loads the standard library: this is the nursery. Each zygote is forked from it,
+loads the libraries of its kind, leaves the host's file tree, freezes its heap, reports that it is ready, and from then
+on does only three things: fork on request, report how a child ended, reap. All are single-threaded, have no key and no
 listener, and never see a byte of a request.
 
-    descriptor   of            closed by
-    control      the server    whoever it controls, nursery or zygote, at its end. End of file here ends that one
-    proc_fd      /proc         stays; each child closes its copy at the end of its confinement
-    status       one a child   its zygote (of a zygote, the nursery) once it is reaped: the server reads the exit code,
-                               or sees by the end of file that whoever should have told it has ended as well
-    pidfd        one a child   its zygote, once it is reaped; the server has one from the child itself
+    descriptor   refers to       closed by
+    control      the server      the nursery or zygote on exit. End of file here ends it
+    proc_fd      /proc           never; each child closes its copy at the end of its confinement
+    status       one per child   the zygote, once the child is reaped; a zygote's, the nursery. The server reads the
+                                 exit code, or end of file if the process that should have reported has ended too
+    pidfd        one per child   the zygote, once the child is reaped; the server has another from the child itself
 
-Whatever ends a zygote ends its children, by their parent-death signal, and `overseer` sees to what those have forked.
-Whatever ends the nursery ends all zygotes: it is process 1 of a pid namespace, or the process above clears up.
+Whatever ends a zygote ends its children, by their parent-death signal, and `overseer` kills what those have forked.
+Whatever ends the nursery ends all zygotes: it is process 1 of a pid namespace, or else the process above it kills them.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from pyexec.kernel import layers, libc, namespaces, policy, seccomp
 from pyexec.zygote import overseer, preload
 from pyexec.zygote.loop import OWN_BADNESS
 from pyexec.zygote.nursery import Nursery
-from pyexec.zygote.row import Nest, failures_told
+from pyexec.zygote.row import Nest, reporting_failures
 
 CONTROL_FD = 0
 
 
 def main() -> NoReturn:
-    """Be the nursery; where it can be process 1 of a namespace the process that the server started waits for it."""
+    """Run the nursery, if possible as process 1 of a pid namespace; the process that the server started waits."""
     try:
         os.fstat(2)
-    except OSError:  # the server was started without a standard error; nothing else must take its number
+    except OSError:  # the server has no standard error; nothing else must get its number
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the server blocks the signals that it waits for
@@ -55,7 +55,7 @@ def main() -> NoReturn:
     libc.prctl(libc.PR_SET_CHILD_SUBREAPER, 1)
     proc_fd = libc.high(os.open("/proc", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     namespaces.write_own(proc_fd, "oom_score_adj", OWN_BADNESS.decode())
-    with failures_told(control):
+    with reporting_failures(control):
         host = layers.probe(settings["uid_base"], proc_fd)
         if layers.uncovered(host):
             messages.send(control, messages.READY, report(host))
@@ -76,13 +76,12 @@ def main() -> NoReturn:
 
 
 def _fork_into_namespace(control: socket.socket, server: int) -> None:
-    """Become process 1 of the new pid namespace; the process left outside only waits and ends likewise."""
+    """Become process 1 of the new pid namespace; the process left outside waits and exits with the same status."""
     pid = os.fork()
     if pid:
         control.close()
-        # Only here, where our end takes every process of the namespace with it. Without one the zygotes must live to
-        # see their control sockets close, and kill what admin runs have forked; their children have the signal
-        # themselves.
+        # Only with a pid namespace, whose processes all die with process 1. Without one the zygotes must survive to see
+        # their control sockets close and to kill what admin runs forked; their children have the signal themselves.
         libc.prctl(libc.PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:
             os.kill(pid, signal.SIGKILL)
@@ -92,7 +91,7 @@ def _fork_into_namespace(control: socket.socket, server: int) -> None:
 
 
 def report(host: Host) -> dict[str, Any]:
-    """Return what the server and `doctor` want to know of a host, ready for a message; see `job.HostReport`."""
+    """Return what the server and `doctor` need to know about a host, ready to be sent; see `job.HostReport`."""
     table = [{"name": danger.name, "layers": names, "remedy": danger.remedy} for danger, names in layers.covered(host)]
     return {
         "layers": [dataclasses.asdict(status) for status in layers.report(host)],

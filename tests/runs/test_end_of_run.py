@@ -10,7 +10,7 @@ import time
 from typing import Any, List
 
 import pytest
-from processes import PLAIN, await_that, descendants, parents, settled, state, zygote
+from processes import PLAIN, anyone_left, await_that, descendants, parents, settled, state, zygote
 from sandboxes import own_config
 
 from pyexec.client import ServiceError
@@ -153,7 +153,9 @@ def test_a_run_whose_end_nobody_tells_has_no_answer(monkeypatch: pytest.MonkeyPa
 
     def kill_both(child: child_handle.ChildHandle) -> None:
         monkeypatch.setattr(child_handle.ChildHandle, "kill", kill)
-        os.kill(zygote(os.getpid(), PLAIN), signal.SIGKILL)
+        forking = zygote(os.getpid(), PLAIN)
+        os.kill(forking, signal.SIGKILL)
+        await_that(lambda: not anyone_left([forking]))
         kill(child)
 
     with Sandbox(own_config()) as sandbox:

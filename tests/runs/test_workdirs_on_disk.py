@@ -115,14 +115,16 @@ def test_directories_of_a_zygote_that_is_killed_go_once_its_children_are_dead(mo
     with tempfile.TemporaryDirectory() as work_dir:
         os.chmod(work_dir, 0o755)
         with Sandbox(own_config(work_dir=work_dir)) as sandbox:
-            for _ in range(3):
+            for restarts in range(1, 4):
                 base = sandbox._keeper.directories
                 assert base is not None
                 before = set(os.listdir(base.path))
                 child = sandbox._keeper.pool("plain", True).take(time.monotonic() + 20)
                 os.kill(zygote(os.getpid(), PLAIN), signal.SIGKILL)
                 sandbox._keeper.release(child)
-                await_that(lambda: sandbox.state()["ready"] and sandbox.run(Job("print(1)")).stdout == b"1\n")
+                # Not before the end is noticed, or a run could begin in a child that dies with the old one.
+                await_that(lambda n=restarts: (sandbox.state()["restarts"], sandbox.state()["ready"]) == (n, True))
+                assert sandbox.run(Job("print(1)")).stdout == b"1\n"
                 # Those of the other kind stay; of the plain ones there are as many as wait, and none of the old.
                 await_that(lambda b=base, old=before: len(os.listdir(b.path)) == len(old))
                 assert child.directory is None
