@@ -33,7 +33,7 @@ OWN_BADNESS, BADNESS_OF_RUNS = b"500", b"1000"
 _LONGEST = 256
 _SPACE = socket.CMSG_SPACE(8 * array.array("i").itemsize)
 _FIVE = struct.Struct("5i")
-_YOUNG_S = 1.0  # no limit of processor time is so low
+_PROCESSORS = os.cpu_count() or 1
 _SIGKILL = int(signal.SIGKILL)
 _KILLED = messages.encode_death(messages.Death(-_SIGKILL))
 _CUT_OFF = socket.MSG_TRUNC | socket.MSG_CTRUNC
@@ -68,9 +68,8 @@ class Loop:
         self._control, self._prepare, self._kit, self._gate = control, prepare, kit, gate
         self._badness_fd, self.log = badness_fd, log
         self._prepared: dict[bytes, Prepared] = {}
-        self._running: dict[
-            int, tuple[int, int, int, float]
-        ] = {}  # pidfd → pid, status socket, limit of processor time, birth
+        # pidfd → pid, status socket, CPU time limit in seconds, and when the child may have used half of that
+        self._running: dict[int, tuple[int, int, int, float]] = {}
         self._reaper = libc.Reaper()
         self._groups = overseer.Groups()
         self._poll = select.poll()
@@ -84,12 +83,12 @@ class Loop:
             for fd, _ in poll(_DYING_POLL_MS if groups else None):
                 if fd in running:
                     self._poll.unregister(fd)
-                    pid, told, cpu_limit_s, born = running.pop(fd)
+                    pid, told, cpu_limit_s, old = running.pop(fd)
                     if groups is not None:
                         groups.note(Running(pid, fd, told, cpu_limit_s), self._reaper)
                     else:
                         # The common case: killed by the server, and too young to have reached its CPU time limit.
-                        if monotonic() > born + _YOUNG_S:
+                        if monotonic() > old:
                             _tell(fd, told, overseer.death(reaper, pid, cpu_limit_s))
                             continue
                         status = os.waitpid(pid, 0)[1]
@@ -134,7 +133,7 @@ class Loop:
             if pid == 0:
                 child.main(calls, descriptors[:1] + descriptors[2:], order, self._kit, cpu_limit_s)
             pidfd = libc.pidfd_open(pid)
-            self._running[pidfd] = pid, status, cpu_limit_s, time.monotonic()
+            self._running[pidfd] = pid, status, cpu_limit_s, time.monotonic() + cpu_limit_s / (2 * _PROCESSORS)
             self._poll.register(pidfd, select.POLLIN)
         except (OSError, RuntimeError, messages.WireError) as error:
             self.log(f"a zygote can't create a child: {error}")

@@ -41,14 +41,14 @@ class Budget(NamedTuple):
 
 # As counted on Debian 12, Linux 6.18, CPython 3.11.
 BUDGETS = {
-    ("print", "new"): Budget(server=57, zygote=22, child=234, threads=0),
-    ("print", "kept"): Budget(server=52, zygote=22, child=234, threads=0),
-    ("numpy", "new"): Budget(server=57, zygote=22, child=243, threads=0),
-    ("numpy", "kept"): Budget(server=52, zygote=22, child=243, threads=0),
-    ("8mb-in", "new"): Budget(server=25, zygote=17, child=238, threads=0, copied=2.5),
-    ("8mb-in", "kept"): Budget(server=21, zygote=17, child=238, threads=0, copied=2.5),
-    ("8mb-out", "new"): Budget(server=24, zygote=17, child=234, threads=0, copied=2.5),
-    ("8mb-out", "kept"): Budget(server=20, zygote=17, child=234, threads=0, copied=2.5),
+    ("print", "new"): Budget(server=72, zygote=17, child=87, threads=0),
+    ("print", "kept"): Budget(server=68, zygote=17, child=87, threads=0),
+    ("numpy", "new"): Budget(server=74, zygote=19, child=84, threads=0),
+    ("numpy", "kept"): Budget(server=75, zygote=19, child=84, threads=0),
+    ("8mb-in", "new"): Budget(server=28, zygote=16, child=89, threads=0, copied=2.5),
+    ("8mb-in", "kept"): Budget(server=23, zygote=16, child=89, threads=0, copied=2.5),
+    ("8mb-out", "new"): Budget(server=27, zygote=16, child=86, threads=0, copied=2.5),
+    ("8mb-out", "kept"): Budget(server=23, zygote=16, child=86, threads=0, copied=2.5),
 }
 
 

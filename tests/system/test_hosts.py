@@ -15,7 +15,7 @@ from typing import Iterator
 
 import pytest
 from laboratory import OLDER as OLDER_ABIS
-from processes import await_that, command, parents
+from processes import await_that, command, parents, settled
 from servers import left_by_runs
 from support import ROOT, in_threads
 from wrappers import DOCKER, refusing, with_landlock_abi
@@ -198,7 +198,8 @@ def test_nobody_finds_the_directory_of_another_run(work_dir, start_server) -> No
     said, where = running.admin.execute(code).stdout.splitlines()
     assert said == "Permission denied" and os.path.dirname(os.path.dirname(where)) == base
     # The control: with the name, its entries would be told; nothing but the name hides them.
-    stat_of = "import os\nprint(os.stat(%r).st_size)" % os.path.join(base, names[0])
+    left = settled(lambda: sorted(set(names) & set(os.listdir(base))))
+    stat_of = "import os\nprint(os.stat(%r).st_size)" % os.path.join(base, left[0])
     assert running.admin.execute(stat_of).stdout.strip().isdigit()
 
 

@@ -213,13 +213,19 @@ for n in range(3, 256):
 for up in ('..', '../..', '../../..'):
     try:
         os.chdir(up)
-        print(os.listdir('.'))
+        print(' '.join(sorted(os.listdir('.'))))
     except OSError:
         print('refused')
 """
     lines = server.admin.execute(code).stdout.splitlines()
     assert lines[0] == "['script.py'] []"
-    assert lines[1:] == ["refused"] * 3  # no descriptor beside the streams, no way up
+    # Besides the streams the channel to the server, which programs that it starts don't inherit. Above its directory
+    # are those that are its own as well (shm where it has a tree), and from there is no way up.
+    assert lines[1] == "3 0o140000" and lines[2] in ("home shm tmp work", "home tmp work")
+    assert lines[3:] == ["refused"] * 2
+    child = "import os\nfor n in range(3, 256):\n    try: os.fstat(n)\n    except OSError: continue\n    print(n)"
+    started = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', %r])" % child
+    assert server.admin.execute(started).stdout == ""
 
 
 WALK = """

@@ -157,7 +157,7 @@ def opened() -> Iterator[Laboratory]:
         shared_memory = "/dev/shm/pyexec-escape-%d" % os.getpid()
         with open(shared_memory, "w", encoding="ascii"):
             os.chmod(shared_memory, 0o666)
-        victim = subprocess.Popen(["sleep", "1000"])
+        victim = subprocess.Popen(["sleep", "100000"])
         target = {
             "secret": secret,
             "directory": directory,
