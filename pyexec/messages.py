@@ -23,9 +23,7 @@ that a zygote, where each line of Python that runs for the first time copies pag
     X     JSON    child → server     ended: code, timestamps
     I     JSON    child → server     forbidden import: names
 
-And one signal: LAST_CALL to a run whose time is nearly up.
-
-A script can forge messages on its channel: from a child that has its job only X and I are accepted; see `child_handle`.
+A script can forge what comes on its channel: of a run that has its job only X and I are heeded, see `child_handle`.
 """
 
 from __future__ import annotations
@@ -33,7 +31,6 @@ from __future__ import annotations
 import array
 import json
 import os
-import signal
 import socket
 import struct
 from typing import Any, NamedTuple, Sequence
@@ -43,7 +40,6 @@ ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
 EXIT, FORBIDDEN = "X", "I"
-LAST_CALL = signal.SIGURG
 
 LONGEST = 65536
 _DESCRIPTORS = 8

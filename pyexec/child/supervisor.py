@@ -13,7 +13,6 @@ import select
 from typing import NoReturn
 
 from pyexec import messages
-from pyexec.child import last_call
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.kernel import rlimits
 
@@ -29,7 +28,6 @@ def fork_script(cpu_limit_s: int) -> None:
     """
     pid = os.fork()
     if pid:
-        last_call.forward(pid)
         messages.send_locked(CHANNEL_FD, messages.LAYERS)
         _supervise(pid, cpu_limit_s)
 

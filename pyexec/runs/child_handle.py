@@ -234,7 +234,7 @@ class ChildHandle:
         """
         if self.pidfd < 0:
             self.channel.close()
-        self.send(signal.SIGKILL)
+        self._signal(signal.SIGKILL, 0)
 
     def stop(self) -> None:
         """Stop every process of the run, so that none executes anything more until it is killed.
@@ -242,10 +242,9 @@ class ChildHandle:
         Only for processes with a single thread: of several, the others stop when they are next scheduled.
         Raises OSError: not all of an admin run can be stopped.
         """
-        self.send(signal.SIGSTOP, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
+        self._signal(signal.SIGSTOP, _PIDFD_SIGNAL_PROCESS_GROUP if self.admin else 0)
 
-    def send(self, number: int, flags: int = 0) -> None:
-        """Send a signal to the first process of the run, or to what `flags` say. Raises OSError."""
+    def _signal(self, number: int, flags: int) -> None:
         if self.pidfd >= 0:
             try:
                 libc.syscall("pidfd_send_signal", self.pidfd, number, None, flags)

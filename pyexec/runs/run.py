@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import math
 import os
 import time
 from typing import Callable
 
-from pyexec import messages
 from pyexec.config import Config
 from pyexec.errors import SandboxError, ServerBusy
 from pyexec.job import ENDED, FORBIDDEN, RESOURCE, SCRIPT_NAME, TIMEOUT, ZYGOTES, Job, Outcome
@@ -29,8 +27,7 @@ from pyexec.timing import Stopwatch
 _TAKE_S, _GONE_S = 20.0, 20.0
 _TRIES = 3
 _WATCH_S = 0.05
-_LAST_CALL_S = 0.1  # before the deadline
-_INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand_over and collect
+_INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 
@@ -105,14 +102,10 @@ class Run:
         return dataclasses.replace(outcome, stages=tuple(stopwatch.stages))
 
     def _await_end(self, child: ChildHandle, deadline: float, watch: Watch) -> tuple[RunEnd, Event]:
-        """Wait for the run's report, its death, its deadline, or the watch, whichever comes first."""
-        last_call = deadline - min(_LAST_CALL_S, self._config.budget.wall_s / 2)
+        """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
         while True:
             now = time.monotonic()
-            if now >= last_call:
-                child.send(messages.LAST_CALL)
-                last_call = math.inf
-            event = child.next_event(min(deadline, last_call, now + _WATCH_S))
+            event = child.next_event(min(deadline, now + _WATCH_S))
             if isinstance(event, (Unbegun, Lost)):
                 return self._end_of(event), event
             if isinstance(event, (Ended, Died)) and event.cpu_limit_s and time.monotonic() < deadline:

@@ -17,7 +17,7 @@ import socket
 from typing import Any, Iterator, NamedTuple, NoReturn
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, last_call, script, tracebacks
+from pyexec.child import compat, confine, frames, script, tracebacks
 from pyexec.child import main as child
 from pyexec.job import ZYGOTES, Budget, Host, Plan
 from pyexec.kernel import layers, libc, namespaces, rlimits, tree
@@ -105,7 +105,6 @@ def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str])
     frames.conceal(script.run)
     compat.install()
     script.open_streams()
-    last_call.install()
     tracebacks.learn_directories()
     child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session

@@ -2,7 +2,7 @@
 import signal
 
 for number in sorted(signal.valid_signals()):
-    if number not in (32, 33, signal.SIGURG):  # by which the server says that time is nearly up
+    if number not in (32, 33):
         handler = signal.getsignal(number)
         print(int(number), getattr(handler, "name", getattr(handler, "__name__", handler)))
 print(signal.pthread_sigmask(signal.SIG_BLOCK, []))
