@@ -32,7 +32,7 @@ from pyexec.timing import Stopwatch
 _TAKE_S, _GONE_S = 20.0, 20.0
 _TRIES = 3
 _WATCH_S = 0.05
-_INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand_over and collect
+_INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 

@@ -365,7 +365,8 @@ def test_the_list_is_a_setting(start_server: Callable[..., RunningServer]) -> No
 
 def test_every_module_of_the_list_can_be_imported(server: RunningServer) -> None:
     about = json.loads(server.get("/about")[1])
-    names = [name for name in about["modules"] if name != "tomllib" or sys.version_info >= (3, 11)]
+    newer = {"zoneinfo": (3, 9), "graphlib": (3, 9), "tomllib": (3, 11)}
+    names = [name for name in about["modules"] if sys.version_info >= newer.get(name, (3, 8))]
     for part in (names[:60], names[60:]):
         result = server.client.execute("import %s\nprint('done')" % ", ".join(part))
         assert (result.stdout, result.stderr) == ("done\n", "")
