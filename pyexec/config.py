@@ -1,7 +1,6 @@
 """Every setting, once: the frozen `Config`, whose fields carry default, kind, group and help.
 
-A setting that is unknown, empty or malformed is an error that names it: nothing falls back to "no restriction".
-`config_sources` reads flags and variables.
+A setting that is unknown, empty or malformed is an error that names it; `config_sources` reads flags and variables.
 """
 
 from __future__ import annotations
