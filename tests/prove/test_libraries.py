@@ -1,6 +1,6 @@
 """What an operator installs works: thirty libraries in public runs, their results looked at.
 
-In an environment of their own, whose versions `requirements/libraries.txt` pins; the ten that are used most also where
+In an environment of their own, whose versions the lock files pin; the ten that are used most also where
 runs have no file tree, and as an ordinary user.
 """
 
@@ -33,8 +33,10 @@ def python() -> str:
     found = ENVIRONMENT / "bin" / "python"
     if not (ENVIRONMENT / "done").exists():
         subprocess.check_call([sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)])
-        lock = os.path.join(ROOT, "requirements", "libraries.txt")
-        subprocess.check_call([str(found), "-m", "pip", "install", "--quiet", "--require-hashes", "-r", lock])
+        command = [str(found), "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:"]
+        for name in ("runtime", "data", "prove_libraries"):
+            command += ["-r", os.path.join(ROOT, "requirements", name + ".txt")]
+        subprocess.check_call(command)
         (ENVIRONMENT / "done").touch()
     return str(found)
 
