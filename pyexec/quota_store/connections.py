@@ -19,8 +19,8 @@ from pyexec.errors import ConfigError
 _MOST = 8  # each is used for less than a millisecond at a time
 # Together at most 0.5 s, since the script may have to be sent a second time. Shorter ones would have a busy node take a
 # healthy store for one that hangs.
-_TIMEOUT_S = 0.2  # for each exchange
-_WAIT_S = 0.1  # for a connection to become free
+_TIMEOUT_S = 0.15  # for each exchange
+_WAIT_S = 0.2  # for a connection to become free
 _LEFT_ALONE_S = 1.0
 
 
@@ -45,7 +45,7 @@ class Connections:
         self._changed = threading.Condition()
         self._idle: collections.deque[Any] = collections.deque()
         self._open = self._waiting = 0
-        self._down_until_s, self._down = 0.0, False
+        self._down_until_s, self._down, self._busy_until_s = 0.0, False, 0.0
         threading.Thread(target=self._keep_open, name="pyexec-limits", daemon=True).start()
 
     def call(self, keys: Sequence[str], arguments: Sequence[object]) -> Any:
@@ -95,6 +95,7 @@ class Connections:
             if none_opens:
                 self._leave_alone(TimeoutError())
             if connection is None:
+                self._say_busy()
                 raise Unreachable
             if not self._is_stale(connection):
                 return connection
@@ -126,6 +127,15 @@ class Connections:
         with self._changed:
             self._open -= 1
             self._changed.notify_all()
+
+    def _say_busy(self) -> None:
+        """Note that every connection was in use for too long, unless that or worse has just been said."""
+        now_s = time.monotonic()
+        with self._changed:
+            said = self._down or now_s < self._busy_until_s
+            self._busy_until_s = self._busy_until_s if said else now_s + _LEFT_ALONE_S
+        if not said:
+            log.say("the shared limits can't be reached in time (all connections busy); this node counted alone")
 
     def _drop_idle(self) -> None:
         with self._changed:
