@@ -27,7 +27,7 @@ from pyexec.kernel import libc
 
 _FAULT_STATUS = 70
 # A child that has waited this long is idle. Under load it gets a job sooner: a warm-up then would take CPU from runs.
-_IDLE_S = 0.02
+_IDLE_S = 0.03
 
 _LAYERS = messages.encode(messages.LAYERS)
 _Check = Callable[[str], None]

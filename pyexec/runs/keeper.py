@@ -172,12 +172,17 @@ class Keeper:
         self._next_look = min(self._next_look, due)
         if self._closing:
             return
-        for fd, _ in poll.poll(1000 * max(0.0, self._next_look - time.monotonic())):
-            if fd != self._wake_in:
+        while True:
+            ready = [fd for fd, _ in poll.poll(1000 * max(0.0, self._next_look - time.monotonic()))]
+            if self._wake_in in ready:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_in, 4096)
+            if ready not in ([], [self._wake_in]):
                 self._zygotes_due = 0.0
-                continue
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._wake_in, 4096)
+                return
+            # Woken for something that is due later, behind a response that is just going out: only wait less.
+            if time.monotonic() >= self._next_look:
+                return
 
     def _look(self, now: float) -> float:
         """Look at everything and repair what needs it; return when to look again (monotonic)."""
