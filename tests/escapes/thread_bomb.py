@@ -12,7 +12,7 @@ without identity@user: EAGAIN
 without landlock: EAGAIN
 without seccomp: EAGAIN
 contained: where nothing counts the threads of one run alone, the watch does, and ends it; tests/system/test_threads.py
-why: threads are promised, 32 of them; up to now none could be started
+why: thread pools and event loops need threads, so that 32 are promised, and no more
 """
 
 import errno
