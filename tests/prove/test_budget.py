@@ -43,8 +43,8 @@ class Budget(NamedTuple):
 BUDGETS = {
     ("print", "new"): Budget(server=72, zygote=17, child=87, threads=0),
     ("print", "kept"): Budget(server=68, zygote=17, child=87, threads=0),
-    ("numpy", "new"): Budget(server=74, zygote=19, child=84, threads=0),
-    ("numpy", "kept"): Budget(server=75, zygote=19, child=84, threads=0),
+    ("numpy", "new"): Budget(server=74, zygote=19, child=98, threads=0),
+    ("numpy", "kept"): Budget(server=72, zygote=19, child=98, threads=0),
     ("8mb-in", "new"): Budget(server=28, zygote=16, child=89, threads=0, copied=2.5),
     ("8mb-in", "kept"): Budget(server=23, zygote=16, child=89, threads=0, copied=2.5),
     ("8mb-out", "new"): Budget(server=27, zygote=16, child=86, threads=0, copied=2.5),

@@ -18,7 +18,7 @@ from typing import Any, List
 
 import pytest
 from figures import record
-from processes import Tree, await_that, command, descendants, settled_tree
+from processes import Tree, await_that, descendants, settled_tree, zygotes
 from servers import RunningServer
 from support import connect, execute, in_threads
 from wrappers import EITHER_HOST
@@ -88,16 +88,16 @@ class Soak:
 
     def _one_fault(self, chance: random.Random, what: str) -> None:
         below = descendants(self.pid)
-        zygotes = [pid for pid in below if "zygote" in command(pid) and descendants(pid)]
-        children = sorted(set(below) - set(zygotes))
+        kept = zygotes(self.pid)
+        children = sorted({pid for zygote in kept for pid in descendants(zygote)})
         if what.endswith("short"):
-            pid = self.pid if what == "server short" else chance.choice(zygotes or [self.pid])
+            pid = self.pid if what == "server short" else chance.choice(kept or [self.pid])
             held = len(os.listdir("/proc/%d/fd" % pid))
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(8, held + chance.randrange(-4, 14)), self.limit[1]))
             time.sleep(chance.random() * 0.3)
             resource.prlimit(pid, resource.RLIMIT_NOFILE, self.limit)
         elif what.endswith("killed"):
-            of_these = children if what == "child killed" else zygotes
+            of_these = children if what == "child killed" else kept
             for pid in of_these and [chance.choice(of_these)]:
                 self.killed += 1
                 os.kill(pid, signal.SIGKILL)
