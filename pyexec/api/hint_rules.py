@@ -205,7 +205,7 @@ def _descriptors(scene: Scene) -> str | None:
 def _threads(scene: Scene) -> str | None:
     if scene.kind != "RuntimeError" or not scene.message.startswith("can't start new thread"):
         return None
-    threads = units.count(getattr(scene.config.budget, "threads", 32), "thread")
+    threads = units.count(scene.config.budget.threads, "thread")
     return f"A run may have {threads} beside its first: start fewer at once, for example by max_workers."
 
 

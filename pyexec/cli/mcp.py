@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyexec.api.mcp.session import Session
 
 HELP = "serve the Model Context Protocol on standard input and output"
+OPTIONS = ("admin",)
 _CODE_CHARS = 100_000  # the user is the only caller, so what bounds the code of strangers isn't needed
 _LONGEST_LINE = 64 << 20
 _LOOK_S = 0.1

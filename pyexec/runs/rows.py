@@ -110,8 +110,8 @@ class Rows:
                 if self._checked and row.coming is not None and row.coming.receive_ready():
                     self._take_over(row)
             except LeftOut as error:
-                text = "%s is not loaded ahead of the runs: it %s; scripts that name it import it themselves"
-                log.say(text % (error.name, error.reason))
+                text = f"{error.name} is not loaded ahead of the runs ({error.reason}); scripts that name it import it"
+                log.say(text + " themselves", log.WARNING)
                 self._ending += filter(None, [row.leave_out(error.name, error.reason)])
             except SandboxError as error:
                 self._fail(error, [row], now)
@@ -156,7 +156,7 @@ class Rows:
         assert row.zygote is not None and row.zygote.libraries is not None
         self._said[row.kind.name] = said = row.zygote.libraries
         for name, reason in said["not_loaded"].items():
-            log.say(f"{name} can't be imported: {reason}")
+            log.say(f"{name} can't be imported: {reason}", log.WARNING)
         rows = [self._said[each.kind.name] for each in self.rows if each.kind.name in self._said]
         self.report = dataclasses.replace(
             self._nursery.report,

@@ -40,7 +40,6 @@ class Sandbox:
         self.outcome, self.failure = Outcome(verdict, 0, 0.1, b"out", modules=("os",)), failure
         self.jobs: List[Job] = []
         self.left = 0
-        self.report = types.SimpleNamespace(libraries={})
 
     @contextlib.contextmanager
     def execution(self, job: Job, count: Callable[[int], None], presence: object) -> Iterator[Outcome]:

@@ -30,6 +30,9 @@ class FakeZygote:
         self.order: Optional[Order] = None
         self.is_gone, self.is_alive = False, True
 
+    def note_child(self, change: int) -> None:
+        self.children = getattr(self, "children", 0) + change
+
     def send_order(self, order: Order, descriptors: Tuple[int, ...]) -> None:
         self.order = order
         self.channel, self.status = (socket.socket(fileno=os.dup(fd)) for fd in descriptors[:2])

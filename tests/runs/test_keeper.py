@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 from processes import anyone_left, await_that, descendants, resident_bytes
@@ -16,6 +16,7 @@ from pyexec import Config, Job, Sandbox, messages
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, DangerStatus, HostReport, LayerStatus
 from pyexec.runs import rows as rows_module
+from pyexec.runs import zygote_row
 from pyexec.runs.rows import Rows
 
 REPORT = HostReport(
@@ -59,7 +60,7 @@ class FakeNursery:
 class FakeZygote:
     """Ready at once; each lives until told otherwise."""
 
-    def __init__(self, kind: str, nursery: FakeNursery) -> None:
+    def __init__(self, kind: str, nursery: FakeNursery, without: Sequence[str] = ()) -> None:
         self.kind, self.nursery, self.due = kind, nursery, time.monotonic() + 60
         self.libraries: Optional[Dict[str, Any]] = None
         self.control: Optional[socket.socket] = None
@@ -73,7 +74,7 @@ class FakeZygote:
         if self.kind in FakeZygote.fault:
             self.is_alive = False  # it ended by itself, so that the nursery isn't to blame
             raise FakeZygote.fault[self.kind]
-        self.libraries = {"libraries": {"numpy": "2"}, "missing": ["fpdf"]}
+        self.libraries = {"libraries": {"numpy": "2"}, "missing": ["fpdf"], "not_loaded": {}}
         return True
 
     def alive(self) -> bool:
@@ -89,7 +90,7 @@ class FakeZygote:
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(rows_module, "NurseryHandle", FakeNursery)
-    monkeypatch.setattr(rows_module, "ZygoteHandle", FakeZygote)
+    monkeypatch.setattr(zygote_row, "ZygoteHandle", FakeZygote)
     FakeNursery.made, FakeZygote.made, FakeZygote.fault, FakeNursery.fault = [], [], {}, None
     yield Rows(Config.of(), lambda report: None)
     for nursery in FakeNursery.made:

@@ -81,7 +81,7 @@ def test_what_an_operator_added_is_in_the_last_zygote_once_that_has_loaded_it() 
         "plain"
     ]
     rows.rows[-1].zygote = object()  # type: ignore[assignment]
-    rows.report = HostReport((), (), (), False, {}, "", {"pandas": "1"}, ())
+    rows.report = HostReport((), (), (), False, {}, 0, "", {"pandas": "1"}, ())
     assert [rows.kind_for(code) for code in ("import pandas", "import polars", "print(1)")] == [
         "added",
         "default",

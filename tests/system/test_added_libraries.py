@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -82,8 +83,9 @@ def test_what_can_be_is_loaded_ahead(running: RunningServer) -> None:
 
 @pytest.mark.parametrize("name", LEFT_OUT)
 def test_what_is_not_loaded_ahead_is_said_once_with_its_reason(running: RunningServer, name: str) -> None:
-    lines = [line for line in running.log.splitlines() if line.startswith("pyexec: " + name)]
-    assert len(lines) == 1 and LEFT_OUT[name] in lines[0], running.log
+    entries = [json.loads(line) for line in running.log.splitlines() if line.startswith("{")]
+    said = [entry["message"] for entry in entries if entry.get("message", "").startswith(name)]
+    assert len(said) == 1 and LEFT_OUT[name] in said[0], running.log
 
 
 @pytest.mark.parametrize(
