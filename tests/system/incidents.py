@@ -211,7 +211,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     'the seed: __import__("os") passed the check': (
         "and ran as root",
         (
-            "system/test_end_to_end.py::test_a_forbidden_import_in_every_spelling",
+            "child/test_import_policy.py::test_a_forbidden_import_in_every_spelling",
             "policy_closure_of_the_guard",
             "policy_alias_in_the_library",
         ),
@@ -234,7 +234,7 @@ INCIDENTS: Dict[str, Tuple[str, Tuple[str, ...]]] = {
     # Complaints of their users.
     "llm-sandbox #147": (
         "the policy was there and never called",
-        ("system/test_end_to_end.py::test_a_forbidden_import_in_every_spelling",),
+        ("child/test_import_policy.py::test_a_forbidden_import_in_every_spelling",),
     ),
     "piston #487, pydantic-ai #2332": (
         "a job found what an earlier one had left",
