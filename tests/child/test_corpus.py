@@ -106,9 +106,9 @@ def _normal(errors: bytes, directory: str) -> str:
     return re.sub(r"0x[0-9a-f]+|(?<=^object refcount : )\d+", "…", text, flags=re.MULTILINE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """One sandbox for the whole corpus."""
+    """One sandbox for the whole corpus, gone before tests that count the zygotes of this process."""
     # Uids that no server of another test uses: processes are counted by uid over the whole machine.
     with Sandbox(Config.of(max_runs=2, uid_base=100000 + 10000 * (os.getpid() % 1000) + 9900)) as running:
         yield running

@@ -108,6 +108,7 @@ with Sandbox(Config.of(max_runs=4, wall_s=20, uid_base=int(sys.argv[4]))) as san
         thread.start()
     while HELD[0] < 105:  # all have written what they will; the watch keeps looking
         time.sleep(0.01)
+    time.sleep(0.5)  # and has looked at each since, on a busy machine too
     OTHERS[0] = int(sys.argv[2])
     for thread in threads:
         thread.join()
