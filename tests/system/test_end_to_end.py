@@ -895,6 +895,6 @@ def test_the_client_tells_what_went_wrong(server: RunningServer) -> None:
     with pytest.raises(ServiceError) as caught:
         Client(server.url + "/").call("GET", "/nothing")
     assert (caught.value.status, caught.value.type, caught.value.retry_after_s) == (404, "NotFound", None)
-    known = "/execute, /health, /about, /metrics, /openapi.json, /"
+    known = "/execute, /mcp, /health, /about, /metrics, /openapi.json, /"
     assert str(caught.value) == "NotFound: There is nothing at this path; there is %s." % known
     assert Client(server.url + "/").health()["status"] == "ok"
