@@ -1,4 +1,4 @@
-"""Who may run now: a caller's quota, and the server's slots.
+"""Admission: who may run now, by a caller's quota and the server's slots. What a run itself may use is `job.Budget`.
 
 Pure but for its own counters, which one lock guards. The clock is an argument: every function that needs the time
 takes a `Now`. Nothing here waits, and a `Ticket` returns its slot exactly once.

@@ -16,7 +16,7 @@ from pyexec.kernel import libc
 from pyexec.messages import Death, Order
 from pyexec.runs.child_handle import ChildHandle, Died, Ended, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.slots import Slot
-from pyexec.runs.zygotes import ZygoteHandle
+from pyexec.runs.zygote_handles import ZygoteHandle
 
 
 class FakeZygote:

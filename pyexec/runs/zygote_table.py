@@ -18,7 +18,7 @@ from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ZYGOTES, HostReport, ZygoteKind
 from pyexec.runs import requirements
-from pyexec.runs.zygotes import NurseryHandle, ZygoteHandle
+from pyexec.runs.zygote_handles import NurseryHandle, ZygoteHandle
 
 _STARTS_A_MINUTE = 10
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0
