@@ -24,7 +24,7 @@ from pyexec.runs.hearsay import Hearsay
 from pyexec.runs.processes import Process
 from pyexec.runs.slots import Slot
 from pyexec.runs.workdirs_on_disk import RunDirectory
-from pyexec.runs.zygotes import ZygoteHandle
+from pyexec.runs.zygote_handles import ZygoteHandle
 
 _LAST_WORD_MS = 1000
 _PIDFD_SIGNAL_PROCESS_GROUP = 4  # Linux 6.9

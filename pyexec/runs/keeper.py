@@ -23,7 +23,6 @@ from pyexec.runs import requirements, usage_watch, workdir
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.disk_guard import Guard
 from pyexec.runs.pool import RETRY_S, Pool
-from pyexec.runs.rows import Rows
 from pyexec.runs.slots import POOLS, Slot, Slots
 from pyexec.runs.workdirs_on_disk import Base
 from pyexec.runs.zygote_row import kinds

@@ -17,7 +17,7 @@ from pyexec import log
 from pyexec.errors import LayerError, SandboxError
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.slots import Slot, Slots
-from pyexec.runs.zygotes import ZygoteHandle
+from pyexec.runs.zygote_handles import ZygoteHandle
 
 RETRY_S = 0.2
 _LOOK_S = 0.5

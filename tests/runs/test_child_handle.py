@@ -20,7 +20,7 @@ from pyexec.messages import Death, Order
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Abandoned, Died, Ended, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.slots import Slot
-from pyexec.runs.zygotes import ZygoteHandle
+from pyexec.runs.zygote_handles import ZygoteHandle
 
 
 class FakeZygote:

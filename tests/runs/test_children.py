@@ -20,7 +20,7 @@ from wrappers import DOCKER
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
-from pyexec.runs import child_handle, zygotes
+from pyexec.runs import child_handle, zygote_handles
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.slots import POOLS, Slot
 from pyexec.sandbox import Sandbox
@@ -110,7 +110,7 @@ def test_a_child_that_there_is_no_memory_for_costs_neither_its_slot_nor_the_keep
     monkeypatch: pytest.MonkeyPatch, admin
 ) -> None:
     with Sandbox(own_config()) as sandbox:
-        for owner, name in ((zygotes.ZygoteHandle, "send_order"), (child_handle.ChildHandle, "__init__")):
+        for owner, name in ((zygote_handles.ZygoteHandle, "send_order"), (child_handle.ChildHandle, "__init__")):
             await_that(lambda: sandbox.state()["waiting"] == 2)
             with monkeypatch.context() as patch:
                 patch.setattr(owner, name, failing(MemoryError()))

@@ -16,7 +16,7 @@ from sandboxes import own_config
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
-from pyexec.runs import rows, zygotes
+from pyexec.runs import zygote_handles, zygote_table
 from pyexec.sandbox import Sandbox
 
 
@@ -36,17 +36,17 @@ def test_a_zygote_with_fewer_layers_than_the_one_before_is_refused() -> None:
 
 def test_a_nursery_that_hangs_at_its_start_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """It doesn't notice that nobody wants it any more, so the server doesn't wait for it to end by itself."""
-    monkeypatch.setattr(zygotes, "_BOOT", "import time; time.sleep(30)  # %r")
-    monkeypatch.setattr(zygotes, "_START_S", 0.2)
-    monkeypatch.setattr(zygotes, "_END_S", 0.2)
+    monkeypatch.setattr(zygote_handles, "_BOOT", "import time; time.sleep(30)  # %r")
+    monkeypatch.setattr(zygote_handles, "_START_S", 0.2)
+    monkeypatch.setattr(zygote_handles, "_END_S", 0.2)
     started: List[Any] = []
-    start = zygotes.subprocess.Popen
+    start = zygote_handles.subprocess.Popen
 
     def noted(*arguments: Any, **named: Any) -> Any:
         started.append(start(*arguments, **named))
         return started[0]
 
-    monkeypatch.setattr(zygotes.subprocess, "Popen", noted)
+    monkeypatch.setattr(zygote_handles.subprocess, "Popen", noted)
     with pytest.raises(SandboxError, match="did not start in time"):
         Sandbox(own_config())
     assert started[0].returncode == -signal.SIGKILL
@@ -59,12 +59,12 @@ def test_starts_that_fail_at_once_do_not_put_off_the_next_for_long(monkeypatch: 
         short.set()
         threading.Timer(0.6, short.clear).start()
 
-        def start(config: Config) -> zygotes.NurseryHandle:
+        def start(config: Config) -> zygote_handles.NurseryHandle:
             if short.is_set():
                 raise OSError(errno.EMFILE, "Too many open files")
-            return zygotes.NurseryHandle(config)
+            return zygote_handles.NurseryHandle(config)
 
-        monkeypatch.setattr(rows, "NurseryHandle", start)
+        monkeypatch.setattr(zygote_table, "NurseryHandle", start)
         nursery = sandbox._keeper.rows._nursery
         assert nursery is not None
         os.kill(nursery.process.pid, signal.SIGKILL)

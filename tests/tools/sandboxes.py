@@ -9,7 +9,7 @@ import pytest
 
 from pyexec.config import Config
 from pyexec.job import Host
-from pyexec.runs import zygotes
+from pyexec.runs import zygote_handles
 
 
 def own_config(**settings: Any) -> Config:
@@ -20,7 +20,7 @@ def own_config(**settings: Any) -> Config:
 def boot_with(monkeypatch: pytest.MonkeyPatch, statements: str) -> None:
     """Have these statements executed in each nursery that is started from here on, before anything else."""
     monkeypatch.setattr(
-        zygotes, "_BOOT", zygotes._BOOT.replace("from pyexec.zygote", statements + "from pyexec.zygote")
+        zygote_handles, "_BOOT", zygote_handles._BOOT.replace("from pyexec.zygote", statements + "from pyexec.zygote")
     )
 
 
