@@ -14,7 +14,7 @@ from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import HostReport, ZygoteKind
 from pyexec.runs import requirements
-from pyexec.runs.zygotes import NurseryHandle, ZygoteHandle
+from pyexec.runs.zygote_handles import NurseryHandle, ZygoteHandle
 
 
 class Renewal:

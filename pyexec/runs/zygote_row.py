@@ -11,7 +11,7 @@ import time
 
 from pyexec.config import DEFAULT_MODULES, Config
 from pyexec.job import ZYGOTES, ZygoteKind
-from pyexec.runs.zygotes import NurseryHandle, ZygoteHandle
+from pyexec.runs.zygote_handles import NurseryHandle, ZygoteHandle
 
 _STARTS_A_MINUTE = 10
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0

@@ -19,8 +19,8 @@ from pyexec.errors import SandboxError
 from pyexec.job import ADDED, DEFAULT, LIBRARIES, PLAIN, HostReport
 from pyexec.runs import requirements
 from pyexec.runs.renewal import Renewal
+from pyexec.runs.zygote_handles import LeftOut, NurseryHandle, ZygoteHandle
 from pyexec.runs.zygote_row import Row, kinds
-from pyexec.runs.zygotes import LeftOut, NurseryHandle, ZygoteHandle
 
 _DYING_S, _LONGEST_S = 0.1, 3600.0
 

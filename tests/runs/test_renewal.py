@@ -17,7 +17,7 @@ from pyexec import Config, Job, Sandbox, log
 from pyexec.errors import SandboxError
 from pyexec.runs import renewal as renewal_module
 from pyexec.runs import requirements
-from pyexec.runs.zygotes import ZygoteHandle
+from pyexec.runs.zygote_handles import ZygoteHandle
 
 Start = Callable[..., RunningServer]
 SEED = "print(hash('a'))"

@@ -19,9 +19,9 @@ from pyexec.kernel import libc
 from pyexec.presence import CallerGone
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Abandoned, Died, Ended, Forbidden, Late, Lost, Unbegun
-from pyexec.runs.rows import Rows
 from pyexec.runs.run import Run, UnbegunError, settle
 from pyexec.runs.slots import Slot
+from pyexec.runs.zygote_table import Rows
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ from processes import anyone_left, await_that, descendants, resident_bytes
 from pyexec import Config, Job, Sandbox, messages
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, DangerStatus, HostReport, LayerStatus
-from pyexec.runs import rows as rows_module
-from pyexec.runs import zygote_row
-from pyexec.runs.rows import Rows
+from pyexec.runs import zygote_row, zygote_table
+from pyexec.runs.zygote_table import Rows
 
 REPORT = HostReport(
     layers=(LayerStatus("seccomp", True, ""), LayerStatus("landlock", False, "")),
@@ -89,7 +88,7 @@ class FakeZygote:
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(rows_module, "NurseryHandle", FakeNursery)
+    monkeypatch.setattr(zygote_table, "NurseryHandle", FakeNursery)
     monkeypatch.setattr(zygote_row, "ZygoteHandle", FakeZygote)
     FakeNursery.made, FakeZygote.made, FakeZygote.fault, FakeNursery.fault = [], [], {}, None
     yield Rows(Config.of(), lambda report: None)
