@@ -26,6 +26,7 @@ from pyexec.runs.pool import RETRY_S, Pool
 from pyexec.runs.slots import POOLS, Slot, Slots
 from pyexec.runs.workdirs_on_disk import Base
 from pyexec.runs.zygote_row import kinds
+from pyexec.runs.zygote_table import Rows
 
 _READY_S = 20.0
 # Ending a process and forking the next takes milliseconds of CPU each, on a small machine the CPU on which the client
