@@ -58,8 +58,9 @@ def main(kind: str, control: socket.socket, nest: Nest) -> NoReturn:
         # Before the first garbage collection: traversing everything that the libraries allocated takes 40 ms.
         gc.freeze()
         snippets = preload.rehearse(nest.settings["modules"])
-        # A script that names a library imports it, and then its imports are checked as well.
-        loop = _settle(control, nest, "import math\n" if row.libraries else "pass\n", snippets)
+        # A script that names a library imports it, and then its imports are checked as well; one that may be imported.
+        allowed = nest.settings["modules"]
+        loop = _settle(control, nest, f"import {allowed[0]}\n" if row.libraries and allowed else "pass\n", snippets)
     messages.send(control, messages.READY, {"libraries": versions, "missing": missing})
     try:
         loop.run()

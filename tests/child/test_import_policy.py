@@ -95,3 +95,11 @@ def test_the_list_is_a_setting(start_server: Callable[..., RunningServer]) -> No
     for code in ("import json", "import sys", "import numpy"):
         with pytest.raises(ServiceError, match="ForbiddenImportError"):
             running.client.execute(code)
+
+
+@pytest.mark.parametrize("modules", ["", "json"])
+def test_children_warm_up_with_what_is_allowed(start_server: Callable[..., RunningServer], modules: str) -> None:
+    """Also those that have the libraries: a forbidden import while they wait would be the end of the next run."""
+    running = start_server(modules=modules, rate_per_minute=100, rate_per_day=100)
+    for _ in range(5):
+        assert running.client.execute("print('numpy')").stdout == "numpy\n"
