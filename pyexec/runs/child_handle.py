@@ -7,6 +7,7 @@ death, once nothing of the run is left; end of file means that the zygote has en
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -80,8 +81,7 @@ class ChildHandle:
         try:
             while not self.ready:
                 self._receive_before_job(deadline)
-            if self.dead_or_lost():
-                raise WireError("it was killed while it waited")
+            self._check_that_it_waits()
         except (WireError, OSError) as error:
             raise SandboxError(f"a child ended before it was ready: {error}") from error
 
@@ -94,10 +94,14 @@ class ChildHandle:
         try:
             while not self.ready and self._waits(self.channel, 0):
                 self._receive_before_job(0.0)
+            self._check_that_it_waits()
         except (WireError, OSError) as error:
             raise SandboxError(f"a child ended before it was ready: {error}") from error
-        if self.dead_or_lost():
-            raise SandboxError("a child ended while it waited")
+
+    def _check_that_it_waits(self) -> None:
+        # A waiting child says nothing: a word can only be an admin run's supervisor's, about the script's process.
+        if self.dead_or_lost() or (self.ready and self._waits(self.channel, 0)):
+            raise WireError("it was killed while it waited")
 
     def _receive_before_job(self, deadline: float) -> None:
         """Receive the next message. The child has not seen a byte of a request yet, so it can be trusted."""
@@ -112,10 +116,11 @@ class ChildHandle:
             return
         if message.kind == messages.HELLO:
             self.pidfd, *others = message.descriptors
-            self._stat_fd = processes.open_stat(self.pidfd)
-            self._greeted = True
             if others:
                 (self.directory_fd,) = others
+            self._greeted = True
+            with contextlib.suppress(OSError):  # no descriptor is left for it; `first_process` tries again
+                self._stat_fd = processes.open_stat(self.pidfd)
         elif message.kind == messages.LAYERS:
             self.ready = self.pidfd >= 0
         elif message.kind == messages.FAILED:
@@ -221,10 +226,8 @@ class ChildHandle:
 
     def _signal(self, number: int, flags: int) -> None:
         if self.pidfd >= 0:
-            try:
+            with contextlib.suppress(ProcessLookupError):  # it has exited
                 libc.syscall("pidfd_send_signal", self.pidfd, number, None, flags)
-            except ProcessLookupError:
-                return  # it has exited
 
     def dead_or_lost(self) -> bool:
         """Read the status socket; return whether the whole run has been reaped, or that can't be known any more."""
@@ -240,12 +243,9 @@ class ChildHandle:
 
     def gone(self) -> bool:
         """Return whether nothing of the run is left, according to its zygote or, if that has ended, the nursery."""
-        if self.zygote is None:
-            return True
-        if not self.dead_or_lost():
-            return False
-        # End of file while the zygote lives means that it couldn't fork the child. But if the child said hello, there
-        # will be a report of its death.
+        if self.zygote is None or not self.dead_or_lost():
+            return self.zygote is None
+        # End of file while the zygote lives: it couldn't fork the child. If that said hello, its death is reported.
         return self._dead is not None or self.zygote.gone() or (not self._greeted and self.zygote.alive())
 
     def await_gone(self, timeout_s: float) -> bool:

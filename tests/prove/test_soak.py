@@ -18,7 +18,7 @@ from typing import Any, List
 
 import pytest
 from figures import record
-from processes import Tree, await_that, descendants, settled_tree, zygotes
+from processes import Tree, await_that, command, descendants, settled_tree, zygotes
 from servers import RunningServer
 from support import connect, execute, in_threads
 from wrappers import EITHER_HOST
@@ -128,7 +128,11 @@ def test_faults_at_random_moments_leave_nothing(start_server, wrapper) -> None:
         await_that(lambda: running.client.health()["active_runs"] == 0)
         _all_slots(running)
         # Threads that wait for connections end within seconds, descriptors with them.
-        await_that(lambda: _no_more_than(before, settled_tree(soak.pid)), 60)
+        deadline = time.monotonic() + 60
+        while not _no_more_than(before, settled_tree(soak.pid)):
+            if time.monotonic() > deadline:
+                print(before, settled_tree(soak.pid), *_descriptors(soak.pid), sep="\n")
+            assert time.monotonic() < deadline
         assert _directories(work_dir) == directories
         assert running.stop() == 0 and os.listdir(work_dir) == []
     record("faults survived", soak.faults)
@@ -154,6 +158,17 @@ def _all_slots(running: Any) -> None:
 def _no_more_than(before: Tree, after: Tree) -> bool:
     same = (after.processes, after.mounts) == (before.processes, before.mounts)
     return same and after.threads <= before.threads and after.descriptors <= before.descriptors
+
+
+def _descriptors(pid: int) -> List[str]:
+    """Return what the processes of a server have open, for the one who has to find out."""
+    found = []
+    for each in [pid, *descendants(pid)]:
+        with contextlib.suppress(OSError):
+            fds = os.listdir("/proc/%d/fd" % each)
+            kinds = [os.readlink("/proc/%d/fd/%s" % (each, fd)).split(":")[0] for fd in fds]
+            found.append("%d %s: %s" % (each, command(each)[-60:], sorted(kinds)))
+    return found
 
 
 def _directories(work_dir: str) -> List[int]:

@@ -93,6 +93,30 @@ def test_it_is_ready_once_every_layer_is_on(pair) -> None:
     assert isinstance(_next(child), Late)
 
 
+def test_without_a_descriptor_for_its_stat_nothing_of_a_hello_gets_lost(pair, monkeypatch) -> None:
+    """Its directory came with the same message, and would stay open for good."""
+    child, zygote = pair
+
+    def fail(pidfd: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "open_stat", fail)
+        _greet(zygote)
+        child.await_ready(time.monotonic())
+    assert child.ready and child.directory_fd >= 0
+
+
+def test_a_word_while_it_waits_means_that_it_waits_no_more(pair) -> None:
+    child, zygote = pair
+    _greet(zygote)
+    child.look()
+    zygote.say(messages.EXIT, {"code": -9})
+    for look in (child.look, lambda: child.await_ready(time.monotonic())):
+        with pytest.raises(SandboxError, match="killed while it waited"):
+            look()
+
+
 def test_layers_without_a_hello_are_not_enough(pair) -> None:
     child, zygote = pair
     zygote.say(messages.LAYERS)

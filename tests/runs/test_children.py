@@ -12,7 +12,7 @@ import time
 from typing import Any, List
 
 import pytest
-from processes import await_that, descendants
+from processes import anyone_left, await_that, descendants
 from sandboxes import failing, own_config
 from support import ROOT
 from wrappers import DOCKER
@@ -20,7 +20,7 @@ from wrappers import DOCKER
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import Job
-from pyexec.runs import child_handle, zygote_handles
+from pyexec.runs import child_handle, processes, zygote_handles
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.slots import POOLS, Slot
 from pyexec.sandbox import Sandbox
@@ -133,3 +133,19 @@ def test_a_script_that_names_no_library_gets_a_plain_child(admin: bool) -> None:
             assert sandbox.run(Job(loaded + "  # not even imported: " + library, admin=admin)).stdout == b"True\n"
         hidden = sandbox.run(Job(loaded + "\nprint(__import__(name).arange(3).sum())", admin=admin))
         assert hidden.stdout == b"False\n3\n", hidden
+
+
+def test_an_admins_child_whose_script_process_dies_while_it_waits_gets_no_job() -> None:
+    """Its supervisor lives on and reports that end, which must not become the end of a run that never began."""
+    with Sandbox(own_config(admin_key="a key of the test's own")) as sandbox:
+        pool = sandbox._keeper.pool("plain", True)
+        for number in range(3):
+            await_that(lambda: len(pool) == 1 and pool.waiting()[0].ready)
+            child = pool.waiting()[0]
+            supervisor = processes.pid_of(child.pidfd)
+            (script,) = descendants(supervisor)
+            os.kill(script, signal.SIGKILL)
+            await_that(lambda pid=script: not anyone_left([pid]))
+            await_that(lambda each=child: each._waits(each.channel, 0) or each.dead_or_lost())
+            outcome = sandbox.run(Job("print(%d)" % number, admin=True))
+            assert (outcome.stdout, outcome.exit_code) == (b"%d\n" % number, 0)
