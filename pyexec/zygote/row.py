@@ -69,7 +69,8 @@ def main(kind: str, without: Sequence[str], gently: bool, control: socket.socket
         gc.freeze()
         snippets = preload.rehearse(nest.settings["modules"])
         # A script that names a library imports it, and then its source is looked at as well.
-        first = "import math\n" if row.libraries else "pass\n"
+        allowed = nest.settings["modules"]
+        first = f"import {allowed[0]}\n" if row.libraries and allowed else "pass\n"
         loop = _settle(control, nest, first, snippets, loaded.handlers)
     versions.update(preload.versions_of(loaded.names))
     messages.send(control, messages.READY, {"libraries": versions, "missing": missing, "not_loaded": loaded.failed})

@@ -414,3 +414,11 @@ def test_an_attached_package_can_be_imported(server: RunningServer) -> None:
     code = "import sys\nsys.path.insert(0, 'package.zip')\nimport package\nprint(package.x)"
     result = server.client.execute(code, attachments={"package.zip": content.getvalue()})
     assert (result.stdout, result.stderr) == ("7\n", "")
+
+
+@pytest.mark.parametrize("modules", ["", "json"])
+def test_children_warm_up_with_what_is_allowed(start_server: Callable[..., RunningServer], modules: str) -> None:
+    """Also those that have the libraries: a forbidden import while they wait would be the end of the next run."""
+    running = start_server(modules=modules, rate_per_minute=100, rate_per_day=100)
+    for _ in range(5):
+        assert running.client.execute("print('numpy')").stdout == "numpy\n"
