@@ -17,6 +17,7 @@ from pyexec.errors import LayerError, SandboxError
 from pyexec.job import ENDED, TIMEOUT
 from pyexec.kernel import libc
 from pyexec.messages import Death, Order
+from pyexec.runs import processes
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.events import Abandoned, Died, Ended, Forbidden, Late, Lost, Unbegun
 from pyexec.runs.slots import Slot
