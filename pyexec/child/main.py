@@ -19,7 +19,7 @@ import time
 from typing import Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, script, supervisor, warmup
+from pyexec.child import confine, import_policy, randomness, script, supervisor, warmup
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.errors import LayerError
 from pyexec.job import SCRIPT_NAME
@@ -41,6 +41,7 @@ class Kit(NamedTuple):
     first: str  # a source that each child compiles at once
     snippets: tuple[str, ...]  # sources that it runs while idle; see `warmup`
     workdir: str  # "" where each child has its own
+    discard_randomness: Callable[[], None]
 
 
 def make_kit(allowed: Sequence[str], trusted: Sequence[str], first: str, snippets: Sequence[str], workdir: str) -> Kit:
@@ -61,7 +62,8 @@ def make_kit(allowed: Sequence[str], trusted: Sequence[str], first: str, snippet
             if found:
                 refuse(found)
 
-    return Kit(import_policy.Policy(names, trusted, refuse), check, first, tuple(snippets), workdir)
+    policy = import_policy.Policy(names, trusted, refuse)
+    return Kit(policy, check, first, tuple(snippets), workdir, randomness.prepare())
 
 
 def main(
@@ -80,7 +82,7 @@ def main(
         except OSError:  # CHANNEL_FD may still be the zygote's: report by exiting only
             os._exit(_FAULT_STATUS)
         libc.carry_out(calls)
-        forget_randomness()
+        kit.discard_randomness()
         workdir = kit.workdir
         if not workdir:
             workdir = os.environ["HOME"] = os.environ["TMPDIR"] = os.path.join(order.path, "work")
@@ -101,23 +103,6 @@ def main(
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": "child", "reason": reason})
     finally:
         os._exit(_FAULT_STATUS)
-
-
-def forget_randomness() -> None:
-    """Discard all random state made in the zygote, which its children would share.
-
-    `random` reseeds itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
-    """
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        # 256 bits, as many as seed() without an argument uses, but thirty times faster.
-        numpy_random.seed(memoryview(os.urandom(32)).cast("I").tolist())
-    tempfile = sys.modules.get("tempfile")
-    if tempfile is not None:
-        tempfile._name_sequence = None  # type: ignore[attr-defined]
-    uuid = sys.modules.get("uuid")
-    if uuid is not None:
-        uuid._last_timestamp = None  # type: ignore[attr-defined]
 
 
 def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:

@@ -106,7 +106,6 @@ def _settle(control: socket.socket, nest: Nest, first: str, snippets: list[str])
     frames.conceal(script.run)
     compat.install()
     script.open_streams()
-    child.forget_randomness()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session
     if workdir:
         os.environ.update(HOME=workdir, TMPDIR=workdir)
