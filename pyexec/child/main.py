@@ -18,7 +18,18 @@ import time
 from typing import Any, Callable, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import confine, import_policy, libraries, on_disk, script, show, stream_names, supervisor, warmup
+from pyexec.child import (
+    confine,
+    import_policy,
+    libraries,
+    on_disk,
+    randomness,
+    script,
+    show,
+    stream_names,
+    supervisor,
+    warmup,
+)
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.child.witness import Witness
 from pyexec.errors import LayerError
@@ -44,6 +55,7 @@ class Kit(NamedTuple):
     handlers: tuple[libraries.ExitHandler, ...]
     deletes: bool  # whether public scripts may
     witness: Witness
+    discard_randomness: Callable[[], None]
 
 
 def own_places(directory: str) -> dict[str, str]:
@@ -65,7 +77,7 @@ def make_kit(
     deletes: bool,
     handlers: Sequence[libraries.ExitHandler] = (),
 ) -> Kit:
-    """Make ready, in the zygote, what does not depend on the child.
+    """Prepare, in the zygote, what doesn't depend on the child.
 
     Args:
         allowed: modules for public scripts. trusted: directories whose code may import anything. deletes: whether
@@ -76,7 +88,8 @@ def make_kit(
         _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
 
     policy = import_policy.Policy(frozenset(allowed), trusted, refuse)
-    return Kit(policy, first, tuple(snippets), workdir, tuple(handlers), deletes, Witness(_tell))
+    witness, discard = Witness(_tell), randomness.prepare()
+    return Kit(policy, first, tuple(snippets), workdir, tuple(handlers), deletes, witness, discard)
 
 
 def main(
@@ -95,7 +108,7 @@ def main(
         except OSError:  # CHANNEL_FD may still be the zygote's: report by exiting only
             os._exit(_FAULT_STATUS)
         libc.carry_out(calls)
-        forget_randomness()
+        kit.discard_randomness()
         workdir = kit.workdir
         if not workdir:
             workdir = os.path.join(order.path, "work")
@@ -118,23 +131,6 @@ def main(
         messages.send_locked(CHANNEL_FD, messages.FAILED, {"layer": "child", "reason": reason})
     finally:
         os._exit(_FAULT_STATUS)
-
-
-def forget_randomness() -> None:
-    """Discard all random state made in the zygote, which its children would share.
-
-    `random` reseeds itself after a fork. `secrets`, `uuid4` and numpy's default_rng ask the kernel each time.
-    """
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        # 256 bits, as many as seed() without an argument uses, but thirty times faster.
-        numpy_random.seed(memoryview(os.urandom(32)).cast("I").tolist())
-    tempfile = sys.modules.get("tempfile")
-    if tempfile is not None:
-        tempfile._name_sequence = None  # type: ignore[attr-defined]
-    uuid = sys.modules.get("uuid")
-    if uuid is not None:
-        uuid._last_timestamp = None  # type: ignore[attr-defined]
 
 
 def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:

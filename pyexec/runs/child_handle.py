@@ -106,7 +106,7 @@ class ChildHandle:
     def _receive_before_job(self, deadline: float) -> None:
         """Receive the next message. The child has not seen a byte of a request yet, so it can be trusted."""
         try:
-            message = messages.receive(self.channel, socket.MSG_DONTWAIT)
+            message = messages.receive(self.channel, messages.DONT_WAIT)
         except BlockingIOError:
             if not self._poll.poll(1000 * max(0.0, deadline - time.monotonic())):
                 raise WireError("it took too long") from None
@@ -130,7 +130,7 @@ class ChildHandle:
 
     def send_job(self, packet: bytes = messages.encode(messages.JOB)) -> None:
         """Tell the child that its job is there, by a JOB. Raises OSError: it has ended."""
-        messages.send_packet(self.channel, packet, (), socket.MSG_DONTWAIT)
+        messages.send_packet(self.channel, packet, (), messages.DONT_WAIT)
 
     def watch_caller(self, presence: Presence) -> None:
         """From now on tell, as an event, when whoever asked for the run has gone."""
@@ -174,7 +174,7 @@ class ChildHandle:
     def _own_word(self) -> Event | None:
         """Return what the run reports; None if the message, which hostile code may have written, is invalid."""
         try:
-            message = messages.receive(self.channel, socket.MSG_DONTWAIT)
+            message = messages.receive(self.channel, messages.DONT_WAIT)
             for fd in message.descriptors:
                 os.close(fd)
             payload = message.payload
@@ -233,7 +233,7 @@ class ChildHandle:
         """Read the status socket; return whether the whole run has been reaped, or that can't be known any more."""
         if self._dead is None and not self._lost:
             try:
-                said, _ = messages.receive_packet(self.status, socket.MSG_DONTWAIT)
+                said, _ = messages.receive_packet(self.status, messages.DONT_WAIT)
                 self._dead = messages.decode_death(said)
             except BlockingIOError:
                 return False

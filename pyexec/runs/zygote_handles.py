@@ -114,10 +114,10 @@ class LeftOut(SandboxError):
 def _ready_word(control: socket.socket, due: float, what: str) -> dict[str, Any] | None:
     try:
         try:
-            message = messages.receive(control, socket.MSG_DONTWAIT)
+            message = messages.receive(control, messages.DONT_WAIT)
         except ConnectionResetError:
             # It exited before reading everything, which the kernel reports first; its last message comes next.
-            message = messages.receive(control, socket.MSG_DONTWAIT)
+            message = messages.receive(control, messages.DONT_WAIT)
         said = message.payload
     except BlockingIOError:
         if time.monotonic() > due:
@@ -194,7 +194,7 @@ class ZygoteHandle:
         """Return whether it has ended and nothing is left of any of its runs."""
         if not self._gone:
             try:
-                said, _ = messages.receive_packet(self.status, socket.MSG_DONTWAIT)
+                said, _ = messages.receive_packet(self.status, messages.DONT_WAIT)
             except BlockingIOError:
                 return False
             except OSError:
@@ -217,7 +217,7 @@ class ZygoteHandle:
 
     def send_order(self, order: messages.Order, descriptors: tuple[int, ...]) -> None:
         """Send an order for a child. Raises OSError: the zygote has ended, or its socket is full of unread orders."""
-        messages.send_packet(self.control, messages.encode_order(order), descriptors, socket.MSG_DONTWAIT)
+        messages.send_packet(self.control, messages.encode_order(order), descriptors, messages.DONT_WAIT)
 
     def close(self) -> None:
         """Close the control socket, which ends the zygote and all its children; `gone` tells when."""

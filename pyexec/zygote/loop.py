@@ -36,7 +36,8 @@ _FIVE = struct.Struct("5i")
 _PROCESSORS = os.cpu_count() or 1
 _SIGKILL = int(signal.SIGKILL)
 _KILLED = messages.encode_death(messages.Death(-_SIGKILL))
-_CUT_OFF = socket.MSG_TRUNC | socket.MSG_CTRUNC
+# Plain numbers: an enum's `&` is Python code, which would write to pages that all children share.
+_CUT_OFF, _CLOSE_ON_EXEC = int(socket.MSG_TRUNC | socket.MSG_CTRUNC), int(socket.MSG_CMSG_CLOEXEC)
 
 
 class Prepared(NamedTuple):
@@ -95,7 +96,7 @@ class Loop:
                         _tell(fd, told, _KILLED if status == _SIGKILL else overseer.encoded(status, 0))
                     continue
                 try:
-                    packet, ancillary, flags, _ = self._control.recvmsg(_LONGEST, _SPACE, socket.MSG_CMSG_CLOEXEC)
+                    packet, ancillary, flags, _ = self._control.recvmsg(_LONGEST, _SPACE, _CLOSE_ON_EXEC)
                 except OSError:
                     self._end()
                 if not packet:

@@ -164,8 +164,7 @@ def _settle(
     compat.install()
     script.open_streams()
     tracebacks.learn_directories()
-    child.forget_randomness()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # nobody can send us one: we have a session of our own
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session
     os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
     if mount_point:
         os.environ.update(child.own_places(mount_point))

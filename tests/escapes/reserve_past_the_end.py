@@ -3,7 +3,9 @@
 danger: exhaust memory, CPU, disk or descriptors
 control: ok
 namespaces: ENOSPC
+rlimits@container-user: EFBIG
 seccomp: EPERM
+without seccomp@container-user: EFBIG
 all: EPERM
 why: of a deleted file nobody sees it: 3 GiB in one call
 """
