@@ -2,12 +2,14 @@
 
 A library that registers a function with `atexit` when it is imported means the process that imports it. Here that is a
 zygote, whose children run scripts that may never use the library: only a script whose text names it is to wait for its
-handler at the end.
+handler at the end. `logging`, which nearly every library loads, has one that touches many pages: it is called only where
+there is something to close.
 """
 
 from __future__ import annotations
 
 import atexit
+import sys
 from typing import Any, Callable, Iterable, NamedTuple
 
 
@@ -25,3 +27,23 @@ def register_exit_handlers(handlers: Iterable[ExitHandler], code: str) -> None:
     for handler in handlers:
         if handler.library in code:
             atexit.register(handler.function, *handler.arguments, **handler.keywords)
+
+
+_quiet_handlers = 0  # those of `logging` that were there before the script
+
+
+def quieten_logging() -> None:
+    """Take back, in a zygote, the exit handler of `logging`; `close_logging` does its work."""
+    global _quiet_handlers
+    logging: Any = sys.modules.get("logging")
+    if logging:
+        atexit.unregister(logging.shutdown)
+        _quiet_handlers = len(logging._handlerList)
+
+
+def close_logging() -> None:
+    """Shut logging down, as at the end of any process, if the script has made handlers."""
+    logging: Any = sys.modules.get("logging")
+    if logging and len(logging._handlerList) > _quiet_handlers:
+        atexit.register(logging.shutdown)  # so that what it raises is shown as ever
+        atexit._run_exitfuncs()

@@ -56,6 +56,8 @@ class Kit(NamedTuple):
     deletes: bool  # whether public scripts may
     witness: Witness
     discard_randomness: Callable[[], None]
+    put_back_hooks: Callable[[], None]  # those that run at forks
+    main_thread: Any  # of `threading`, if that is loaded
 
 
 def own_places(directory: str) -> dict[str, str]:
@@ -75,13 +77,14 @@ def make_kit(
     snippets: Sequence[str],
     workdir: str,
     deletes: bool,
-    handlers: Sequence[libraries.ExitHandler] = (),
+    handlers: Sequence[libraries.ExitHandler],
+    put_back_hooks: Callable[[], None],
 ) -> Kit:
     """Prepare, in the zygote, what doesn't depend on the child.
 
     Args:
         allowed: modules for public scripts. trusted: directories whose code may import anything. deletes: whether
-            public scripts may delete files.
+            public scripts may delete files. put_back_hooks: gives a child the fork hooks that its zygote does without.
     """
 
     def refuse(found: tuple[str, ...]) -> None:
@@ -89,7 +92,9 @@ def make_kit(
 
     policy = import_policy.Policy(frozenset(allowed), trusted, refuse)
     witness, discard = Witness(_tell), randomness.prepare()
-    return Kit(policy, first, tuple(snippets), workdir, tuple(handlers), deletes, witness, discard)
+    main_thread = "threading" in sys.modules and sys.modules["threading"].main_thread()
+    parts = policy, first, tuple(snippets), workdir, tuple(handlers), deletes, witness
+    return Kit(*parts, discard, put_back_hooks, main_thread or None)
 
 
 def main(
@@ -115,6 +120,8 @@ def main(
             os.environ.update(own_places(order.path))
         if order.admin:
             supervisor.fork_script(cpu_limit_s)
+        kit.put_back_hooks()
+        if order.admin:
             _warm_up(kit, workdir, None)
         else:
             if not kit.deletes:
@@ -164,10 +171,15 @@ def _await_job() -> bytes:
 def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
     timestamps, own_pid = [time.monotonic()], os.getpid()
     source = _read(SCRIPT_NAME).decode("utf-8")
-    show.begin(workdir)
-    if stream_names.needed_by(source):
+    if kit.main_thread is not None:
+        kit.main_thread._native_id = own_pid  # that of the zygote, until now
+    # Nothing is called that has nothing to do: a function's first call touches five shared pages.
+    if not kit.workdir:
+        show.begin(workdir)
+    if "/dev/" in source and stream_names.needed_by(source):
         stream_names.install()
-    libraries.register_exit_handlers(kit.handlers, source)
+    if kit.handlers:
+        libraries.register_exit_handlers(kit.handlers, source)
     witness = kit.witness
     witness.source, witness.pid = source, own_pid
     if job != _USUAL_JOB:
@@ -176,8 +188,9 @@ def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)
     timestamps.append(time.monotonic())
-    if show.names() or show.troubles():
-        _tell({"shown": {"names": show.names(), "troubles": show.troubles()}})
+    shown = show.found()
+    if shown:
+        _tell({"shown": shown})
     _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps).encode()))
 
 

@@ -40,7 +40,7 @@ import weakref
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
-from pyexec.child import bottom, frames, tracebacks
+from pyexec.child import bottom, frames, libraries, tracebacks
 from pyexec.child.witness import NOBODY, Witness
 from pyexec.job import SCRIPT_NAME
 
@@ -185,11 +185,10 @@ def finish(end: Exit) -> Exit:
     with contextlib.suppress(BaseException):
         threading: Any = sys.modules.get("threading")
         # Only if there is anything to wait for: it touches many pages, which would be copied in each run.
-        if threading and (
-            len(threading._active) > 1 or threading._limbo or getattr(threading, "_threading_atexits", 0)
-        ):
+        if threading and (len(threading._active) > 1 or threading._limbo or vars(threading).get("_threading_atexits")):
             _say_ignored(_attempt(lambda: threading._shutdown()), "threading shutdown", threading)
         _attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
+        _attempt(libraries.close_logging)
         lost = flush()
         _say_ignored(lost[0], "flushing sys.stdout", getattr(sys, "stdout", None))
     return end if lost.count(None) == len(lost) else end._replace(code=120)

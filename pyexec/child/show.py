@@ -25,14 +25,12 @@ def begin(directory: str) -> None:
     del _names[:], _troubles[:]
 
 
-def names() -> tuple[str, ...]:
-    """Return the names of the files that pictures were written to, relative to the run's directory."""
-    return tuple(_names)
+def found() -> dict[str, list[str]] | None:
+    """Return the names of the pictures' files, relative to the run's directory, and why others couldn't be written.
 
-
-def troubles() -> tuple[str, ...]:
-    """Return why pictures could not be written, each reason once."""
-    return tuple(dict.fromkeys(_troubles))
+    Each reason once. None if nothing was shown.
+    """
+    return {"names": _names, "troubles": list(dict.fromkeys(_troubles))} if _names or _troubles else None
 
 
 def install() -> None:

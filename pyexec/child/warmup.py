@@ -97,8 +97,6 @@ def run(source: str, directory: str, check: Callable[[str], None] | None) -> Non
     with open(os.devnull, "w", encoding="utf-8") as nowhere, _put_back(), contextlib.redirect_stdout(nowhere):
         end = script.start(source, script.new_main(directory).__dict__, check, [])
         script.flush()
-        if "logging" in sys.modules:
-            sys.modules["logging"].shutdown()
         script.let_go(end)
     if end.error is not None:
         raise end.error

@@ -17,12 +17,12 @@ import socket
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, last_moment, script, show, tracebacks
+from pyexec.child import compat, confine, frames, last_moment, libraries, script, show, tracebacks
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
 from pyexec.kernel import layers, libc, namespaces, policy, rlimits, tree, tree_files
-from pyexec.zygote import added, low_priority, parts, preload
+from pyexec.zygote import added, fork_hooks, low_priority, parts, preload
 from pyexec.zygote.added import Loaded
 from pyexec.zygote.loop import Loop, Prepared
 
@@ -163,13 +163,16 @@ def _settle(
     frames.conceal(script.run)
     compat.install()
     script.open_streams()
+    libraries.quieten_logging()
     tracebacks.learn_directories()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session
     os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
     if mount_point:
         os.environ.update(child.own_places(mount_point))
+        show.begin(workdir)
     deletes = policy.contained(host).deletion
-    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, deletes, handlers)
+    hooks = fork_hooks.withhold()
+    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, deletes, handlers, hooks)
     last_moment.install(script.flush, kit.witness)
     uid_base = nest.settings["uid_base"]
 

@@ -65,11 +65,10 @@ def shown(directory: Path, code: str) -> Dict[str, Any]:
         "show.install()\n"
         f"show.begin({str(run)!r})\n"
         f"{code}\n"
-        "print(json.dumps([show.names(), show.troubles()]))\n"
+        "print(json.dumps(show.found() or {'names': [], 'troubles': []}))\n"
     )
     output = subprocess.check_output([sys.executable, "-c", program], cwd="/", timeout=30)
-    names, troubles = json.loads(output.splitlines()[-1])
-    return {"names": names, "troubles": troubles, "files": sorted(os.listdir(str(run)))}
+    return {**json.loads(output.splitlines()[-1]), "files": sorted(os.listdir(str(run)))}
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"])
