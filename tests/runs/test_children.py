@@ -100,7 +100,7 @@ def test_children_that_die_one_after_the_other_are_not_made_without_a_pause(monk
             tried.clear()
             with pytest.raises(SandboxError):
                 sandbox._keeper.pool("plain", admin).take(time.monotonic() + 0.5)
-            assert 2 <= len(tried) <= 6
+            assert 2 <= len(tried) <= 20  # those that were waiting, and then one after each pause
         monkeypatch.undo()
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"
 

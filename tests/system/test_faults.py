@@ -124,9 +124,10 @@ def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> Non
 
     thread = threading.Thread(target=spin)
     thread.start()
-    await_that(lambda: cpu_s(busiest()) - before.get(busiest(), 0) > 0.1)
-    running.process.send_signal(signal.SIGSTOP)
+    # More than a child takes to warm up.
+    await_that(lambda: cpu_s(busiest()) - before.get(busiest(), 0) > 0.5)
     spinning = busiest()
+    running.process.send_signal(signal.SIGSTOP)
     await_that(lambda: not anyone_left([spinning]), 240)
     running.process.send_signal(signal.SIGCONT)
     thread.join()
