@@ -57,7 +57,9 @@ put_back = fork_hooks.withhold()
 
 
 def _told(code: str) -> object:
-    output = subprocess.run([sys.executable, "-c", _BEGIN + code], stdout=subprocess.PIPE, timeout=60, check=True).stdout
+    output = subprocess.run(
+        [sys.executable, "-c", _BEGIN + code], stdout=subprocess.PIPE, timeout=60, check=True
+    ).stdout
     return json.loads(output)
 
 
