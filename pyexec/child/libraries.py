@@ -2,8 +2,8 @@
 
 A library that registers a function with `atexit` when it is imported means the process that imports it. Here that is a
 zygote, whose children run scripts that may never use the library: only a script whose text names it is to wait for its
-handler at the end. `logging`, which nearly every library loads, has one that touches many pages: it is called only where
-there is something to close.
+handler at the end. `logging`, which nearly every library loads, has a handler that touches many pages: it is called
+only where there is something to close.
 """
 
 from __future__ import annotations
