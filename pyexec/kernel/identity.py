@@ -36,6 +36,11 @@ def capabilities() -> list[int]:
     return [getattr(data[0], name) | getattr(data[1], name) << 32 for name in ("effective", "permitted", "inheritable")]
 
 
+def drop_capabilities() -> None:
+    """Give up every capability of this thread. Raises OSError."""
+    libc.syscall("capset", _Header(_CAPABILITY_VERSION_3, 0), (_Data * 2)())
+
+
 def probe(uid: int) -> bool:
     """Return whether this process can become another uid and own files as that uid; tries it in a child."""
     if os.geteuid() != 0:

@@ -21,7 +21,7 @@ from pyexec.child import compat, confine, frames, last_moment, libraries, script
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
-from pyexec.kernel import layers, libc, namespaces, policy, rlimits, tree, tree_files
+from pyexec.kernel import identity, layers, libc, namespaces, policy, rlimits, tree, tree_files
 from pyexec.zygote import added, fork_hooks, low_priority, parts, preload
 from pyexec.zygote.added import Loaded
 from pyexec.zygote.loop import Loop, Prepared
@@ -234,6 +234,7 @@ def _check_data(nest: Nest, data: Sequence[tuple[str, str]]) -> None:
                 os.setgroups([])
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
+            identity.drop_capabilities()  # in a user namespace they read what the user's runs can't
             os.listdir(path)
 
         reason = namespaces.in_a_child(look)
