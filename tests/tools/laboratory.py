@@ -202,6 +202,34 @@ def as_expected(laboratory: Laboratory, name: str, key: str, abi: int, found: st
     return expected(claims_of.claims(name), key, abi)
 
 
+def each_alone(laboratory: Laboratory, name: str) -> int:
+    """Try an attack behind each layer that this host has, alone; return how many those are.
+
+    Raises:
+        AssertionError: it ended in another way than its head says.
+    """
+    abi = laboratory.landlock_abi()
+    found = {step: laboratory.result(name, (step,)) for step in laboratory.available()}
+    wanted = {step: as_expected(laboratory, name, step, abi, found[step]) for step in found}
+    assert found == wanted, "alone: %s, not %s" % (found, wanted)
+    return len(found)
+
+
+def contained_by_all(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
+    """Try an attack behind all layers, by the public rules and by admins', with this ABI of Landlock or the kernel's own.
+
+    Raises:
+        AssertionError: it ended in another way than its head says, or it succeeds and nobody says why that is harmless.
+    """
+    head, reached = claims_of.claims(name), abi or laboratory.landlock_abi()
+    for admin, key in ((False, "all"), (True, "admin" if "admin" in head else "all")):
+        word, found = expected(head, key, reached), laboratory.result(name, lab.STEPS, admin=admin, abi=abi)
+        assert found == word, "ABI %s, %s: %s, not %s" % (abi, "admin" if admin else "public", found, word)
+        assert word not in claims_of.SUCCESS or head["contained"], "it succeeds and must say why it is harmless"
+        figures.record("attack runs behind all layers")
+        figures.record("of these contained")
+
+
 def all_but_one(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
     """Leave each layer out in turn, with this ABI of Landlock or all that the kernel has."""
     head, reached = claims_of.claims(name), abi or laboratory.landlock_abi()
