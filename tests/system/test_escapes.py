@@ -8,7 +8,8 @@ The head of an attack's file states what must happen; a line left out means that
     landlock from ABI 6: EPERM      the same, where Landlock has this ABI; below it holds the line with a lower one, or
                                     the layer alone does not stop it. Any line can be told apart so
     identity@root: EACCES           only where the server is root; `@user` where it is not; `@container` in a container
-                                    without namespaces, whose own profile refuses some calls already
+                                    without namespaces, whose own profile refuses some calls already;
+                                    `@tmpfs` where temporary directories, and runs without a tree, are on one
     all: EPERM                      all layers, public rules
     without seccomp: EAGAIN         all layers but the only one that stops it alone, where two others do it together
     admin: ok                       all layers, admin rules; where it differs from `all`
@@ -16,8 +17,8 @@ The head of an attack's file states what must happen; a line left out means that
     contained: by what              for an attack that may succeed behind all layers: why it is harmless
     public: yes                     it needs nothing but what public scripts may import: run as one by a real server, too
     machine: x86_64                 it has machine code, for this machine alone
-    absent: EACCES                  what the control gives on a kernel that does not offer what it needs, beside
-                                    `claims.NOT_OFFERED`
+    absent: EACCES                  what the control gives on a kernel that does not offer what it needs, or not without
+                                    root's rights, beside `claims.NOT_OFFERED`
 
 Attacks named `policy_…` get around the import policy, which is on for them; they must reach what they want in Python.
 
@@ -107,6 +108,29 @@ def test_what_the_kernel_lacks_is_neither_red_nor_green(laboratory: Laboratory) 
         assert not is_not_offered(laboratory, "session_keyring")
     finally:
         apart.close()
+
+
+class _OffersRootAll:
+    """A laboratory in which every attack succeeds without layers."""
+
+    def control(self, name: str) -> str:
+        return "ok"
+
+
+@pytest.mark.parametrize(
+    "key,found,word",
+    [
+        ("identity", "EACCES", "EACCES"),  # as on Debian, where only root has performance counters
+        ("without seccomp", "EACCES", "EACCES"),
+        ("identity", "EPERM", "ok"),
+        ("rlimits", "EACCES", "ok"),
+        ("without identity", "EACCES", "ok"),
+        ("seccomp", "EACCES", "EPERM"),
+        ("all", "EACCES", "EPERM"),
+    ],
+)
+def test_what_root_alone_is_offered_ends_with_roots_rights(key: str, found: str, word: str) -> None:
+    assert as_expected(_OffersRootAll(), "performance_counter", key, 6, found) == word  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", HERE)
