@@ -9,7 +9,8 @@ The head of an attack's file states what must happen; a line left out means that
                                     the layer alone does not stop it. Any line can be told apart so
     identity@root: EACCES           only where the server is root; `@user` where it is not; `@container` in a container
                                     without namespaces, whose own profile refuses some calls already;
-                                    `@tmpfs` where temporary directories, and runs without a tree, are on one
+                                    `@tmpfs` where temporary directories, and runs without a tree, are on one;
+                                    `@before-6.14` where Linux is older than that
     all: EPERM                      all layers, public rules
     without seccomp: EAGAIN         all layers but the only one that stops it alone, where two others do it together
     admin: ok                       all layers, admin rules; where it differs from `all`

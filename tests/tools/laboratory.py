@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -19,11 +20,20 @@ import lab
 from pyexec.kernel import filesystems
 
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
-# The nearest first. On a tmpfs, where runs without a tree have their directories, the kernel counts other things.
-KINDS = ([os.environ["HOST_KIND"], "container"] if CONTAINER else []) + (
-    ["tmpfs"] if filesystems.tmpfs_bytes(tempfile.gettempdir()) else []
-)
-KINDS.append("root" if os.geteuid() == 0 else "user")
+
+
+def _kinds() -> List[str]:
+    """Return what heads may call this host, the nearest first."""
+    found = [os.environ["HOST_KIND"], "container"] if CONTAINER else []
+    if filesystems.tmpfs_bytes(tempfile.gettempdir()):  # on which the kernel counts what it doesn't on a disk
+        found.append("tmpfs")
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    if version and (int(version[1]), int(version[2])) < (6, 14):  # which charges io_uring's own memory
+        found.append("before-6.14")
+    return [*found, "root" if os.geteuid() == 0 else "user"]
+
+
+KINDS = _kinds()
 
 
 # Landlock before files could be moved between directories (ABI 1: Linux 5.13), as Debian 12 has it (2: 6.1), and with
