@@ -109,6 +109,7 @@ def boot(machine: Machine, folder: str) -> Tuple[str, float]:
         finally:
             process.kill()
             process.wait()
+            os.unlink(archive)  # 200 MB, and made anew for each boot
         took_s = time.monotonic() - started
         words.seek(0)
         said = words.read()
