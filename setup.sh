@@ -110,6 +110,12 @@ prove)
 prove-slow)
     shift
     packages git git
+    case " $* " in
+    "  " | *" kernels "*)
+        packages qemu-system-x86_64 qemu-system-x86
+        packages qemu-system-aarch64 qemu-system-arm
+        ;;
+    esac
     environment runtime test prove_slow
     exec "$venv/bin/python" -m tests.prove_slow "$@"
     ;;

@@ -5,10 +5,12 @@ control: ok
 absent: EPERM
 control@container: ENOSYS
 rlimits@user: ENOMEM
+rlimits@before-6.14: ok
 seccomp: EPERM
 rlimits@container: ENOSYS
 without seccomp@container: ENOSYS
 without seccomp: ENOMEM
+without seccomp@before-6.14: ok
 all: EPERM
 """
 

@@ -5,9 +5,11 @@ control: ok
 absent: EPERM
 control@container: ENOSYS
 rlimits@user: ENOMEM
+rlimits@before-6.14: ok
 rlimits@container: ENOSYS
 seccomp: EPERM
 without seccomp: ENOMEM
+without seccomp@before-6.14: ok
 without seccomp@container: ENOSYS
 all: EPERM
 """

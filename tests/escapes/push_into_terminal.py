@@ -2,6 +2,7 @@
 
 danger: gain privilege
 control: ok
+absent: EIO
 namespaces: ENOENT
 landlock: EACCES
 seccomp: EPERM

@@ -105,7 +105,7 @@ def test_threads_of_admin_runs_are_counted(monkeypatch: pytest.MonkeyPatch) -> N
     """973 of them ran where neither a uid nor a user namespace counts them."""
     code = """
 import threading, time
-threading.stack_size(64 << 10)
+threading.stack_size(128 << 10)  # the least that arm64 takes
 done = threading.Event()
 try:
     for n in range(%d):

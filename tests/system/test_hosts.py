@@ -141,6 +141,24 @@ def test_refuses_to_start_with_a_danger_uncovered() -> None:
     assert unfiltered.returncode == 1 and "attack the kernel" in unfiltered.stderr
 
 
+@pytest.mark.parametrize("words", ["doctor", "serve --port 0", "run -"])
+def test_a_kernel_below_the_floor_is_refused_by_name(words: str) -> None:
+    """Linux 5.11 and older have neither Landlock nor mount_setattr, which a tree of files takes; namespaces they have."""
+    older = refusing("landlock", "mount_setattr", number=errno.ENOSYS)
+    environment = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [*older, sys.executable, "-m", "pyexec", *words.split()],
+        input="print('ran')",
+        capture_output=True,
+        env=environment,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "does not start on this host" in done.stderr and "boot Linux 5.13 or newer with Landlock" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("call", "sethostname mount_setattr pivot_root umount2 setns".split())
 def test_a_layer_of_which_a_part_is_refused_is_not_counted_on(call) -> None:
     """As under podman's default profile, which lets an ordinary user make a namespace and not name itself in it."""

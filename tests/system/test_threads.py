@@ -61,7 +61,7 @@ else:
 
 BOMB = """
 import threading, time
-threading.stack_size(65536)
+threading.stack_size(1 << 17)  # the least that arm64 takes
 def breed():
     while True:
         try:

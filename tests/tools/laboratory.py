@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import socket
 import subprocess
 import sys
@@ -16,8 +17,23 @@ import claims as claims_of
 import figures
 import lab
 
+from pyexec.kernel import filesystems
+
 CONTAINER = os.environ.get("HOST_KIND", "").startswith("container")
-KINDS = ([os.environ["HOST_KIND"], "container"] if CONTAINER else []) + ["root" if os.geteuid() == 0 else "user"]
+
+
+def _kinds() -> List[str]:
+    """Return what heads may call this host, the nearest first."""
+    found = [os.environ["HOST_KIND"], "container"] if CONTAINER else []
+    if filesystems.tmpfs_bytes(tempfile.gettempdir()):  # on which the kernel counts what it doesn't on a disk
+        found.append("tmpfs")
+    version = re.match(r"(\d+)\.(\d+)", platform.release())
+    if version and (int(version[1]), int(version[2])) < (6, 14):  # which charges io_uring's own memory
+        found.append("before-6.14")
+    return [*found, "root" if os.geteuid() == 0 else "user"]
+
+
+KINDS = _kinds()
 
 
 # Landlock before files could be moved between directories (ABI 1: Linux 5.13), as Debian 12 has it (2: 6.1), and with
@@ -195,11 +211,49 @@ def is_not_offered(laboratory: Laboratory, name: str) -> bool:
 def as_expected(laboratory: Laboratory, name: str, key: str, abi: int, found: str) -> str:
     """Return what must come of an attack: `found`, if that is as right as what the head says.
 
-    What the kernel does not offer ends behind a layer as it ends without one, unless the layer is asked first.
+    What the kernel does not offer ends behind a layer as it ends without one, unless the layer is asked first. What it
+    offers root alone ends so where the layers have taken root's rights away.
     """
+    head = claims_of.claims(name)
+    word = expected(head, key, abi)
     if is_not_offered(laboratory, name) and found == laboratory.control(name):
         return found
-    return expected(claims_of.claims(name), key, abi)
+    if word in claims_of.SUCCESS and _takes_rights(key) and found in head.get("absent", "").split():
+        return found
+    return word
+
+
+def _takes_rights(key: str) -> bool:
+    """Return whether an attack behind these layers has neither root's uid nor capabilities."""
+    return key == "identity" or (key.startswith("without ") and key != "without identity")
+
+
+def each_alone(laboratory: Laboratory, name: str) -> int:
+    """Try an attack behind each layer that this host has, alone; return how many those are.
+
+    Raises:
+        AssertionError: it ended in another way than its head says.
+    """
+    abi = laboratory.landlock_abi()
+    found = {step: laboratory.result(name, (step,)) for step in laboratory.available()}
+    wanted = {step: as_expected(laboratory, name, step, abi, found[step]) for step in found}
+    assert found == wanted, "alone: %s, not %s" % (found, wanted)
+    return len(found)
+
+
+def contained_by_all(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
+    """Try an attack behind all layers, by the public rules and by admins', with this ABI of Landlock or the kernel's own.
+
+    Raises:
+        AssertionError: it ended in another way than its head says, or it succeeds and nobody says why that is harmless.
+    """
+    head, reached = claims_of.claims(name), abi or laboratory.landlock_abi()
+    for admin, key in ((False, "all"), (True, "admin" if "admin" in head else "all")):
+        word, found = expected(head, key, reached), laboratory.result(name, lab.STEPS, admin=admin, abi=abi)
+        assert found == word, "ABI %s, %s: %s, not %s" % (abi, "admin" if admin else "public", found, word)
+        assert word not in claims_of.SUCCESS or head["contained"], "it succeeds and must say why it is harmless"
+        figures.record("attack runs behind all layers")
+        figures.record("of these contained")
 
 
 def all_but_one(laboratory: Laboratory, name: str, abi: Optional[int]) -> None:
