@@ -167,6 +167,7 @@ def _settle(
     tracebacks.learn_directories()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session
     os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # for what an admin's script starts; `compat` sees to the script itself
     if mount_point:
         os.environ.update(child.own_places(mount_point))
         show.begin(workdir)
