@@ -41,10 +41,11 @@ LEFT_OUT = {
 }
 GOOD = {
     "slow_good": "import time\ntime.sleep(0.3)\n__version__ = '1.2.3'\nvalue = 42\n",
+    "exit_sayer": "import atexit\natexit.register(print, 'bye')\n",
     "good/__init__": "value = 1\n",
     "good/part": "loaded = True\n",
 }
-ALL = [*BAD, "slow_good", "good"]
+ALL = [*BAD, "slow_good", "exit_sayer", "good"]
 
 
 def environment(directory: Path, libraries: Dict[str, str]) -> List[str]:
@@ -107,6 +108,11 @@ def test_the_exit_handler_of_a_library_is_for_scripts_that_name_it(running: Runn
     assert running.client.execute("import good").success
     code = "import exit_hanger, atexit, time\natexit.unregister(time.sleep)\nprint('let go')"
     assert running.admin.execute(code).stdout == "let go\n"
+
+
+def test_a_library_may_be_named_in_an_attached_module(running: RunningServer) -> None:
+    result = running.client.execute("import h\nprint(h.good.part)", attachments={"h.py": b"import good, exit_sayer"})
+    assert result.stdout.startswith("<module 'good.part'") and result.stdout.endswith("\nbye\n"), result
 
 
 def test_what_a_library_prints_is_in_the_log(running: RunningServer) -> None:

@@ -17,6 +17,24 @@ def test_a_picture_that_is_shown_comes_back(either_host) -> None:
         assert result.files["figure-1.png"].startswith(b"\x89PNG")
 
 
+HIDDEN = {
+    "an attached module": (
+        "import helper\nhelper.draw()",
+        {"helper.py": b"from PIL import Image\n\ndef draw():\n    " + SHOW.splitlines()[1].encode()},
+    ),
+    "a name that is built": ("Image = __import__('PI' + 'L.Image').Image\n" + SHOW.splitlines()[1], {}),
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_a_picture_comes_back_wherever_its_library_is_named(either_host, where) -> None:
+    code, attachments = HIDDEN[where]
+    for client in (either_host.client, either_host.admin):
+        result = client.execute(code + "\nprint('shown')", attachments=attachments)
+        assert (result.stdout, result.stderr) == ("shown\n", "")
+        assert list(result.files) == ["figure-1.png"]
+
+
 def test_what_was_asked_for_goes_first(either_host) -> None:
     names = ["figure-1.png"] + ["file-%d" % number for number in range(8)]
     code = "for number in range(8): open('file-%d' % number, 'w').write('x')\n" + SHOW * 3
