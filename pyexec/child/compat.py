@@ -2,7 +2,7 @@
 
 - `mmap.mmap(-1, n)` makes shared memory unless told otherwise. The filter refuses shared memory that belongs to no
   file, since no limit counts it, and few who write this call want anything shared.
-- `asyncio` takes epoll, where the filter allows public scripts poll: it is enough for what a run can wait for.
+- `asyncio` takes epoll, of which the filter leaves public scripts little: poll is enough for what a run can wait for.
 - `multiprocessing` starts a server of processes from Python 3.14 on, which listens on a socket. No run may.
 - Python keeps the bytecode of what it imports beside it. Of a run's own modules that would be files which no script
   asked for, listed and returned with its own. `sys.dont_write_bytecode` stays as scripts know it.
