@@ -167,8 +167,8 @@ class Policy:
         return importlib.machinery.PathFinder.find_spec(top, self._installed_path) is not None
 
     def _may_be_made(self, top: str, text: str) -> bool:
-        """Return whether a script may still write or unpack a module; then it's judged when it is imported."""
-        if f"{top}.py" in text or f"{top}/" in text:
+        """Return whether a script may still write, unpack or register a module; if so, it's judged at its import."""
+        if f"{top}.py" in text or f"{top}/" in text or "modules" in text:
             return True
         return any(name.lower().endswith(_ARCHIVES) for name in os.listdir(self._directory))
 

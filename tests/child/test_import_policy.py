@@ -290,6 +290,15 @@ def test_modules_that_the_script_makes_may_be_imported(said: Callable[..., str])
     assert said("# more.py\nimport more") == "refused: more"
 
 
+def test_modules_that_the_script_registers_may_be_imported(said: Callable[..., str]) -> None:
+    code = (
+        "import fake\nsys = fake.ctypes._os.sys\nsys.modules['made'] = type(sys)('made')\nsys.modules['made'].x = 5\n"
+    )
+    assert said(code + "import made\nfrom made import x\nprint(made.x, x)") == "5 5"
+    assert said(code + "import other") == "refused: other"
+    assert said(code + "import sched") == "refused: sched"
+
+
 OF_DOTTED = [
     "import wide.part as m",
     "import wide, wide.part\nm = wide.part",
