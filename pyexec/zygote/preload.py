@@ -132,6 +132,9 @@ def libraries(wanted: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     _import([name for name in _PARTS if name.partition(".")[0] in versions])
     if "PIL" in versions:
         importlib.import_module("PIL.Image").init()
+        with contextlib.suppress(ImportError):  # before Pillow 11.3
+            # It would take a thread for each processor of the host, however few a run may have.
+            vars(importlib.import_module("PIL.AvifImagePlugin"))["DEFAULT_MAX_THREADS"] = 1
     return versions, missing
 
 

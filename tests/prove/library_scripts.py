@@ -116,6 +116,14 @@ SCRIPTS = [
         prints("{'a': 1} [0, 1, 2]\n"),
     ),
     Script(
+        "sklearn",
+        "from sklearn.datasets import make_classification\nfrom sklearn.ensemble import RandomForestClassifier\n"
+        "from sklearn.model_selection import cross_val_score\nX, y = make_classification(60, random_state=1)\n"
+        "model = RandomForestClassifier(5, n_jobs=-1, random_state=1)\n"
+        "print(cross_val_score(model, X, y, cv=3, n_jobs=-1).mean() > 0.6)",
+        prints("True\n"),
+    ),
+    Script(
         "dateutil",
         "from datetime import datetime\nfrom dateutil.relativedelta import relativedelta\nimport dateutil.parser\n"
         "print(dateutil.parser.parse('31 January 2024') + relativedelta(months=1))",
