@@ -181,7 +181,7 @@ def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
     if job != _USUAL_JOB:
         witness.want(messages.VALUE in job, messages.LOCALS in job)
         text += _text_of_modules() if messages.MODULES in job else ""
-    if "/dev/" in source and stream_names.needed_by(source):
+    if "/dev/" in text and stream_names.needed_by(text):
         stream_names.install()
     if kit.handlers:
         libraries.register_exit_handlers(kit.handlers, text)
