@@ -120,10 +120,12 @@ def test_what_a_library_prints_is_in_the_log(running: RunningServer) -> None:
 
 
 def test_a_name_that_nothing_provides_is_an_error_at_start() -> None:
-    command = [sys.executable, "-m", "pyexec", "doctor", "--modules", "+pandsa +also_nothing.sub"]
+    command = [sys.executable, "-m", "pyexec", "doctor", "--modules", "+pandsa +also_nothing.sub +json.none"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
     assert done.returncode == 1
-    assert b"Nothing provides 'pandsa', 'also_nothing.sub' of --modules: install it for Python" in done.stdout
+    assert (
+        b"Nothing provides 'pandsa', 'also_nothing.sub', 'json.none' of --modules: install it for Python" in done.stdout
+    )
 
 
 def test_doctor_says_what_is_not_loaded_ahead(tmp_path: Path) -> None:
