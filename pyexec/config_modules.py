@@ -69,7 +69,9 @@ class Modules(DottedNames):
                 found.update(dict.fromkeys(names))
                 continue
             if names[0] not in found:
-                raise ValueError(f"{names[0]!r} can't be taken away: it isn't in the list")
+                top = names[0].partition(".")[0]
+                advice = f"; take away {top!r} as a whole" if top in found else ""
+                raise ValueError(f"{names[0]!r} can't be taken away: it isn't in the list{advice}")
             for each in names:
                 found.pop(each, None)
         return tuple(found)

@@ -59,6 +59,7 @@ def test_data_stands_for_the_libraries_of_a_code_interpreter() -> None:
     [
         ("json +pandas", "must be either a whole list of names, or changes"),
         ("-pandas", "'pandas' can't be taken away: it isn't in the list"),
+        ("-xml.sax", "'xml.sax' can't be taken away: it isn't in the list; take away 'xml' as a whole"),
         ("data", "'data' is a reserved name: +data adds pandas, matplotlib"),
         ("+a..b", "'a..b' is not a module's name"),
         ("+class", "'class' is not a module's name"),

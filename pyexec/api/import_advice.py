@@ -78,14 +78,21 @@ _NO_NETWORK = frozenset(
 _NO_PROCESSES = frozenset("subprocess pty pexpect sh popen2 multiprocessing".split())
 
 
-def advice(modules: Sequence[str], allowed: Sequence[str]) -> str:
+def advice(modules: Sequence[str], allowed: Sequence[str], attached: Sequence[str] = ()) -> str:
     """Return what helps, as sentences, after these modules were refused.
 
     Args:
         modules: names as the script has them, with their submodules. allowed: those that it may import, dotted or not.
+        attached: names of the files that came with the script.
     """
     tops = [each for each in dict.fromkeys(name.partition(".")[0] for name in modules) if len(each) <= _CHARACTERS]
-    sentences = [_of_one(top, allowed) for top in tops[:_MODULES]]
+    shadowed = [top for top in tops[:_MODULES] if f"{top}.py" in attached]
+    sentences = [
+        f"The attached {top}.py can't be imported: the module '{top}' is loaded before the script begins. Give the file"
+        " another name."
+        for top in shadowed
+    ]
+    sentences += [_of_one(top, allowed) for top in tops[:_MODULES] if top not in shadowed]
     if any(top in _NO_NETWORK for top in tops):
         sentences.append("Scripts have no network.")
     if any(top in _NO_PROCESSES for top in tops):

@@ -19,6 +19,7 @@ import ast
 import builtins
 import importlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 import types
@@ -73,7 +74,7 @@ class Policy:
             return original(name, globals, locals, fromlist, level)
 
         def guarded_import_module(name, package=None):  # type: ignore[no-untyped-def]
-            self._check(name, sys._getframe(1))
+            self._check(_absolute(name, package), sys._getframe(1))
             return original_import_module(name, package)
 
         guarded_import.__name__ = guarded_import.__qualname__ = "__import__"
@@ -180,6 +181,16 @@ class Policy:
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # generated code has no file
             return False
         return any(frame.f_lineno in lines for lines in import_scan.tried_lines(tree))
+
+
+def _absolute(name: Any, package: Any) -> Any:
+    """Return the name that `import_module` makes of a relative one; None for one that it refuses itself."""
+    if not isinstance(name, str) or not name.startswith("."):
+        return name
+    try:
+        return importlib.util.resolve_name(name, package)
+    except (ImportError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _home(spec: Any) -> str:

@@ -51,6 +51,15 @@ def test_of_a_library_that_is_allowed_in_part_the_parts_are_named() -> None:
     assert advice(("xml.sax",), allowed).startswith("Of 'xml' only 'xml.etree' may be imported.")
 
 
+def test_a_file_with_the_name_of_a_loaded_module_is_told() -> None:
+    said = advice(("os", "socket"), DEFAULT_MODULES, ("os.py", "data.csv"))
+    assert said.startswith(
+        "The attached os.py can't be imported: the module 'os' is loaded before the script begins. Give the file another"
+        " name. Scripts have no network."
+    )
+    assert "Instead" not in said
+
+
 def test_several_modules_have_one_answer() -> None:
     said = advice(("os", "os.path", "socket", "requests"), DEFAULT_MODULES)
     assert said.count("Instead of 'os'") == said.count("no network") == said.count("Libraries that") == 1

@@ -100,7 +100,7 @@ def test_a_deep_source_is_no_recursion() -> None:
     tree = ast.parse("import a")
     for _ in range(20000):
         tree = ast.Module([ast.If(ast.Constant(1), [tree], [])], [])  # type: ignore[list-item]
-    assert [name for name, _ in import_scan.named(tree)] == ["a"]
+    assert [each.name for each in import_scan.named(tree)] == ["a"]
 
 
 # -- a policy with a library of its own --------------------------------------------------------------------------------
@@ -233,6 +233,15 @@ def test_what_the_script_imports_is_refused_whatever_it_looks_like(said: Callabl
         OF_THE_SCRIPT[name], "    "
     )
     assert said(code) == "refused: sched"
+
+
+def test_a_relative_name_is_judged_by_what_it_stands_for(said: Callable[..., str]) -> None:
+    begin = "import fake\nload = fake.ctypes._os.sys.modules['importlib'].import_module\n"
+    assert said(begin + "print(load('.part', 'fake').__name__)") == "fake.part"
+    assert said(begin + "load('.tool', 'json')") == "refused: json.tool"
+    wrong = "for name, package in (('.x', None), ('.x', ''), ('...x', 'fake'), ('.x', 3)):\n    try:\n"
+    wrong += "        load(name, package)\n    except Exception as error:\n"
+    assert said(begin + wrong + "        print(end=type(error).__name__[0])") in ("TTIT", "TTVT")
 
 
 def test_interpreters_own_modules_are_never_refused(said: Callable[..., str]) -> None:
@@ -474,6 +483,12 @@ def test_attached_modules_can_be_imported(server: RunningServer) -> None:
         "import random\nprint(random.choice([1, 1]))", attachments={"random.py": b"choice = lambda _: 'mine'"}
     )
     assert result.stdout == "1\n"
+
+
+def test_an_attached_module_with_a_forbidden_name_is_told_what_to_do(server: RunningServer) -> None:
+    with pytest.raises(ServiceError) as caught:
+        server.client.execute("import os\nprint(os.x)", attachments={"os.py": b"x = 1"})
+    assert "The attached os.py can't be imported" in caught.value.document["error_details"]["message"]
 
 
 def test_an_attached_package_can_be_imported(server: RunningServer) -> None:
