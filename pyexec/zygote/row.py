@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
@@ -118,7 +119,18 @@ def _cache_directory(work_dir: str) -> Iterator[None]:
             del os.environ[name]
         if directory:
             tempfile.tempdir = None  # a library may have asked where files go
+            _forget_answers(sys.modules.get("matplotlib"))
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _forget_answers(matplotlib: Any) -> None:
+    """Have matplotlib look anew, in each run, where its settings and caches are: it keeps the first answer."""
+    for name in ("get_configdir", "get_cachedir"):
+        function = getattr(matplotlib, name, None)
+        if function is not None and function.__closure__:
+            kept = dict(zip(function.__code__.co_freevars, function.__closure__))
+            if "called" in kept:  # so does the decorator of all releases since 3.1
+                kept["called"].cell_contents = False
 
 
 def _settle(
