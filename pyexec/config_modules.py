@@ -15,11 +15,13 @@ from pyexec.config_kinds import Words
 
 _DATA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 DATA = "data"  # reserved: never a module's own name
-# Import names of what `pip install ".[data]"` installs.
+# Import names of what `pip install ".[data]"` installs, and of what these bring along and scripts import by name.
 DATA_MODULES = tuple(
     "pandas matplotlib scipy sympy sklearn seaborn statsmodels networkx openpyxl xlsxwriter docx pptx pypdf lxml bs4"
-    " yaml tabulate qrcode plotly imageio".split()
+    " yaml tabulate qrcode plotly imageio mpl_toolkits mpmath joblib patsy dateutil".split()
 )
+# What a distribution has beside the module that it is known by.
+_TOGETHER = {"matplotlib": ("mpl_toolkits",)}
 
 
 def is_module_name(name: Any) -> bool:
@@ -62,14 +64,16 @@ class Modules(DottedNames):
         found = dict.fromkeys(self._default)
         for change in changes:
             sign, name = change[0], change[1:]
-            names = DATA_MODULES if name == DATA else (self.item(name),)
+            names = DATA_MODULES if name == DATA else (self.item(name), *_TOGETHER.get(name, ()))
             if sign == "+":
                 found.update(dict.fromkeys(names))
                 continue
-            for name in names:
-                if name not in found:
-                    raise ValueError(f"{name!r} can't be taken away: it isn't in the list")
-                del found[name]
+            if names[0] not in found:
+                top = names[0].partition(".")[0]
+                advice = f"; take away {top!r} as a whole" if top in found else ""
+                raise ValueError(f"{names[0]!r} can't be taken away: it isn't in the list{advice}")
+            for each in names:
+                found.pop(each, None)
         return tuple(found)
 
     def item(self, item: Any) -> str:

@@ -13,6 +13,7 @@ SCRIPT_NAME = rules.SCRIPT_NAME
 USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
+SEARCHED_BYTES = 65536  # of an attached module
 DESCRIPTORS = 256  # that a process of a run may have open
 
 
@@ -89,6 +90,17 @@ class Job:
             rules.path(name, f"return_files[{index}]")
         for name in ("admin", "value", "locals"):
             rules.kind(getattr(self, name), bool, name)
+
+    @property
+    def modules(self) -> tuple[Attachment, ...]:
+        """The attachments that the script may import."""
+        return tuple(each for each in self.attachments if each.filename.endswith(".py"))
+
+    @property
+    def text(self) -> str:
+        """Where to look for what a run will use: the script, and the beginning of each attached module."""
+        begun = [each.content[:SEARCHED_BYTES].decode("utf-8", "replace") for each in self.modules]
+        return "\n".join([self.code, *begun])
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ that a zygote, where each line of Python that runs for the first time copies pag
     H     -       child → server     hello (its pidfd; its directory, if that is a tmpfs)
     L     -       child → server     every layer is on
     E     JSON    child → server     a layer failed
-    J     wishes  server → child     the job lies in your directory; what its caller wants to know
+    J     wishes  server → child     the job lies in your directory; what its caller wants to know; has it modules?
     R     JSON    child → server     report: how the script failed, its last value, or where it is, see `findings`
     X     JSON    child → server     ended: code, timestamps
     I     JSON    child → server     forbidden import: names
@@ -42,7 +42,7 @@ PLAN, ZYGOTE, READY, LOADING = "P", "Z", "T", "N"
 ORDER, DEAD = "S", "D"
 HELLO, LAYERS, FAILED = "H", "L", "E"
 JOB = "J"
-VALUE, LOCALS = b"v", b"l"  # in the bytes of a JOB
+VALUE, LOCALS, MODULES = b"v", b"l", b"m"  # in the bytes of a JOB
 EXIT, FORBIDDEN, REPORT = "X", "I", "R"
 
 # To a run whose time is nearly up, see `child.last_moment`. Programs that know neither signal ignore it.
@@ -121,9 +121,13 @@ def decode_order(packet: bytes) -> Order:
     return Order(slot, admin, os.fsdecode(packet[_ORDER.size :]))
 
 
-def encode_job(value: bool, with_locals: bool) -> bytes:
-    """Return the bytes of a JOB: whether to tell the value of the last statement, and those of variables."""
-    return JOB.encode() + VALUE * value + LOCALS * with_locals
+def encode_job(value: bool, with_locals: bool, with_modules: bool) -> bytes:
+    """Return the bytes of a JOB: whether to tell the value of the last statement, and those of variables.
+
+    Args:
+        with_modules: whether modules are attached, for the child to look into.
+    """
+    return JOB.encode() + VALUE * value + LOCALS * with_locals + MODULES * with_modules
 
 
 class Death(NamedTuple):

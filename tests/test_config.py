@@ -550,6 +550,13 @@ def test_scripts_get_nothing_of_the_servers_environment(monkeypatch: pytest.Monk
     assert found["OPENBLAS_NUM_THREADS"] == "1"
 
 
+def test_no_library_finds_more_threads_or_processes_than_it_can_have() -> None:
+    found = zygote_environment()
+    ones = "OMP_NUM_THREADS OMP_THREAD_LIMIT OPENCV_FOR_THREADS_NUM POLARS_MAX_THREADS".split()
+    assert {found[name] for name in ones} == {"1"}
+    assert found["JOBLIB_MULTIPROCESSING"] == "0"
+
+
 def test_every_setting_is_explained_by_help() -> None:
     text = " ".join(PARSER.format_help().split())
     for setting in SETTINGS:

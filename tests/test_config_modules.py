@@ -36,6 +36,18 @@ def test_the_last_word_on_a_name_counts() -> None:
     assert "pandas" not in modules("+pandas -pandas")
 
 
+def test_matplotlib_comes_with_its_toolkits() -> None:
+    assert modules("+matplotlib") == (*DEFAULT_MODULES, "matplotlib", "mpl_toolkits")
+    assert "mpl_toolkits" not in modules("+matplotlib -mpl_toolkits")
+    assert modules("+matplotlib -matplotlib") == modules("+matplotlib -mpl_toolkits -matplotlib") == DEFAULT_MODULES
+    assert set(DATA_MODULES) - set(modules("+data -matplotlib")) == {"matplotlib", "mpl_toolkits"}
+    assert modules("matplotlib") == ("matplotlib",)  # a whole list is as it is
+
+
+def test_data_has_what_its_libraries_bring_along() -> None:
+    assert {"mpl_toolkits", "mpmath", "joblib", "patsy", "dateutil"} <= set(modules("+data"))
+
+
 def test_data_stands_for_the_libraries_of_a_code_interpreter() -> None:
     assert modules("+data") == DEFAULT_MODULES + DATA_MODULES
     assert set(DATA_MODULES) - set(modules("+data -sympy")) == {"sympy"}
@@ -47,6 +59,7 @@ def test_data_stands_for_the_libraries_of_a_code_interpreter() -> None:
     [
         ("json +pandas", "must be either a whole list of names, or changes"),
         ("-pandas", "'pandas' can't be taken away: it isn't in the list"),
+        ("-xml.sax", "'xml.sax' can't be taken away: it isn't in the list; take away 'xml' as a whole"),
         ("data", "'data' is a reserved name: +data adds pandas, matplotlib"),
         ("+a..b", "'a..b' is not a module's name"),
         ("+class", "'class' is not a module's name"),

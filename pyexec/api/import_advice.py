@@ -78,14 +78,21 @@ _NO_NETWORK = frozenset(
 _NO_PROCESSES = frozenset("subprocess pty pexpect sh popen2 multiprocessing".split())
 
 
-def advice(modules: Sequence[str], allowed: Sequence[str]) -> str:
+def advice(modules: Sequence[str], allowed: Sequence[str], attached: Sequence[str] = ()) -> str:
     """Return what helps, as sentences, after these modules were refused.
 
     Args:
-        modules: names as the script has them, with their submodules. allowed: top-level names that it may import.
+        modules: names as the script has them, with their submodules. allowed: those that it may import, dotted or not.
+        attached: names of the files that came with the script.
     """
     tops = [each for each in dict.fromkeys(name.partition(".")[0] for name in modules) if len(each) <= _CHARACTERS]
-    sentences = [_of_one(top, allowed) for top in tops[:_MODULES]]
+    shadowed = [top for top in tops[:_MODULES] if f"{top}.py" in attached]
+    sentences = [
+        f"The attached {top}.py can't be imported: the module '{top}' is loaded before the script begins. Give the file"
+        " another name."
+        for top in shadowed
+    ]
+    sentences += [_of_one(top, allowed) for top in tops[:_MODULES] if top not in shadowed]
     if any(top in _NO_NETWORK for top in tops):
         sentences.append("Scripts have no network.")
     if any(top in _NO_PROCESSES for top in tops):
@@ -97,19 +104,22 @@ def advice(modules: Sequence[str], allowed: Sequence[str]) -> str:
 
 
 def _of_one(top: str, allowed: Sequence[str]) -> str:
+    below = [name for name in allowed if name.startswith(top + ".")]
+    if below:
+        return f"Of '{top}' only {_listed(below, 'and')} may be imported."
     instead = [name for name in _INSTEAD.get(top, "").split() if name in allowed]
     if instead:
-        return f"Instead of '{top}' use {_either(instead)}."
+        return f"Instead of '{top}' use {_listed(instead, 'or')}."
     near = [name for name in allowed if name.lower() == top.lower()]
     near = near or difflib.get_close_matches(top, allowed, 1, _SIMILAR)
     return f"Did you mean '{near[0]}'?" if near and top not in _NO_NETWORK | _NO_PROCESSES else ""
 
 
-def _either(names: list[str]) -> str:
+def _listed(names: list[str], conjunction: str) -> str:
     quoted = [f"'{name}'" for name in names]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} {conjunction} {quoted[-1]}"
 
 
 def _libraries(allowed: Sequence[str]) -> list[str]:
     standard = set(getattr(sys, "stdlib_module_names", ())) | set(DEFAULT_MODULES) - set(LIBRARIES)
-    return [name for name in allowed if name not in standard]
+    return [name for name in allowed if name.partition(".")[0] not in standard]

@@ -45,7 +45,7 @@ class Done(NamedTuple):
 
 def respond(result: Done | PyexecError, context: Context, config: Config) -> Answer:
     """Return the answer to a request that was carried out, or that ended in an error."""
-    error = error_of(result.outcome, config) if isinstance(result, Done) else result
+    error = error_of(result.outcome, config, result.job) if isinstance(result, Done) else result
     document: dict[str, Any] = {
         "status": "success" if error is None else "error",
         "timestamp_utc": timestamp(context.moment),
@@ -116,14 +116,15 @@ def tag_of(content: bytes) -> str:
     return f'"{sha256(content).hexdigest()[:24]}"'
 
 
-def error_of(outcome: Outcome, config: Config) -> PyexecError | None:
+def error_of(outcome: Outcome, config: Config, job: Job) -> PyexecError | None:
     """Return the error that an outcome is for its caller, None for a run that ended by itself."""
     if outcome.verdict == TIMEOUT:
         return RunTimeoutError(config.budget.wall_s)
     if outcome.verdict == RESOURCE:
         return ResourceLimitError(outcome.resource, outcome.limit)
     if outcome.verdict == FORBIDDEN:
-        helpful = import_advice.advice(outcome.modules, config.modules)
+        attached = [each.filename for each in job.attachments]
+        helpful = import_advice.advice(outcome.modules, config.modules, attached)
         return ForbiddenImportError(outcome.modules, config.modules, helpful)
     assert outcome.verdict == ENDED
     return None

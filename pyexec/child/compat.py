@@ -2,8 +2,10 @@
 
 - `mmap.mmap(-1, n)` makes shared memory unless told otherwise. The filter refuses shared memory that belongs to no
   file, since no limit counts it, and few who write this call want anything shared.
-- `asyncio` takes epoll, where the filter allows public scripts poll: it is enough for what a run can wait for.
+- `asyncio` takes epoll, of which the filter leaves public scripts little: poll is enough for what a run can wait for.
 - `multiprocessing` starts a server of processes from Python 3.14 on, which listens on a socket. No run may.
+- Python keeps the bytecode of what it imports beside it. Of a run's own modules that would be files which no script
+  asked for, listed and returned with its own. `sys.dont_write_bytecode` stays as scripts know it.
 
 Convenience, not a boundary: what a script does past this file, the filter refuses all the same.
 """
@@ -11,6 +13,7 @@ Convenience, not a boundary: what a script does past this file, the filter refus
 from __future__ import annotations
 
 import errno
+import importlib.machinery
 import mmap
 import selectors
 import sys
@@ -30,6 +33,7 @@ def install() -> None:
     """Replace them all."""
     _private_memory()
     selectors.DefaultSelector = selectors.PollSelector  # type: ignore[misc, assignment]
+    importlib.machinery.SourceFileLoader._cache_bytecode = lambda *_, **__: None  # type: ignore[attr-defined]
     if sys.version_info >= (3, 14):
         from multiprocessing import context
 

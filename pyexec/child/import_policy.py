@@ -19,10 +19,11 @@ import ast
 import builtins
 import importlib
 import importlib.machinery
+import importlib.util
 import os
 import sys
 import types
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from pyexec.child import import_scan
 from pyexec.job import SCRIPT_NAME
@@ -49,11 +50,13 @@ class Policy:
         """Prepare; `install` makes it effective.
 
         Args:
-            allowed: top-level names that the script may import.
+            allowed: modules that the script may import, with all that is below them. Those above a dotted name are
+                loaded on the way to it: they may be named as well, but nothing else may be taken from them.
             trusted: directories of installed code, which may import what it needs.
             refuse: called with the modules' names; ends the run.
         """
         self._allowed = allowed | NEVER_REFUSED
+        self._above = frozenset(name[:place] for name in allowed for place, sign in enumerate(name) if sign == ".")
         self._trusted = tuple(directory.rstrip("/") + "/" for directory in trusted)
         self._refuse = refuse
         self._installed_path = list(sys.path)
@@ -67,11 +70,11 @@ class Policy:
         def guarded_import(name, globals=None, locals=None, fromlist=(), level=0):  # type: ignore[no-untyped-def]
             by_c_code = type(fromlist) is list and not fromlist and globals is locals and globals is not None
             if not level and not by_c_code:
-                self._check(name, sys._getframe(1))
+                self._check(name, sys._getframe(1), fromlist or ())
             return original(name, globals, locals, fromlist, level)
 
         def guarded_import_module(name, package=None):  # type: ignore[no-untyped-def]
-            self._check(name, sys._getframe(1))
+            self._check(_absolute(name, package), sys._getframe(1))
             return original_import_module(name, package)
 
         guarded_import.__name__ = guarded_import.__qualname__ = "__import__"
@@ -93,14 +96,14 @@ class Policy:
         """Refuse a script whose source names forbidden modules."""
         # Every import statement contains the word; a script without it needs no second parse.
         if "import" in text:
-            found = []
-            for name, tried in import_scan.named(ast.parse(text, SCRIPT_NAME)):
+            found: list[str] = []
+            for name, tried, items in import_scan.named(ast.parse(text, SCRIPT_NAME)):
                 top = top_level(name)
-                if top not in self._allowed and not self._is_own(top) and name not in found:
+                if top not in self._allowed and not self._is_own(top):
                     if self._is_installed(top) or not (tried or self._may_be_made(top, text)):
-                        found.append(name)
+                        found += self._beyond(name, items)
             if found:
-                self._refuse(tuple(found))
+                self._refuse(tuple(dict.fromkeys(found)))
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
         """Refuse a forbidden module that some other spelling asks for; find nothing (PEP 451)."""
@@ -111,13 +114,22 @@ class Policy:
         if frame is not None and frame.f_code not in self._guard_codes and entered not in _BY_C_CODE:
             self._check(name, frame)
 
-    def _check(self, name: Any, asking: types.FrameType) -> None:
+    def _check(self, name: Any, asking: types.FrameType, items: Iterable[str] = ()) -> None:
         """Refuse a forbidden module if it's the script that asks for it."""
         if not isinstance(name, str) or top_level(name) in self._allowed or self._asks_for_a_library(asking):
             return
-        top = top_level(name)
-        if not self._is_own(top) and (self._is_installed(top) or not self._is_tried(asking)):
-            self._refuse((name,))
+        top, found = top_level(name), self._beyond(name, items)
+        if found and not self._is_own(top) and (self._is_installed(top) or not self._is_tried(asking)):
+            self._refuse(found)
+
+    def _beyond(self, name: str, items: Iterable[str] = ()) -> tuple[str, ...]:
+        """Return what of an import is not allowed: the module, or some of what is taken from it."""
+        parts = name.split(".")
+        if any(".".join(parts[:count]) in self._allowed for count in range(1, len(parts) + 1)):
+            return ()
+        if name not in self._above:
+            return (name,)
+        return tuple(each for each in [f"{name}.{item}" for item in items] if self._beyond(each))
 
     def _asks_for_a_library(self, frame: types.FrameType | None) -> bool:
         """Return whether the code of a frame is a library's, or was executed by a library.
@@ -156,8 +168,8 @@ class Policy:
         return importlib.machinery.PathFinder.find_spec(top, self._installed_path) is not None
 
     def _may_be_made(self, top: str, text: str) -> bool:
-        """Return whether a script may still write or unpack a module; then it's judged when it is imported."""
-        if f"{top}.py" in text or f"{top}/" in text:
+        """Return whether a script may still write, unpack or register a module; if so, it's judged at its import."""
+        if f"{top}.py" in text or f"{top}/" in text or "modules" in text:
             return True
         return any(name.lower().endswith(_ARCHIVES) for name in os.listdir(self._directory))
 
@@ -169,6 +181,16 @@ class Policy:
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):  # generated code has no file
             return False
         return any(frame.f_lineno in lines for lines in import_scan.tried_lines(tree))
+
+
+def _absolute(name: Any, package: Any) -> Any:
+    """Return the name that `import_module` makes of a relative one; None for one that it refuses itself."""
+    if not isinstance(name, str) or not name.startswith("."):
+        return name
+    try:
+        return importlib.util.resolve_name(name, package)
+    except (ImportError, ValueError, TypeError, AttributeError):
+        return None
 
 
 def _home(spec: Any) -> str:

@@ -17,6 +17,7 @@ class Named(NamedTuple):
 
     name: str
     tried: bool  # within a `try` that handles ImportError
+    items: tuple[str, ...] = ()  # what a `from` takes from it
 
 
 def named(tree: ast.AST) -> list[Named]:
@@ -24,14 +25,16 @@ def named(tree: ast.AST) -> list[Named]:
     found = []
     for node, tried in _walk(tree):
         names: list[str] = []
+        items: tuple[str, ...] = ()
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = [node.module] if node.module and not node.level else []
+            items = tuple(alias.name for alias in node.names)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "__import__":
             value = getattr(node.args[0], "value", None) if node.args else None
             names = [value] if isinstance(value, str) else []
-        found += [Named(name, tried) for name in names]
+        found += [Named(name, tried, items) for name in names]
     return found
 
 

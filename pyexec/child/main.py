@@ -33,7 +33,7 @@ from pyexec.child import (
 from pyexec.child.confine import CHANNEL_FD
 from pyexec.child.witness import Witness
 from pyexec.errors import LayerError
-from pyexec.job import SCRIPT_NAME
+from pyexec.job import SCRIPT_NAME, SEARCHED_BYTES
 from pyexec.kernel import libc
 
 _FAULT_STATUS = 70
@@ -41,7 +41,7 @@ _FAULT_STATUS = 70
 _IDLE_S = 0.03
 
 _LAYERS = messages.encode(messages.LAYERS)
-_USUAL_JOB = messages.encode_job(value=False, with_locals=True)
+_USUAL_JOB = messages.encode_job(value=False, with_locals=True, with_modules=False)
 _Check = Callable[[str], None]
 
 
@@ -176,14 +176,15 @@ def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
     # Nothing is called that has nothing to do: a function's first call touches five shared pages.
     if not kit.workdir:
         show.begin(workdir)
-    if "/dev/" in source and stream_names.needed_by(source):
-        stream_names.install()
-    if kit.handlers:
-        libraries.register_exit_handlers(kit.handlers, source)
-    witness = kit.witness
+    witness, text = kit.witness, source
     witness.source, witness.pid = source, own_pid
     if job != _USUAL_JOB:
         witness.want(messages.VALUE in job, messages.LOCALS in job)
+        text += _text_of_modules() if messages.MODULES in job else ""
+    if "/dev/" in text and stream_names.needed_by(text):
+        stream_names.install()
+    if kit.handlers:
+        libraries.register_exit_handlers(kit.handlers, text)
     code = script.run(source, workdir, check, timestamps, witness)
     if os.getpid() != own_pid:  # what an admin script has forked comes to the end of the script as well
         os._exit(code & 0xFF)
@@ -200,6 +201,16 @@ def _read(name: str) -> bytes:
         return os.read(fd, os.fstat(fd).st_size)
     finally:
         os.close(fd)
+
+
+def _text_of_modules() -> str:
+    """Return the text of the modules that are attached to the script, as far as `Job.text` has it on the other side."""
+    found = ""
+    for name in os.listdir("."):
+        if name.endswith(".py") and name != SCRIPT_NAME:
+            with open(name, "rb") as file:
+                found += "\n" + file.read(SEARCHED_BYTES).decode("utf-8", "replace")
+    return found
 
 
 def _end(packet: bytes) -> NoReturn:

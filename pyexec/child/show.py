@@ -1,12 +1,16 @@
 """Pictures that a script shows: `plt.show()` and `Image.show()` write each into the run's directory, and never fail.
 
 A run has no screen. What a notebook would show comes back as a file instead (`figure-1.png`, ...), as if the caller had
-asked for it. Installed in a zygote once the libraries are loaded; a script's own words about its pictures are worth
-what the script is worth, so the server applies the rules of `return_files` to them.
+asked for it. Installed in a zygote once its libraries are loaded; of others, by the run that loads them.
+A script's own words about its pictures are worth what the script is worth, so the server applies the rules of
+`return_files` to them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import importlib.machinery
 import os
 import sys
 from typing import Any, Callable
@@ -34,11 +38,33 @@ def found() -> dict[str, list[str]] | None:
 
 
 def install() -> None:
-    """Make the picture libraries that are loaded show pictures by writing them."""
+    """Make the picture libraries show pictures by writing them: those that are loaded now, and others once they are."""
     if "PIL.Image" in sys.modules:
-        _install_pillow()
-    if "matplotlib.pyplot" in sys.modules:
-        _install_matplotlib()
+        importlib.import_module("PIL.ImageShow")  # which `Image.show` imports
+    for name, hook in _HOOKS.items():
+        if name in sys.modules:
+            hook(sys.modules[name])
+    sys.meta_path.insert(0, _Finder())
+
+
+class _Finder:
+    """Finds those libraries as ever, and has them loaded with their hooks (PEP 451)."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        """Return the spec of a module that has a hook, None for any other."""
+        hook = _HOOKS.get(name)
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target) if hook is not None else None
+        if hook is not None and spec is not None and isinstance(spec.loader, importlib.machinery.SourceFileLoader):
+            execute = spec.loader.exec_module
+
+            def execute_and_hook(module: Any) -> None:
+                execute(module)
+                # One of the script's own may have that name, and none of what is looked for.
+                with contextlib.suppress(AttributeError, KeyError):
+                    hook(module)
+
+            spec.loader.exec_module = execute_and_hook  # type: ignore[method-assign]
+        return spec
 
 
 def _write(save: Callable[[str], Any]) -> None:
@@ -59,32 +85,35 @@ def _write(save: Callable[[str], Any]) -> None:
         _names.append(name)
 
 
-def _install_pillow() -> None:
-    from PIL import ImageShow
-
-    class FileViewer(ImageShow.Viewer):
+def _hook_pillow(image_show: Any) -> None:
+    class FileViewer(image_show.Viewer):  # type: ignore[misc]
         def show(self, image: Any, **options: Any) -> bool:
             plain = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
             _write(lambda path: plain.save(path, "PNG"))
             return True
 
-    ImageShow._viewers.insert(0, FileViewer())  # `register` would take it for a program and look for that first
+    image_show._viewers.insert(0, FileViewer())  # `register` would take it for a program and look for that first
 
 
-def _install_matplotlib() -> None:
-    import matplotlib.pyplot
-    from matplotlib._pylab_helpers import Gcf
-    from matplotlib.figure import Figure
+def _hook_matplotlib(pyplot: Any) -> None:
+    # No import statement: in a run that would be one of the script's, which may be allowed only what imports pyplot.
+    figures, figure_class = sys.modules["matplotlib._pylab_helpers"].Gcf, sys.modules["matplotlib.figure"].Figure
 
     def show(*args: Any, **kwargs: Any) -> None:
         """Write every open figure to a file and close it, as a user closes the windows."""
-        for manager in Gcf.get_all_fig_managers():
+        for manager in figures.get_all_fig_managers():
             show_figure(manager.canvas.figure)
-        matplotlib.pyplot.close("all")
+        pyplot.close("all")
 
     def show_figure(figure: Any, warn: bool = True) -> None:
         """Write the figure to a file."""
         _write(lambda path: figure.savefig(path, format="png"))
 
-    matplotlib.pyplot.show = show
-    Figure.show = show_figure
+    pyplot.show = show
+    figure_class.show = show_figure
+
+
+_HOOKS: dict[str, Callable[[Any], None]] = {
+    "PIL.ImageShow": _hook_pillow,
+    "matplotlib.pyplot": _hook_matplotlib,
+}

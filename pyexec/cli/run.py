@@ -50,13 +50,14 @@ def main(config: Config, given: argparse.Namespace) -> int:
         return _REFUSED_STATUS
     attachments = tuple(Attachment(os.path.basename(path), _read(path)) for path in given.attach)
     asked = tuple(given.returned) or (() if given.out is None else (_EVERYTHING,))
+    job = Job(code, stdin, attachments, asked, given.admin)
     with Sandbox(config) as sandbox:
-        outcome = sandbox.run(Job(code, stdin, attachments, asked, given.admin))
+        outcome = sandbox.run(job)
     sys.stdout.buffer.write(outcome.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(outcome.stderr)
     sys.stderr.flush()
-    refusal = response.error_of(outcome, config)
+    refusal = response.error_of(outcome, config, job)
     if refusal is not None:
         log.say(refusal.message)
     missing = _save(outcome, given.out)

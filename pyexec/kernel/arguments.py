@@ -105,6 +105,10 @@ STREAM_PAIR = (one_of(0, _AF_UNIX), Check(1, 32, _ALL & ~_SOCK_FLAGS, (_SOCK_STR
 NO_FLAG = one_of(3, 0)
 NO_ADDRESS = Check(4, 64, _ALL64, (0,))
 
+# epoll_ctl: watched are descriptors below 32 only. A watch belongs to a file and a number, and stays while the file is
+# open under any other: with every number below the limit of descriptors, a run could hold eight times as many.
+EPOLL_WATCH = Check(2, 32, _ALL & ~31, (0,))
+
 # renameat2: NOREPLACE is 1, EXCHANGE 2. WHITEOUT would make a device.
 RENAME = one_of(4, 0, 1, 2)
 RENAME_TO_A_FREE_NAME = one_of(4, 1)

@@ -110,6 +110,13 @@ PUBLIC: tuple[Group, ...] = (
         )
         + plain("getsockname"),
     ),
+    Group(
+        # Landlock has no part in it: nothing is opened by name. What it takes: a descriptor each, which RLIMIT_NOFILE
+        # counts; an eventfd holds a number; watches are memory that only fs.epoll.max_user_watches counts, by uid, with
+        # a twenty-fifth of the host's memory by default. So their number is bounded by argument, see SECURITY.md.
+        "events between threads, without which libraries with a runtime of their own don't start (polars)",
+        plain("epoll_create1 epoll_wait epoll_pwait eventfd2") + (("epoll_ctl", (arguments.EPOLL_WATCH,)),),
+    ),
     Group("random numbers", plain("getrandom")),
     Group(
         "what the process may know about itself",
@@ -127,8 +134,9 @@ ADMIN: tuple[Group, ...] = (
         + (("clone", (arguments.NO_NAMESPACE,)), ("prctl", (arguments.NAMES,))),
     ),
     Group(
+        # Of every descriptor, as the event loops of servers and of other languages need it.
         "pipes and events between them, as many as RLIMIT_NOFILE allows; a pipe holds 64 KiB",
-        plain("pipe pipe2 eventfd2 epoll_create1 epoll_ctl epoll_wait epoll_pwait"),
+        plain("pipe pipe2 epoll_ctl"),
     ),
     Group(
         "the rest of the file interface, by descriptor, or by name under the rules of Landlock and of the mount tree",

@@ -69,7 +69,7 @@ class Run:
         if self._keeper.disk_is_short():
             raise ServerBusy("The server's disk is nearly full.", limit_name="disk")
         stopwatch = Stopwatch(time.monotonic())
-        pool, deadline = self._keeper.pool(self._keeper.rows.kind_for(job.code), job.admin), time.monotonic() + _TAKE_S
+        pool, deadline = self._keeper.pool(self._keeper.rows.kind_for(job.text), job.admin), time.monotonic() + _TAKE_S
         tries = 0
         while True:
             child = pool.take(deadline)
@@ -95,7 +95,7 @@ class Run:
             placed = hand_over(child, job, self._keeper.owner(child.slot))
             stopwatch.mark("hand_over")
             started = time.monotonic()
-            child.send_job(messages.encode_job(job.value, job.locals))
+            child.send_job(messages.encode_job(job.value, job.locals, bool(job.modules)))
         except (BrokenPipeError, ConnectionResetError) as error:
             raise UnbegunError(f"a child ended before it had its job: {error}") from error
         except OSError as error:

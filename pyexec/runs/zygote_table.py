@@ -59,9 +59,9 @@ class Rows:
     def kind_for(self, code: str) -> str:
         """Return the kind of zygote for a script: the lightest that has every library which its text names.
 
-        The text is searched, never parsed: it is hostile. A script that hides a name, or has it in an attached module,
-        loads the library itself, and waits for it. So does one that names a library which can't be loaded ahead, or
-        that comes before that has been done.
+        The text, that of attached modules included, is searched, never parsed: it is hostile. A script that hides a
+        name loads the library itself, and waits for it. So does one that names a library which can't be loaded ahead,
+        or that comes before that has been done.
         """
         if any(name in code for name in self.added):
             return ADDED if self.rows[-1].zygote is not None and self._has_loaded(code) else DEFAULT

@@ -73,24 +73,40 @@ def standard_library(names: Sequence[str]) -> None:
 def sort_out(modules: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
     """Return those of the standard library, those that an operator added, and those that nothing provides.
 
-    Looks at the top-level names only, and imports nothing.
+    Imports nothing, so that a module which only its package's own code would make (`six.moves`) counts as missing.
     """
     standard: list[str] = []
     added: list[str] = []
     unknown: list[str] = []
     for name in modules:
         top = name.partition(".")[0]
-        if top in LIBRARIES:
-            continue
         try:
             spec = None if top == "__main__" else importlib.util.find_spec(top)
         except (ImportError, ValueError):  # a module without a spec, as `__main__`'s may be
             spec = None
-        if spec is None and top not in sys.builtin_module_names:
+        is_there = spec is not None or top in sys.builtin_module_names
+        if top in LIBRARIES:
+            # Any of these may be missing altogether.
+            unknown += [name] if is_there and not _has_parts(spec, name) else []
+        elif not is_there or not _has_parts(spec, name):
             unknown.append(name)
         else:
             (standard if _is_standard(spec) else added).append(name)
     return standard, added, unknown
+
+
+def _has_parts(spec: importlib.machinery.ModuleSpec | None, name: str) -> bool:
+    """Return whether there is a module of this dotted name, whose top-level package has this spec."""
+    for place in [place for place, sign in enumerate(name + ".") if sign == "."][1:]:
+        full = name[:place]
+        if full in sys.modules:  # `os.path` is in no package
+            spec = getattr(sys.modules[full], "__spec__", None)
+            continue
+        where = spec.submodule_search_locations if spec is not None else None
+        spec = importlib.machinery.PathFinder.find_spec(full, where) if where else None
+        if spec is None:
+            return False
+    return True
 
 
 def _is_standard(spec: importlib.machinery.ModuleSpec | None) -> bool:
@@ -132,6 +148,9 @@ def libraries(wanted: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     _import([name for name in _PARTS if name.partition(".")[0] in versions])
     if "PIL" in versions:
         importlib.import_module("PIL.Image").init()
+        with contextlib.suppress(ImportError):  # before Pillow 11.3
+            # It would take a thread for each processor of the host, however few a run may have.
+            vars(importlib.import_module("PIL.AvifImagePlugin"))["DEFAULT_MAX_THREADS"] = 1
     return versions, missing
 
 

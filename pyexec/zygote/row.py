@@ -14,6 +14,7 @@ import gc
 import os
 import signal
 import socket
+import sys
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
@@ -118,7 +119,18 @@ def _cache_directory(work_dir: str) -> Iterator[None]:
             del os.environ[name]
         if directory:
             tempfile.tempdir = None  # a library may have asked where files go
+            _forget_answers(sys.modules.get("matplotlib"))
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _forget_answers(matplotlib: Any) -> None:
+    """Have matplotlib look anew, in each run, where its settings and caches are: it keeps the first answer."""
+    for name in ("get_configdir", "get_cachedir"):
+        function = getattr(matplotlib, name, None)
+        if function is not None and function.__closure__:
+            kept = dict(zip(function.__code__.co_freevars, function.__closure__))
+            if "called" in kept:  # so does the decorator of all releases since 3.1
+                kept["called"].cell_contents = False
 
 
 def _settle(
@@ -167,6 +179,7 @@ def _settle(
     tracebacks.learn_directories()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session
     os.environ.update({f"PYEXEC_DATA_{name}": path for name, path in seen_as.items()})
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # for what an admin's script starts; `compat` sees to the script itself
     if mount_point:
         os.environ.update(child.own_places(mount_point))
         show.begin(workdir)

@@ -42,6 +42,24 @@ def test_only_what_may_be_imported_is_recommended() -> None:
     assert "imported: numpy, pandas." in advice(("os",), ("math", "numpy", "pandas"))
 
 
+def test_of_a_library_that_is_allowed_in_part_the_parts_are_named() -> None:
+    allowed = ("math", "numpy", "scipy.stats", "scipy.special", "xml.etree")
+    assert advice(("scipy.optimize",), allowed) == (
+        "Of 'scipy' only 'scipy.stats' and 'scipy.special' may be imported."
+        " Libraries that may be imported: numpy, scipy.stats, scipy.special. 'allowed' lists all modules."
+    )
+    assert advice(("xml.sax",), allowed).startswith("Of 'xml' only 'xml.etree' may be imported.")
+
+
+def test_a_file_with_the_name_of_a_loaded_module_is_told() -> None:
+    said = advice(("os", "socket"), DEFAULT_MODULES, ("os.py", "data.csv"))
+    assert said.startswith(
+        "The attached os.py can't be imported: the module 'os' is loaded before the script begins. Give the file another"
+        " name. Scripts have no network."
+    )
+    assert "Instead" not in said
+
+
 def test_several_modules_have_one_answer() -> None:
     said = advice(("os", "os.path", "socket", "requests"), DEFAULT_MODULES)
     assert said.count("Instead of 'os'") == said.count("no network") == said.count("Libraries that") == 1

@@ -315,15 +315,15 @@ def test_a_run_that_was_ended_is_no_success_whatever_its_exit_code() -> None:
 
 
 def test_the_error_of_each_verdict() -> None:
-    assert response.error_of(outcome_of(ENDED, 1), CONFIG) is None
-    late = response.error_of(outcome_of(TIMEOUT, None), Config.of(wall_s=2.5))
+    assert response.error_of(outcome_of(ENDED, 1), CONFIG, Job("1")) is None
+    late = response.error_of(outcome_of(TIMEOUT, None), Config.of(wall_s=2.5), Job("1"))
     assert late is not None and (late.type, late.message) == (
         "TimeoutError",
         "Execution exceeded the time limit of 2.5 seconds.",
     )
-    full = response.error_of(outcome_of(RESOURCE, None, resource="disk", limit=7), CONFIG)
+    full = response.error_of(outcome_of(RESOURCE, None, resource="disk", limit=7), CONFIG, Job("1"))
     assert full is not None and (full.type, full.fields()) == ("ResourceLimitError", {"resource": "disk", "limit": 7})
-    forbidden = response.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG)
+    forbidden = response.error_of(outcome_of(FORBIDDEN, None, modules=("os",)), CONFIG, Job("1"))
     assert forbidden is not None and (forbidden.type, forbidden.fields()) == (
         "ForbiddenImportError",
         {"modules": ["os"], "allowed": list(CONFIG.modules)},
@@ -332,4 +332,4 @@ def test_the_error_of_each_verdict() -> None:
         "Import of 'os' is not allowed. Instead of 'os' use 'pathlib', 'shutil' or 'glob'."
     )
     with pytest.raises(AssertionError):
-        response.error_of(outcome_of("nonsense"), CONFIG)
+        response.error_of(outcome_of("nonsense"), CONFIG, Job("1"))

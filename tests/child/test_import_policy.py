@@ -26,7 +26,7 @@ from pyexec.client import ServiceError
 
 
 def named(source: str) -> List[Any]:
-    return [tuple(each) for each in import_scan.named(ast.parse(textwrap.dedent(source)))]
+    return [tuple(each)[:2] for each in import_scan.named(ast.parse(textwrap.dedent(source)))]
 
 
 def test_the_modules_of_a_source_are_found_in_its_order() -> None:
@@ -42,6 +42,11 @@ def test_the_modules_of_a_source_are_found_in_its_order() -> None:
         __import__(name)
         """
     assert [name for name, _ in named(source)] == ["a.b", "c", "e.f", "h", "i"]
+
+
+def test_what_is_taken_from_a_module_is_found() -> None:
+    found = import_scan.named(ast.parse("import a.b\nfrom a.b import c as d, e\nfrom f import *"))
+    assert [(each.name, each.items) for each in found] == [("a.b", ()), ("a.b", ("c", "e")), ("f", ("*",))]
 
 
 @pytest.mark.parametrize(
@@ -95,7 +100,7 @@ def test_a_deep_source_is_no_recursion() -> None:
     tree = ast.parse("import a")
     for _ in range(20000):
         tree = ast.Module([ast.If(ast.Constant(1), [tree], [])], [])  # type: ignore[list-item]
-    assert [name for name, _ in import_scan.named(tree)] == ["a"]
+    assert [each.name for each in import_scan.named(tree)] == ["a"]
 
 
 # -- a policy with a library of its own --------------------------------------------------------------------------------
@@ -127,6 +132,12 @@ LIBRARY = {
         """,
     "fake/part.py": "import sched",
     "shared/__init__.py": "",
+    "wide/__init__.py": "x = 1",
+    "wide/part/__init__.py": "name = 'part'",
+    "wide/part/below.py": "name = 'below'",
+    "wide/other.py": "",
+    "wide/deep/__init__.py": "",
+    "wide/deep/down.py": "name = 'down'",
 }
 PROCESS = """
 import json, os, sys, sysconfig
@@ -143,7 +154,7 @@ def refuse(names):
     print("refused:", *names)
     sys.stdout.flush()
     os._exit(0)
-policy = import_policy.Policy(frozenset(["fake"]), stdlib + [request["library"]], refuse)
+policy = import_policy.Policy(frozenset(["fake", "wide.part", "wide.deep.down"]), stdlib + [request["library"]], refuse)
 policy.install(request["run"])
 sys.path.insert(0, request["run"])
 os.chdir(request["run"])
@@ -155,7 +166,7 @@ os._exit(code)
 
 @pytest.fixture
 def said(tmp_path: Any) -> Callable[..., str]:
-    """Run a script under a policy that allows only `fake`, and return what it prints, or what was refused."""
+    """Run a script under a policy that allows `fake` and two modules of `wide`; return what it prints or was refused."""
 
     def run(source: str, **own: str) -> str:
         library, directory = str(tmp_path / "library"), str(tmp_path / "run")
@@ -224,6 +235,15 @@ def test_what_the_script_imports_is_refused_whatever_it_looks_like(said: Callabl
     assert said(code) == "refused: sched"
 
 
+def test_a_relative_name_is_judged_by_what_it_stands_for(said: Callable[..., str]) -> None:
+    begin = "import fake\nload = fake.ctypes._os.sys.modules['importlib'].import_module\n"
+    assert said(begin + "print(load('.part', 'fake').__name__)") == "fake.part"
+    assert said(begin + "load('.tool', 'json')") == "refused: json.tool"
+    wrong = "for name, package in (('.x', None), ('.x', ''), ('...x', 'fake'), ('.x', 3)):\n    try:\n"
+    wrong += "        load(name, package)\n    except Exception as error:\n"
+    assert said(begin + wrong + "        print(end=type(error).__name__[0])") in ("TTIT", "TTVT")
+
+
 def test_interpreters_own_modules_are_never_refused(said: Callable[..., str]) -> None:
     assert said("import __main__, builtins, _codecs\nprint(__main__.__name__)") == "__main__"
     assert said("import fake\nprint(fake.generated('from __main__ import x', {})['x'])\nx = 1") != "1"
@@ -277,6 +297,54 @@ def test_modules_that_the_script_makes_may_be_imported(said: Callable[..., str])
     assert said(code) == "4"
     assert said(code.replace("made.py", "more.py").replace("import made", "import nothing")) == "refused: nothing"
     assert said("# more.py\nimport more") == "refused: more"
+
+
+def test_modules_that_the_script_registers_may_be_imported(said: Callable[..., str]) -> None:
+    code = (
+        "import fake\nsys = fake.ctypes._os.sys\nsys.modules['made'] = type(sys)('made')\nsys.modules['made'].x = 5\n"
+    )
+    assert said(code + "import made\nfrom made import x\nprint(made.x, x)") == "5 5"
+    assert said(code + "import other") == "refused: other"
+    assert said(code + "import sched") == "refused: sched"
+
+
+OF_DOTTED = [
+    "import wide.part as m",
+    "import wide, wide.part\nm = wide.part",
+    "import wide.part.below\nm = wide.part",
+    "from wide import part as m",
+    "from wide.part.below import name\nimport wide.part as m",
+    "from wide.part import *\nimport wide\nm = wide.part",
+    "from wide import deep\nfrom wide.deep import down\nfrom wide import part as m",
+    "import wide.deep.down\nm = __import__('wide.part', fromlist=['name'])",
+    "m = __import__('wi' + 'de.part.below').part",
+    "m = __import__('wi' + 'de', fromlist=('part',)).part",
+]
+BEYOND_DOTTED = {
+    "import wide.other": "wide.other",
+    "import wide.part, wide.other": "wide.other",
+    "import wide.partly": "wide.partly",
+    "from wide import other": "wide.other",
+    "from wide import part, other, x": "wide.other wide.x",
+    "from wide import *": "wide.*",
+    "from wide.deep import other": "wide.deep.other",
+    "import wide.deep.other": "wide.deep.other",
+    "__import__('wi' + 'de.other')": "wide.other",
+    "__import__('wi' + 'de', fromlist=['part', 'other'])": "wide.other",
+    "exec('from wide import other')": "wide.other",
+    "import fake\nfake.ctypes._os.sys.modules['importlib'].import_module('wide.other')": "wide.other",
+    "import fake\nfake.ctypes._os.sys.modules['importlib']._bootstrap._gcd_import('wide.other')": "wide.other",
+}
+
+
+@pytest.mark.parametrize("code", OF_DOTTED)
+def test_a_dotted_name_allows_its_module_and_what_is_below(said: Callable[..., str], code: str) -> None:
+    assert said(code + "\nprint(m.name)") == "part"
+
+
+@pytest.mark.parametrize("code", BEYOND_DOTTED)
+def test_a_dotted_name_allows_nothing_beside_it(said: Callable[..., str], code: str) -> None:
+    assert said(code + "\nprint('done')") == "refused: " + BEYOND_DOTTED[code]
 
 
 # -- scripts at a server -----------------------------------------------------------------------------------------------
@@ -363,6 +431,17 @@ def test_the_list_is_a_setting(start_server: Callable[..., RunningServer]) -> No
             running.client.execute(code)
 
 
+def test_the_list_may_have_dotted_names(start_server: Callable[..., RunningServer]) -> None:
+    running = start_server(modules="+concurrent.futures -concurrent +reportlab.lib -reportlab", rate_per_minute=100)
+    code = "from concurrent.futures import ThreadPoolExecutor as a\nimport reportlab.lib.units\nfrom reportlab import lib\n"
+    assert running.client.execute(code + "print(reportlab.lib.units.inch)").stdout == "72.0\n"
+    with pytest.raises(ServiceError) as caught:
+        running.client.execute("from reportlab import pdfgen\nimport reportlab.graphics")
+    details = caught.value.document["error_details"]
+    assert details["modules"] == ["reportlab.pdfgen", "reportlab.graphics"]
+    assert "Of 'reportlab' only 'reportlab.lib' may be imported." in details["message"]
+
+
 def test_every_module_of_the_list_can_be_imported(server: RunningServer) -> None:
     about = json.loads(server.get("/about")[1])
     newer = {"zoneinfo": (3, 9), "graphlib": (3, 9), "tomllib": (3, 11)}
@@ -404,6 +483,12 @@ def test_attached_modules_can_be_imported(server: RunningServer) -> None:
         "import random\nprint(random.choice([1, 1]))", attachments={"random.py": b"choice = lambda _: 'mine'"}
     )
     assert result.stdout == "1\n"
+
+
+def test_an_attached_module_with_a_forbidden_name_is_told_what_to_do(server: RunningServer) -> None:
+    with pytest.raises(ServiceError) as caught:
+        server.client.execute("import os\nprint(os.x)", attachments={"os.py": b"x = 1"})
+    assert "The attached os.py can't be imported" in caught.value.document["error_details"]["message"]
 
 
 def test_an_attached_package_can_be_imported(server: RunningServer) -> None:

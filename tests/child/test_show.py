@@ -49,8 +49,15 @@ def show(*args, **kwargs):
 }
 
 
-def shown(directory: Path, code: str) -> Dict[str, Any]:
-    """Run code with both libraries loaded and hooked; return what was written and what `show` says of it."""
+LOADED = "import PIL.Image, matplotlib.pyplot as plt\nfrom PIL import Image\n"
+
+
+def shown(directory: Path, code: str, before: str = LOADED, after: str = "") -> Dict[str, Any]:
+    """Run code with both libraries hooked; return what was written and what `show` says of it.
+
+    Args:
+        before, after: what to import before `show` is installed, and afterwards.
+    """
     package, run = directory / "lib" / "matplotlib", directory / "run"
     package.mkdir(parents=True)
     run.mkdir()
@@ -59,10 +66,10 @@ def shown(directory: Path, code: str) -> Dict[str, Any]:
     program = (
         "import json, os, sys\n"
         f"sys.path[:0] = [{ROOT!r}, {str(directory / 'lib')!r}]\n"
-        "import PIL.Image, matplotlib.pyplot as plt\n"
-        "from PIL import Image\n"
+        f"{before}"
         "from pyexec.child import show\n"
         "show.install()\n"
+        f"{after}"
         f"show.begin({str(run)!r})\n"
         f"{code}\n"
         "print(json.dumps(show.found() or {'names': [], 'troubles': []}))\n"
@@ -89,6 +96,25 @@ def test_every_open_figure_is_written_and_closed_as_a_window_would_be(tmp_path: 
 def test_one_figure_can_be_shown_by_itself(tmp_path: Path) -> None:
     found = shown(tmp_path, "plt.figure().show(); Image.new('L', (1, 1)).show()")
     assert found["files"] == ["figure-1.png", "figure-2.png"]
+
+
+@pytest.mark.parametrize("name", ["of their own", "by a library", "in a thread"])
+def test_libraries_that_a_run_loads_itself_are_hooked_as_well(tmp_path: Path, name: str) -> None:
+    late = {
+        "of their own": LOADED,
+        "by a library": "import importlib\nImage = importlib.import_module('PIL' + '.Image')\n"
+        "plt = importlib.import_module('matplotlib.pyplot')\n",
+        "in a thread": f"import threading\nt = threading.Thread(target=exec, args=({LOADED!r}, globals()))\n"
+        "t.start(); t.join()\n",
+    }
+    found = shown(tmp_path, "plt.figure(); plt.show(); Image.new('L', (1, 1)).show()", before="", after=late[name])
+    assert found["files"] == ["figure-1.png", "figure-2.png"] and found["troubles"] == []
+
+
+def test_a_module_that_only_has_such_a_name_is_left_alone(tmp_path: Path) -> None:
+    own = f"open({str(tmp_path / 'lib' / 'matplotlib' / 'pyplot.py')!r}, 'w').write('x = 1')\n"
+    code = "import matplotlib.pyplot\nassert matplotlib.pyplot.x == 1 and not hasattr(matplotlib.pyplot, 'show')"
+    assert shown(tmp_path, code, before="", after=own)["files"] == []
 
 
 def test_no_file_of_the_scripts_is_written_over(tmp_path: Path) -> None:

@@ -98,6 +98,38 @@ SCRIPTS = [
         ["chart.pdf", "chart.svg"],
     ),
     Script(
+        "mpl_toolkits",
+        "import matplotlib.pyplot as plt\nfrom mpl_toolkits.mplot3d import Axes3D\n"
+        "axes = plt.figure().add_subplot(projection='3d')\naxes.plot([0, 1], [0, 1], [0, 2])\n"
+        "print(isinstance(axes, Axes3D), axes.get_zlim()[1] >= 2)",
+        prints("True True\n"),
+    ),
+    Script(
+        "mpmath",
+        "import mpmath\nmpmath.mp.dps = 30\nprint(mpmath.zeta(2), mpmath.quad(lambda x: x, [0, 1]))",
+        prints("1.64493406684822643647241516665 0.5\n"),
+    ),
+    Script(
+        "joblib",
+        "from joblib import Parallel, delayed, dump, load\ndump({'a': 1}, 'm.joblib')\n"
+        "print(load('m.joblib'), Parallel(n_jobs=2, prefer='threads')(delayed(abs)(-n) for n in range(3)))",
+        prints("{'a': 1} [0, 1, 2]\n"),
+    ),
+    Script(
+        "sklearn",
+        "from sklearn.datasets import make_classification\nfrom sklearn.ensemble import RandomForestClassifier\n"
+        "from sklearn.model_selection import cross_val_score\nX, y = make_classification(60, random_state=1)\n"
+        "model = RandomForestClassifier(5, n_jobs=-1, random_state=1)\n"
+        "print(cross_val_score(model, X, y, cv=3, n_jobs=-1).mean() > 0.6)",
+        prints("True\n"),
+    ),
+    Script(
+        "dateutil",
+        "from datetime import datetime\nfrom dateutil.relativedelta import relativedelta\nimport dateutil.parser\n"
+        "print(dateutil.parser.parse('31 January 2024') + relativedelta(months=1))",
+        prints("2024-02-29 00:00:00\n"),
+    ),
+    Script(
         "scipy",
         "from scipy import integrate, optimize, stats\nprint(round(optimize.brentq(lambda x: x * x - 2, 0, 2), 6),"
         " round(integrate.quad(lambda x: x, 0, 1)[0], 6), round(float(stats.norm.cdf(1.96)), 4))",

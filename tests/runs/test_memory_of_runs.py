@@ -103,6 +103,23 @@ while True:
         if error.errno == 28 or len(held) == 4:
             break
 """
+# A watch belongs to a file and a number: it stays when the number is given to another file, if the first is still open.
+WATCHES = """
+import time
+from numpy.ctypeslib import ctypes
+libc, event = ctypes.CDLL(None), ctypes.create_string_buffer(16)
+numbers = [libc.eventfd(0, 0) for _ in range(28)]
+files = [libc.eventfd(0, 0) for _ in range(112)]
+polls = [fd for fd in iter(lambda: libc.epoll_create1(0), -1)]
+made = 0
+for number in numbers:
+    for fd in files:
+        libc.dup2(fd, number)
+        for poll in polls:
+            made += libc.epoll_ctl(poll, 1, number, event) == 0
+assert made > 300000 and min(files) == 32, (made, files)
+assert not any(libc.epoll_ctl(polls[0], 1, number, event) == 0 for number in files)
+"""
 NAMES = """
 import time
 made = 0
@@ -187,6 +204,11 @@ def test_queues_of_all_processes(host: Host, what: str, least: int) -> None:
 
 def test_tables_of_pages(host: Host) -> None:
     _holds(host, TABLES + HOLD, 400 * MIB, 640 * MIB, "memory")
+
+
+def test_watches_of_events(host: Host) -> None:
+    """Each takes some 212 bytes; those of descriptors from 32 on are refused."""
+    _holds(host, WATCHES + HOLD, 48 * MIB, 106 * MIB, public=True)
 
 
 @pytest.mark.parametrize("public", [True, False])

@@ -14,7 +14,7 @@ from processes import await_that, state
 
 from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, HostReport
+from pyexec.job import ENDED, FORBIDDEN, RESOURCE, TIMEOUT, Attachment, HostReport, Job
 from pyexec.kernel import libc
 from pyexec.presence import CallerGone
 from pyexec.runs.child_handle import ChildHandle
@@ -72,6 +72,14 @@ def test_a_run_that_nobody_waits_for_has_no_outcome() -> None:
 )
 def test_a_script_gets_the_lightest_zygote_that_has_what_it_names(code, kind) -> None:
     assert Rows(Config.of(), print).kind_for(code) == kind
+
+
+def test_attached_modules_are_looked_at_as_well() -> None:
+    module, other = Attachment("h.py", b"import numpy"), Attachment("h.txt", b"import numpy")
+    long, wrong = Attachment("h.py", b"#" * 65536 + b"\nimport numpy"), Attachment("h.py", b"\xff numpy")
+    kind_for = Rows(Config.of(), print).kind_for
+    found = [kind_for(Job("import h", attachments=(each,)).text) for each in (module, other, long, wrong)]
+    assert found == ["default", "plain", "plain", "default"]
 
 
 def test_what_an_operator_added_is_in_the_last_zygote_once_that_has_loaded_it() -> None:

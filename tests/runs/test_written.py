@@ -213,6 +213,25 @@ def test_what_a_script_wrote_is_named_and_comes_back(either_host: RunningServer)
         assert result.files == {"b.txt": b"b"}
 
 
+IMPORTS = """
+import attached, sys
+with open("made.py", "w") as file:
+    file.write("x = 2")
+import made
+print(attached.x, made.x, sys.dont_write_bytecode)
+"""
+
+
+def test_no_bytecode_is_written(either_host: RunningServer) -> None:
+    attachments = {"attached.py": b"x = 1", "main.py": b"import attached, os"}
+    for client in (either_host.client, either_host.admin):
+        result = client.execute(IMPORTS, attachments=attachments, return_files=["**"])
+        assert (result.stdout, result.stderr, _written(result.document)) == ("1 2 False\n", "", {"made.py": 5})
+        assert list(result.files) == ["made.py"]
+    code = "import subprocess, sys\nsubprocess.run([sys.executable, 'main.py'], check=True)"
+    assert _written(either_host.admin.execute(code, attachments=attachments).document) == {}
+
+
 def test_directories_below_are_walked(either_host: RunningServer) -> None:
     code = "import os\nos.makedirs('d/e')\nopen('d/e/f.csv', 'w').write('1')\nos.symlink('/etc/passwd', 'd/link')"
     result = either_host.admin.execute(code, return_files=["**/*.csv", "d/*"])

@@ -41,10 +41,11 @@ LEFT_OUT = {
 }
 GOOD = {
     "slow_good": "import time\ntime.sleep(0.3)\n__version__ = '1.2.3'\nvalue = 42\n",
+    "exit_sayer": "import atexit\natexit.register(print, 'bye')\n",
     "good/__init__": "value = 1\n",
     "good/part": "loaded = True\n",
 }
-ALL = [*BAD, "slow_good", "good"]
+ALL = [*BAD, "slow_good", "exit_sayer", "good"]
 
 
 def environment(directory: Path, libraries: Dict[str, str]) -> List[str]:
@@ -109,15 +110,22 @@ def test_the_exit_handler_of_a_library_is_for_scripts_that_name_it(running: Runn
     assert running.admin.execute(code).stdout == "let go\n"
 
 
+def test_a_library_may_be_named_in_an_attached_module(running: RunningServer) -> None:
+    result = running.client.execute("import h\nprint(h.good.part)", attachments={"h.py": b"import good, exit_sayer"})
+    assert result.stdout.startswith("<module 'good.part'") and result.stdout.endswith("\nbye\n"), result
+
+
 def test_what_a_library_prints_is_in_the_log(running: RunningServer) -> None:
     assert running.log.count("a word from the printer" * 3) >= 1
 
 
 def test_a_name_that_nothing_provides_is_an_error_at_start() -> None:
-    command = [sys.executable, "-m", "pyexec", "doctor", "--modules", "+pandsa +also_nothing.sub"]
+    command = [sys.executable, "-m", "pyexec", "doctor", "--modules", "+pandsa +also_nothing.sub +json.none"]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
     assert done.returncode == 1
-    assert b"Nothing provides 'pandsa', 'also_nothing.sub' of --modules: install it for Python" in done.stdout
+    assert (
+        b"Nothing provides 'pandsa', 'also_nothing.sub', 'json.none' of --modules: install it for Python" in done.stdout
+    )
 
 
 def test_doctor_says_what_is_not_loaded_ahead(tmp_path: Path) -> None:

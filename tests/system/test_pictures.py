@@ -17,6 +17,44 @@ def test_a_picture_that_is_shown_comes_back(either_host) -> None:
         assert result.files["figure-1.png"].startswith(b"\x89PNG")
 
 
+HIDDEN = {
+    "an attached module": (
+        "import helper\nhelper.draw()",
+        {"helper.py": b"from PIL import Image\n\ndef draw():\n    " + SHOW.splitlines()[1].encode()},
+    ),
+    "a name that is built": ("Image = __import__('PI' + 'L.Image').Image\n" + SHOW.splitlines()[1], {}),
+}
+
+
+@pytest.mark.parametrize("where", HIDDEN)
+def test_a_picture_comes_back_wherever_its_library_is_named(either_host, where) -> None:
+    code, attachments = HIDDEN[where]
+    for client in (either_host.client, either_host.admin):
+        result = client.execute(code + "\nprint('shown')", attachments=attachments)
+        assert (result.stdout, result.stderr) == ("shown\n", "")
+        assert list(result.files) == ["figure-1.png"]
+
+
+AVIF = """
+import random
+from PIL import Image, features
+if not features.check("avif"):
+    print((64, 64)); raise SystemExit
+random._os.sched_getaffinity, random._os.cpu_count = (lambda _: range(64)), (lambda: 64)
+Image.linear_gradient("L").resize((64, 64)).convert("RGB").save("a.avif")
+with Image.open("a.avif") as again:
+    again.load()
+print(again.size)
+"""
+
+
+def test_avif_works_however_many_processors_there_are(either_host) -> None:
+    """Pillow would start a thread for each; a run may have 32."""
+    for client in (either_host.client, either_host.admin):
+        result = client.execute(AVIF)
+        assert (result.stdout, result.stderr) == ("(64, 64)\n", "")
+
+
 def test_what_was_asked_for_goes_first(either_host) -> None:
     names = ["figure-1.png"] + ["file-%d" % number for number in range(8)]
     code = "for number in range(8): open('file-%d' % number, 'w').write('x')\n" + SHOW * 3

@@ -77,7 +77,7 @@ class Endpoint:
         def render(done: Done | PyexecError, context: Context, config: Config) -> Answer:
             if isinstance(done, AuthenticationError):
                 return response.addressed(_denied(done, message), context)
-            error = response.error_of(done.outcome, config) if isinstance(done, Done) else done
+            error = response.error_of(done.outcome, config, done.job) if isinstance(done, Done) else done
             answer = Answer(200, call.answer(done, context.quota), fields=[response.NO_STORE])
             if error is not None:
                 answer.kind, answer.limit_name, answer.fault = error.type, error.limit_name, error.fault_id

@@ -50,7 +50,7 @@ def of_run(done: Done, hint: str | None, named: bool, config: Config) -> Shaped:
     Args:
         named: whether the caller said which files are to come back, so that these come whole.
     """
-    error = response.error_of(done.outcome, config)
+    error = response.error_of(done.outcome, config, done.job)
     if error is not None and done.outcome.verdict == FORBIDDEN:
         return of_error(error, hint)  # a script that was refused for its imports has no say in its answer
     details = response.execution_details(done)
