@@ -154,6 +154,7 @@ class Outcome:
     modules: tuple[str, ...] = ()
     resource: str = ""
     limit: int = 0
+    crowding_bytes: int = 0  # what it had taken of a disk that is nearly full, if it was ended for that
     error: Mapping[str, Any] | None = None
     value: Mapping[str, Any] | None = None
     picture_troubles: tuple[str, ...] = ()  # why pictures that the script showed were not written, as it says

@@ -121,7 +121,7 @@ def error_of(outcome: Outcome, config: Config) -> PyexecError | None:
     if outcome.verdict == TIMEOUT:
         return RunTimeoutError(config.budget.wall_s)
     if outcome.verdict == RESOURCE:
-        return ResourceLimitError(outcome.resource, outcome.limit)
+        return ResourceLimitError(outcome.resource, outcome.limit, outcome.crowding_bytes)
     if outcome.verdict == FORBIDDEN:
         helpful = import_advice.advice(outcome.modules, config.modules)
         return ForbiddenImportError(outcome.modules, config.modules, helpful)

@@ -141,7 +141,7 @@ class Run:
             # Checked once more at the end, so that a run shorter than the interval can't evade a limit.
             exceeded = watch.exceeded(ended=not isinstance(event, Late))
             if exceeded is not None:
-                return RunEnd(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1]), Late()
+                return RunEnd(RESOURCE, _SIGKILL, **exceeded._asdict()), Late()
             # A timeout only if the time was up before we looked: a run that ended in time is none if we are late.
             if not isinstance(event, Late) or now >= deadline:
                 return self._end_of(event), event
