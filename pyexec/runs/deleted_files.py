@@ -1,4 +1,4 @@
-"""The files that a run has deleted and still holds: no look at its directory finds them, and they take space all the same.
+"""Files that a run has deleted and still holds, which a look at its directory misses though they take space as ever.
 
 Needed only where runs share a file system. An open file can be asked through `/proc/N/fd`. One that is only mapped is
 listed without its size, so what is mapped of it counts, and the run is known to hold perhaps more. The server may look
