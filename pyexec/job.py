@@ -192,6 +192,7 @@ class HostReport:
     python: str
     libraries: Mapping[str, str]  # those that are loaded ahead, with their versions
     missing: tuple[str, ...]
+    own_stacks: bool = True  # a script is at the bottom of its stacks, without frames of ours below
     added: tuple[str, ...] = ()  # modules of the setting that are neither the standard library's nor LIBRARIES
     unknown: tuple[str, ...] = ()  # modules of the setting that nothing provides
     not_loaded: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name → why it isn't loaded ahead
@@ -209,6 +210,7 @@ class HostReport:
             python=str(said["python"]),
             libraries=dict(said.get("libraries", {})),
             missing=tuple(said.get("missing", ())),
+            own_stacks=bool(said["own_stacks"]),
             added=tuple(said.get("added", ())),
             unknown=tuple(said.get("unknown", ())),
         )

@@ -33,6 +33,8 @@ def main(config: Config, given: argparse.Namespace) -> int:
         print(f"System calls allowed: {calls['public']} for public scripts, {calls['admin']} for admin scripts")
         libraries = ", ".join(f"{name} {version}" for name, version in report.libraries.items())
         print(f"Python {report.python}; {libraries}")
+        if not report.own_stacks:
+            print("Stacks show pyexec's frames below the script's on this build of Python; tracebacks don't")
         if report.missing:
             print(f"Not installed: {', '.join(report.missing)}")
         for name, reason in report.not_loaded.items():
