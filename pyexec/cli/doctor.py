@@ -22,6 +22,12 @@ def main(config: Config, given: argparse.Namespace) -> int:
         print("Dangers")
         for danger in report.dangers:
             print(f"  {danger.name:46} {', '.join(danger.layers)}")
+        if not report.own_tree:
+            print(
+                "Runs have no file tree of their own: no /tmp, /mnt/data, /dev/shm; for admins, no pools of processes"
+            )
+        if not report.own_tree and not report.own_uids:
+            print("Nor have they a uid of their own: changing modes and times of files does nothing")
         if report.tmpfs_bytes:
             print(
                 f"Runs' directories are on a tmpfs of {report.tmpfs_bytes >> 20} MiB, which bounds what they delete too"
