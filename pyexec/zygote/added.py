@@ -23,7 +23,6 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
 from pyexec.child.libraries import ExitHandler
 from pyexec.kernel import libc
-from pyexec.zygote import as_before
 
 IMPORT_S = 60.0
 _MEMORY_BYTES = 1 << 30  # of address space, for one import
@@ -77,17 +76,19 @@ def load(names: Iterable[str], announce: Callable[[str], None], proc_fd: int) ->
 
 def _import_alone(name: str, handlers: list[ExitHandler]) -> str:
     """Import a module and put back what it changes besides; return why it can't be, if so. Raises Offence."""
+    from pyexec.zygote import as_before  # not in every zygote: it loads more than is needed there
+
     try:
         with as_before.put_back(), _recorded(name.partition(".")[0], handlers):
-            return _import(name)
+            return _import(name, as_before.with_builtins)
     except (OSError, ValueError) as error:
         raise Offence(name, f"changes something that can't be put back: {error}"[:200]) from None
 
 
-def _import(name: str) -> str:
+def _import(name: str, carefully: Callable[..., None]) -> str:
     """Import a module; return why it can't be, if so. Raises Offence."""
     try:
-        as_before.with_builtins(importlib.import_module, name)
+        carefully(importlib.import_module, name)
     except ImportError as error:
         return f"{type(error).__name__}: {error}"[:200]
     except MemoryError:
