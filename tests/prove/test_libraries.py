@@ -16,8 +16,8 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 from figures import record
-from PIL import Image
 from library_scripts import SCRIPTS, Script
+from PIL import Image
 from processes import await_that
 from servers import RunningServer
 from support import ROOT
