@@ -55,9 +55,9 @@ CHANGES = {
     ),
     "tracer": (
         "import sys, threading\n"
-        "def trace(*_):\n    raise OSError('traced')\n"
+        "def trace(frame, *_):\n    if frame.f_code.co_filename == 'script.py':\n        raise OSError('traced')\n"
         "threading.settrace(trace)\nthreading.setprofile(trace)\nsys.settrace(trace)\n",
-        "import sys, threading\nthread = threading.Thread(target=print, args=(1,))\nthread.start()\nthread.join()",
+        "import threading\nthread = threading.Thread(target=lambda: print(1))\nthread.start()\nthread.join()",
     ),
     "builtin_taker": (
         "import builtins\nfor name in ('print', 'len', 'next', 'ImportError', 'open', 'BaseException'):\n"
