@@ -100,7 +100,8 @@ class Run:
             raise UnbegunError(f"a child ended before it had its job: {error}") from error
         except OSError as error:
             raise SandboxError(f"a child was lost before its job began: {error}") from error
-        watch = Watch(child, budget, report.own_pids, self._keeper.guard)
+        deletes = child.admin or report.tmpfs_bytes > 0
+        watch = Watch(child, budget, report.own_pids, self._keeper.guard, deletes)
         deadline = started + budget.wall_s
         last_moment = LastMoment(child, started, deadline)
         try:

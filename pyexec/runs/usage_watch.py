@@ -38,13 +38,17 @@ class Excess(NamedTuple):
 class Watch:
     """Looks at one run."""
 
-    def __init__(self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Guard | None = None) -> None:
+    def __init__(
+        self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Guard | None = None, deletes: bool = True
+    ) -> None:
         """Prepare to watch a run; reads nothing yet.
 
         Args:
             own_pids: whether the run has its own pid namespace. guard: for the disk that its directory is on, if any.
+            deletes: whether it may delete files there, and so hold some that have no name.
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
+        self._deletes = deletes
         self._baseline_bytes: int | None = None
         self._nice = self._nice_of_one = os.getpriority(os.PRIO_PROCESS, 0) + _NICE
 
@@ -118,8 +122,8 @@ class Watch:
     def _directory(self, ended: bool) -> Excess | None:
         budget, directory, own = self._budget, self._child.directory, len(RunDirectory.PARTS)
         assert directory is not None, "asked only where there is one"
-        first = self._child.first_process()
         # Before the look at what has a name: a file that is deleted in between must not count twice.
+        first = self._child.first_process() if self._deletes else None
         kept = deleted_files.held(self._all(first) if first else [], directory.path, os.fstat(directory.fd).st_dev)
         found = workdir.usage(directory.fd, budget.workdir_files + own)
         taken_bytes = found.size_bytes + kept.size_bytes
