@@ -93,7 +93,7 @@ LEFT_OUT = {
     "incomplete": "No module named 'not_installed_anywhere'",
     "second_fork_dier": "its import crashes, or takes longer",
 }
-if os.geteuid():
+if os.geteuid() and os.getpriority(os.PRIO_PROCESS, 0) < 13:
     LEFT_OUT["nice_taker"] = "changes something that can't be put back"  # only root gets a lower nice value back
 GOOD = {
     "slow_good": "import time\ntime.sleep(0.3)\n__version__ = '1.2.3'\nvalue = 42\n",
