@@ -89,13 +89,18 @@ class RunTimeoutError(PyexecError):
 class ResourceLimitError(PyexecError):
     """The run used more of a resource than a run may.
 
-    `limit` is in bytes for memory, disk and output, in seconds for cpu, else a count.
+    `limit` is in bytes for memory, disk and output, in seconds for cpu, else a count. A run that was ended within its
+    limit, since the disk that it shares with others is nearly full, is told how much it had taken: `crowding_bytes`.
     """
 
     type, status = "ResourceLimitError", 400
 
-    def __init__(self, resource: str, limit: int) -> None:
-        super().__init__(f"Execution exceeded its limit of {_amount(resource, limit)}.")
+    def __init__(self, resource: str, limit: int, crowding_bytes: int = 0) -> None:
+        text = f"Execution exceeded its limit of {_amount(resource, limit)}."
+        if crowding_bytes:
+            text = "The server's disk is nearly full, and no other run had taken as much of it as this one: "
+            text += f"{crowding_bytes / (1 << 20):.1f} MiB."
+        super().__init__(text)
         self.resource, self.limit, self.limit_name = resource, limit, resource
 
     def fields(self) -> dict[str, Any]:

@@ -166,6 +166,7 @@ class Outcome:
     modules: tuple[str, ...] = ()
     resource: str = ""
     limit: int = 0
+    crowding_bytes: int = 0  # what it had taken of a disk that is nearly full, if it was ended for that
     error: Mapping[str, Any] | None = None
     value: Mapping[str, Any] | None = None
     picture_troubles: tuple[str, ...] = ()  # why pictures that the script showed were not written, as it says
@@ -203,6 +204,7 @@ class HostReport:
     python: str
     libraries: Mapping[str, str]  # those that are loaded ahead, with their versions
     missing: tuple[str, ...]
+    own_stacks: bool = True  # a script is at the bottom of its stacks, without frames of ours below
     added: tuple[str, ...] = ()  # modules of the setting that are neither the standard library's nor LIBRARIES
     unknown: tuple[str, ...] = ()  # modules of the setting that nothing provides
     not_loaded: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name → why it isn't loaded ahead
@@ -220,6 +222,7 @@ class HostReport:
             python=str(said["python"]),
             libraries=dict(said.get("libraries", {})),
             missing=tuple(said.get("missing", ())),
+            own_stacks=bool(said["own_stacks"]),
             added=tuple(said.get("added", ())),
             unknown=tuple(said.get("unknown", ())),
         )

@@ -119,6 +119,8 @@ def _announce(config: Config, sandbox: Sandbox, named: Sequence[NamedKey], serve
     log.say(f"layers on: {on}")
     if missing:
         log.say(f"not installed, so scripts can't import: {missing}")
+    if not sandbox.report.own_stacks:
+        log.say("stacks show pyexec's frames below the script's on this build of Python; tracebacks don't")
     if config.admin_key is None:
         log.say("no admin key; set PYTHON_EXE_KEY to have one")
     elif len(config.admin_key) < key_file.SHORTEST_KEY:

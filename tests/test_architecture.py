@@ -73,7 +73,7 @@ def test_only_config_sources_reads_the_environment() -> None:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         # The child alone writes to it: where its directory is.
-        assert module in ("config_sources", "child.main", "zygote.row", "zygote.added") or (
+        assert module in ("config_sources", "child.main", "zygote.row", "zygote.as_before") or (
             "environ" not in text.replace("environment", "") and "getenv" not in text
         ), module
 

@@ -158,6 +158,7 @@ def test_count_of_calls_is_right() -> None:
     checked = sum(bool(checks) for checks in seccomp.allowed(False, policy.EVERYTHING_CONTAINED, "x86_64").values())
     said = f"can make {count} system calls (on x86-64; fewer where a layer is missing), {checked} of them with certain"
     assert said in " ".join(TEXTS["SECURITY.md"].split())
+    assert f"A public script can make {count} of the kernel's system calls (on x86-64)" in " ".join(README.split())
 
 
 def test_the_map_names_every_folder_and_module() -> None:

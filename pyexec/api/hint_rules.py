@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
-from pyexec import units
+from pyexec.api import hint_limits
 from pyexec.api.hint_scene import LINE_BREAK, TAIL, Scene
-from pyexec.job import DESCRIPTORS
 
 _ENTITIES = ("&lt;", "&gt;", "&amp;", "&quot;", "&#39;", "&#x27;")
 _NO_NETWORK = ("URLError", "gaierror", "ConnectionError", "ConnectError", "ConnectorError", "MaxRetryError")
@@ -176,45 +175,6 @@ def _no_network(scene: Scene) -> str | None:
     return f"Scripts have no network: send the data in {scene.names.attachments}."
 
 
-# -- limits met from inside --------------------------------------------------------------------------------------------
-
-
-def _memory(scene: Scene) -> str | None:
-    if not scene.kind.endswith("MemoryError"):
-        return None
-    size = units.size(scene.config.budget.memory_bytes)
-    return f"A run may use {size} of memory: work on smaller pieces, and delete what is no longer needed."
-
-
-def _full_directory(scene: Scene) -> str | None:
-    budget = scene.config.budget
-    if scene.kind != "OSError" or scene.errno not in (27, 28):
-        return None
-    if scene.errno == 27:
-        return f"A file may have at most {units.size(budget.workdir_bytes)}."
-    files = units.count(budget.workdir_files, "file")
-    return f"A run's directory holds at most {units.size(budget.workdir_bytes)}, and {files}."
-
-
-def _descriptors(scene: Scene) -> str | None:
-    if scene.kind != "OSError" or scene.errno != 24:
-        return None
-    return f"A run may have {DESCRIPTORS} files open at once: close those that are no longer needed ('with open(…)')."
-
-
-def _threads(scene: Scene) -> str | None:
-    if scene.kind != "RuntimeError" or not scene.message.startswith("can't start new thread"):
-        return None
-    threads = units.count(scene.config.budget.threads, "thread")
-    return f"A run may have {threads} beside its first: start fewer at once, for example by max_workers."
-
-
-def _processes(scene: Scene) -> str | None:
-    if scene.kind != "BlockingIOError" or scene.errno != 11 or not scene.job.admin:
-        return None
-    return f"A run may have {units.count(scene.config.budget.processes, 'process', 'processes')} beside its first."
-
-
 # -- ends without a traceback ------------------------------------------------------------------------------------------
 
 
@@ -281,11 +241,13 @@ RULES = (
     Rule("file not there", _missing_file),
     Rule("read-only place", _read_only),
     Rule("no network", _no_network),
-    Rule("memory", _memory),
-    Rule("full directory", _full_directory),
-    Rule("descriptors", _descriptors),
-    Rule("threads", _threads),
-    Rule("processes", _processes),
+    Rule("memory", hint_limits.memory),
+    Rule("full directory", hint_limits.full_directory),
+    Rule("descriptors", hint_limits.descriptors),
+    Rule("threads", hint_limits.threads),
+    Rule("processes", hint_limits.processes),
+    Rule("no processes", hint_limits.no_processes),
+    Rule("no semaphores", hint_limits.no_semaphores),
     Rule("crash", _crash),
 )
 OF_SUCCESS = (

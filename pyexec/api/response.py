@@ -121,7 +121,7 @@ def error_of(outcome: Outcome, config: Config, job: Job) -> PyexecError | None:
     if outcome.verdict == TIMEOUT:
         return RunTimeoutError(config.budget.wall_s)
     if outcome.verdict == RESOURCE:
-        return ResourceLimitError(outcome.resource, outcome.limit)
+        return ResourceLimitError(outcome.resource, outcome.limit, outcome.crowding_bytes)
     if outcome.verdict == FORBIDDEN:
         attached = [each.filename for each in job.attachments]
         helpful = import_advice.advice(outcome.modules, config.modules, attached)

@@ -16,6 +16,7 @@ import ctypes
 import functools
 import sys
 import sysconfig
+import types
 from typing import Any, Callable
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
@@ -52,6 +53,7 @@ def _find() -> tuple[int, bool, int]:
 
 _address, _indirect, _inner = _find()
 _field = _at(_address) if _address else ctypes.c_size_t()
+FOUND = bool(_address)  # else frames of ours stay below the script's
 
 
 def execute(program: Any, names: dict[str, Any]) -> None:
@@ -68,6 +70,14 @@ def execute(program: Any, names: dict[str, Any]) -> None:
         field.value = kept
         _set_trace(None)
         _set_profile(None)
+
+
+def take_main() -> Any:
+    """Take the script's module out of `sys.modules`; where `inspect` meets frames of ours, it needs one there."""
+    main = sys.modules.pop("__main__", None)
+    if not FOUND:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+    return main
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,18 +1,21 @@
-"""What public scripts find in `os` and `tempfile` where the kernel lets them delete nothing.
+"""What public scripts find in `os`, `tempfile`, `sqlite3` and `shelve` where the kernel lets them delete nothing.
 
 Where a run's directory lies on a disk, the filter refuses to let public scripts delete or replace files: what is
 deleted and still open takes space that nothing counts. Of the kernel's ways to rename, one passes, which takes a free
 name only, and C libraries don't use it. So `os.rename` and `os.replace` do here. The others say what is refused, and
-why. What `tempfile` would delete goes with the run's directory anyway, so it need not fail.
+why. What `tempfile` would delete goes with the run's directory anyway, so it need not fail. A database's journal is
+truncated instead of deleted, and a new shelf is of the kind that replaces no file.
 
 Convenience, not a boundary: what a script does past this file, the filter refuses all the same. Works in the child.
 """
 
 from __future__ import annotations
 
+import dbm
 import errno
 import os
 import pathlib
+import sys
 import tempfile
 import types
 from typing import Any, Callable
@@ -27,14 +30,20 @@ def install() -> None:
     """Put this module's functions in the place of those of `os`, for the rest of this process."""
     refusing = {name: _refusing(getattr(os, name), "deleting is " + _ADVICE) for name in ("remove", "unlink", "rmdir")}
     renaming = {name: _renaming(getattr(os, name)) for name in ("rename", "replace")}
-    for name, function in {**refusing, **renaming}.items():
+    linking = {"link": _linking(os.link)}
+    for name, function in {**refusing, **renaming, **linking}.items():
         setattr(os, name, function)
         os.supports_dir_fd.add(function)
     accessor: Any = getattr(pathlib, "_NormalAccessor", None)  # before Python 3.10
     for name in ("rename", "replace", "unlink", "rmdir"):
         if hasattr(accessor, name):
             setattr(accessor, name, staticmethod(getattr(os, name)))
+    for name in ("link", "link_to"):  # the latter in 3.8 and 3.9
+        if hasattr(accessor, name):
+            setattr(accessor, name, staticmethod(os.link))
     _spare_tempfile()
+    _truncate_journals()
+    _open_simple_shelves()
 
 
 def _refusing(plain: Callable[..., Any], reason: str) -> Callable[..., Any]:
@@ -66,6 +75,54 @@ def _renaming(plain: Callable[..., Any]) -> Callable[..., Any]:
             raise OSError(number, reason, src, None, dst) from None
 
     return _named(rename, plain)
+
+
+def _linking(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def link(
+        src: Any,
+        dst: Any,
+        *,
+        src_dir_fd: int | None = None,
+        dst_dir_fd: int | None = None,
+        follow_symlinks: bool = True,
+    ) -> None:
+        try:
+            plain(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd, follow_symlinks=follow_symlinks)
+        except PermissionError as error:
+            if error.errno != errno.EPERM:
+                raise
+            os.stat(src, dir_fd=src_dir_fd, follow_symlinks=follow_symlinks)
+            raise PermissionError(errno.EPERM, "a hard link is " + _ADVICE, src, None, dst) from None
+
+    os.supports_follow_symlinks.add(link)
+    return _named(link, plain)
+
+
+def _truncate_journals() -> None:
+    """Have databases truncate their journals, which SQLite would delete at the end of each transaction."""
+    sqlite3: Any = sys.modules.get("sqlite3")
+    if sqlite3 is None:
+        return
+    plain = sqlite3.connect
+
+    def connect(*positional: Any, **named: Any) -> Any:
+        connection = plain(*positional, **named)
+        if isinstance(connection, sqlite3.Connection):
+            try:
+                sqlite3.Connection.execute(connection, "pragma journal_mode=truncate").close()
+            except sqlite3.Error:  # no database, or one that can't be written: for the script to find out
+                return connection
+        return connection
+
+    connect.__name__ = connect.__qualname__ = "connect"
+    connect.__module__, connect.__doc__ = plain.__module__, plain.__doc__
+    sqlite3.connect = sqlite3.dbapi2.connect = connect
+
+
+def _open_simple_shelves() -> None:
+    """Let a new shelf be one that Python itself writes, since the libraries of others replace files."""
+    known: Any = dbm
+    known._names = ["dbm.dumb", *(name for name in known._names if name != "dbm.dumb")]
 
 
 def _named(function: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:

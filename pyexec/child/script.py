@@ -280,7 +280,7 @@ def _release() -> None:
     vars(sys).update(last_type=None, last_value=None, last_traceback=None, last_exc=None)
     vars(sys).update({name: vars(sys).get(f"__{name}__") for name in ("stdin", "stdout", "stderr")})
     # The mark is how the script's names are found again below without being held here meanwhile.
-    main, mark = sys.modules.pop("__main__", None), {None}
+    main, mark = bottom.take_main(), {None}
     mark_alive = weakref.ref(mark)
     if type(main) is types.ModuleType:
         main.__dict__["__mark__"] = mark

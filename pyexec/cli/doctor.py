@@ -22,6 +22,12 @@ def main(config: Config, given: argparse.Namespace) -> int:
         print("Dangers")
         for danger in report.dangers:
             print(f"  {danger.name:46} {', '.join(danger.layers)}")
+        if not report.own_tree:
+            print(
+                "Runs have no file tree of their own: no /tmp, /mnt/data, /dev/shm; for admins, no pools of processes"
+            )
+        if not report.own_tree and not report.own_uids:
+            print("Nor have they a uid of their own: changing modes and times of files does nothing")
         if report.tmpfs_bytes:
             print(
                 f"Runs' directories are on a tmpfs of {report.tmpfs_bytes >> 20} MiB, which bounds what they delete too"
@@ -33,6 +39,8 @@ def main(config: Config, given: argparse.Namespace) -> int:
         print(f"System calls allowed: {calls['public']} for public scripts, {calls['admin']} for admin scripts")
         libraries = ", ".join(f"{name} {version}" for name, version in report.libraries.items())
         print(f"Python {report.python}; {libraries}")
+        if not report.own_stacks:
+            print("Stacks show pyexec's frames below the script's on this build of Python; tracebacks don't")
         if report.missing:
             print(f"Not installed: {', '.join(report.missing)}")
         for name, reason in report.not_loaded.items():

@@ -93,7 +93,7 @@ def calls(plan: Plan) -> list[libc.Call]:
     if "pid" not in plan.host.namespaces:
         found.append(libc.Call("identity", _end_with, (plan.parent_pid,), None))
     # Nobody of the same uid may look into this process, nor it into others that did the same (ptrace(2)).
-    found.append(libc.prctl_call("identity", libc.PR_SET_DUMPABLE, 0))
+    found.append(libc.prctl_call("identity", libc.PR_SET_DUMPABLE, int(_is_looked_into(plan))))
     left = (_Data * 2)()
     found.append(libc.system_call("identity", "capget", _Header(_CAPABILITY_VERSION_3, 0), left))
     found.append(libc.Call("identity", bytes, (left,), bytes(ctypes.sizeof(left))))
@@ -101,6 +101,17 @@ def calls(plan: Plan) -> list[libc.Call]:
         found.append(libc.Call("identity", os.getresuid, (), (plan.uid,) * 3))
     found.append(libc.prctl_call("identity", libc.PR_GET_NO_NEW_PRIVS, expected=1))
     return found
+
+
+def _is_looked_into(plan: Plan) -> bool:
+    """Return whether the server must look into a child: it may delete files that it holds, on a disk that it shares.
+
+    No other run can: Landlock lets a process look only into those of its own domain, and each run has one of its own.
+    A server that is root doesn't need it.
+    """
+    host = plan.host
+    deletes = plan.admin or host.tmpfs_bytes > 0
+    return deletes and "mount" not in host.namespaces and not host.own_uids and host.landlock_abi > 0
 
 
 def _end_with(parent_pid: int) -> None:

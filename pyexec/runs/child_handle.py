@@ -131,6 +131,8 @@ class ChildHandle:
     def send_job(self, packet: bytes = messages.encode(messages.JOB)) -> None:
         """Tell the child that its job is there, by a JOB. Raises OSError: it has ended."""
         messages.send_packet(self.channel, packet, (), messages.DONT_WAIT)
+        if self.zygote is not None:
+            self.zygote.has_served = True
 
     def watch_caller(self, presence: Presence) -> None:
         """From now on tell, as an event, when whoever asked for the run has gone."""

@@ -100,7 +100,8 @@ class Run:
             raise UnbegunError(f"a child ended before it had its job: {error}") from error
         except OSError as error:
             raise SandboxError(f"a child was lost before its job began: {error}") from error
-        watch = Watch(child, budget, report.own_pids, self._keeper.guard)
+        deletes = child.admin or report.tmpfs_bytes > 0
+        watch = Watch(child, budget, report.own_pids, self._keeper.guard, deletes)
         deadline = started + budget.wall_s
         last_moment = LastMoment(child, started, deadline)
         try:
@@ -141,7 +142,7 @@ class Run:
             # Checked once more at the end, so that a run shorter than the interval can't evade a limit.
             exceeded = watch.exceeded(ended=not isinstance(event, Late))
             if exceeded is not None:
-                return RunEnd(RESOURCE, _SIGKILL, resource=exceeded[0], limit=exceeded[1]), Late()
+                return RunEnd(RESOURCE, _SIGKILL, **exceeded._asdict()), Late()
             # A timeout only if the time was up before we looked: a run that ended in time is none if we are late.
             if not isinstance(event, Late) or now >= deadline:
                 return self._end_of(event), event

@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import math
 import os
-from typing import Iterator
+from typing import Iterator, NamedTuple
 
 from pyexec.errors import SandboxError
 from pyexec.job import Budget
-from pyexec.runs import group_kill, processes, workdir
+from pyexec.runs import deleted_files, group_kill, processes, workdir
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.disk_guard import Guard
 from pyexec.runs.processes import Process
@@ -27,21 +27,33 @@ _NICE = 5  # of a run of one thread, as `kernel.rlimits` sets it
 _LEAST_PRIORITY = 19
 
 
+class Excess(NamedTuple):
+    """A resource that a run uses too much of, and its limit; if it crowds others out within it, by how many bytes."""
+
+    resource: str
+    limit: int
+    crowding_bytes: int = 0
+
+
 class Watch:
     """Looks at one run."""
 
-    def __init__(self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Guard | None = None) -> None:
+    def __init__(
+        self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Guard | None = None, deletes: bool = True
+    ) -> None:
         """Prepare to watch a run; reads nothing yet.
 
         Args:
             own_pids: whether the run has its own pid namespace. guard: for the disk that its directory is on, if any.
+            deletes: whether it may delete files there, and so hold some that have no name.
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
+        self._deletes = deletes
         self._baseline_bytes: int | None = None
         self._nice = self._nice_of_one = os.getpriority(os.PRIO_PROCESS, 0) + _NICE
 
-    def exceeded(self, ended: bool) -> tuple[str, int] | None:
-        """Return the resource that the run uses too much of, and its limit; None while it is within all of them.
+    def exceeded(self, ended: bool) -> Excess | None:
+        """Return the resource that the run uses too much of; None while it is within all limits.
 
         Args:
             ended: the run is over, so the memory of a single process no longer matters.
@@ -62,14 +74,14 @@ class Watch:
         if self._guard is not None:
             self._guard.ended(self._child)
 
-    def _output(self) -> tuple[str, int] | None:
+    def _output(self) -> Excess | None:
         # The second is the kernel's file size limit (`kernel.rlimits`): output that reaches it has been cut off there.
         most = min(_OUTPUT_TIMES * self._budget.output_bytes, self._budget.workdir_bytes - 1)
         if any(os.fstat(fd).st_size > most for fd in self._child.streams[1:]):
-            return "output", most
+            return Excess("output", most)
         return None
 
-    def _processes(self) -> tuple[str, int] | None:
+    def _processes(self) -> Excess | None:
         budget = self._budget
         first = self._child.first_process()
         if first is None:
@@ -80,18 +92,21 @@ class Watch:
             # A process forked from the zygote starts with the zygote's memory, shared until written. Read from the
             # zygote, since by now the run may have allocated any amount.
             self._baseline_bytes = processes.memory_bytes(first.parent)
-        found = list(members(first, self._own_pids)) if self._child.admin else [first]
+        found = self._all(first)
         # The script and its supervisor come on top. Zombies count: they take up process ids too.
         if len(found) > budget.processes + 2:
-            return "processes", budget.processes
+            return Excess("processes", budget.processes)
         tasks = sum(process.threads for process in found)
         if tasks - len(found) > budget.threads:
-            return "threads", budget.threads
+            return Excess("threads", budget.threads)
         self._weigh(found, tasks)
         memory_bytes = sum(max(0, processes.memory_bytes(each.pid) - self._baseline_bytes) for each in found)
         if memory_bytes > budget.memory_bytes * _MEMORY_QUARTERS // 4:
-            return "memory", budget.memory_bytes
+            return Excess("memory", budget.memory_bytes)
         return None
+
+    def _all(self, first: Process) -> list[Process]:
+        return list(members(first, self._own_pids)) if self._child.admin else [first]
 
     def _weigh(self, found: list[Process], tasks: int) -> None:
         """Give a run of many threads a lower priority, so that all of them together weigh as much as one thread.
@@ -104,20 +119,26 @@ class Watch:
             for each in found:
                 processes.set_nice(each.pid, self._nice)
 
-    def _directory(self, ended: bool) -> tuple[str, int] | None:
+    def _directory(self, ended: bool) -> Excess | None:
         budget, directory, own = self._budget, self._child.directory, len(RunDirectory.PARTS)
         assert directory is not None, "asked only where there is one"
+        # Before the look at what has a name: a file that is deleted in between must not count twice.
+        first = self._child.first_process() if self._deletes else None
+        kept = deleted_files.held(self._all(first) if first else [], directory.path, os.fstat(directory.fd).st_dev)
         found = workdir.usage(directory.fd, budget.workdir_files + own)
-        if found.size_bytes > budget.workdir_bytes:
-            return "disk", budget.workdir_bytes
+        taken_bytes = found.size_bytes + kept.size_bytes
+        if taken_bytes > budget.workdir_bytes:
+            return Excess("disk", budget.workdir_bytes)
         if found.files > budget.workdir_files + own:
-            return "files", budget.workdir_files
-        victim = self._guard.look(self._child, found.size_bytes) if self._guard is not None and not ended else None
+            return Excess("files", budget.workdir_files)
+        if self._guard is None or ended:
+            return None
+        victim = self._guard.look(self._child, taken_bytes, kept.perhaps_more)
         if victim is None:
             return None
         if not victim.at_fault:
             raise SandboxError("the disk of --work-dir is nearly full; a run had to be ended that had taken little")
-        return "disk", victim.taken_bytes
+        return Excess("disk", budget.workdir_bytes, victim.taken_bytes)
 
 
 def can_see(child: ChildHandle) -> bool:

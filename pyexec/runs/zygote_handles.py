@@ -145,6 +145,7 @@ class ZygoteHandle:
         self.status, far_status = messages.pair()
         self.due = time.monotonic() + _START_S
         self.libraries: dict[str, Any] | None = None  # "libraries", "missing": once it is ready
+        self.has_served = False  # whether one of its children has been given a job
         self._gone = False
         self._loading = ""  # the name that it said it is about to import
         self._children, self._lock = 0, threading.Lock()

@@ -10,10 +10,11 @@ import collections
 import time
 
 from pyexec.config import DEFAULT_MODULES, Config
-from pyexec.job import ZYGOTES, ZygoteKind
+from pyexec.job import ADDED, ZYGOTES, ZygoteKind
 from pyexec.runs.zygote_handles import NurseryHandle, ZygoteHandle
 
 _STARTS_A_MINUTE = 10
+_FRUITLESS_ENDS = 3  # in a row, after which one that only libraries need isn't started any more
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 16.0
 
 
@@ -34,6 +35,8 @@ class Row:
         self.restarts = 0
         self.not_before = 0.0
         self.without: dict[str, str] = {}  # name that the operator added → why it isn't loaded ahead
+        self.given_up = False
+        self._fruitless = 0
         self._pause_s = 0.0
         self._starts: collections.deque[float] = collections.deque(maxlen=_STARTS_A_MINUTE)
 
@@ -79,6 +82,9 @@ class Row:
         ended, self.zygote = self.zygote, None
         ended.close()
         self.restarts += 1
+        # If the nursery has ended, that is why.
+        self._fruitless = 0 if ended.has_served or ended.nursery.ended() else self._fruitless + 1
+        self.given_up = self.kind.name == ADDED and self._fruitless >= _FRUITLESS_ENDS
         return ended
 
     def replace(self, zygote: ZygoteHandle) -> None:

@@ -73,7 +73,7 @@ class Rows:
 
     def all_loaded(self) -> bool:
         """Return whether all that the operator added is loaded, as far as it can be."""
-        return not self.added or self.rows[-1].zygote is not None
+        return not self.added or self.rows[-1].zygote is not None or self.rows[-1].given_up
 
     def restarts(self) -> int:
         """Return how often a zygote had to be restarted."""
@@ -96,9 +96,11 @@ class Rows:
             self._nursery = None
         for row in self.rows:
             if row.zygote is not None and not row.zygote.alive():
-                text = "the %s zygote ended unexpectedly; starting another"
-                log.say(text % row.kind.name, log.WARNING)
                 self._ending.append(row.note_end())
+                what = "is given up" if row.given_up else "starting another"
+                log.say(f"the {row.kind.name} zygote ended unexpectedly; {what}", log.WARNING)
+                if row.given_up:
+                    self._give_up_added(row)
         try:
             self._start_missing(now)
             if self._nursery is not None and not self._checked:
@@ -135,7 +137,7 @@ class Rows:
 
     def _lacks(self, row: Row) -> bool:
         """Return whether a zygote of this row is to be started: what the operator added comes once the others serve."""
-        return row.lacks and (row.kind.name != ADDED or (bool(self.added) and self.serving()))
+        return row.lacks and not row.given_up and (row.kind.name != ADDED or (bool(self.added) and self.serving()))
 
     def _check_nursery(self, nursery: NurseryHandle) -> None:
         nursery.receive_report()
@@ -164,6 +166,19 @@ class Rows:
             missing=tuple(dict.fromkeys(name for each in rows for name in each["missing"])),
             not_loaded=dict(self.rows[-1].without, **{n: r for each in rows for n, r in each["not_loaded"].items()}),
         )
+
+    def _give_up_added(self, row: Row) -> None:
+        """Serve without what the operator added, since the zygote that has it doesn't stay alive."""
+        loaded = (self._said.pop(row.kind.name, None) or {}).get("libraries", {})
+        reason = "the process that had it loaded ended again and again before any run"
+        row.without.update(dict.fromkeys(self.added, reason))
+        log.say(
+            f"{', '.join(self.added)} not loaded ahead of the runs ({reason}); scripts import it themselves", log.ERROR
+        )
+        if self.report is not None:
+            left = {name: version for name, version in self.report.libraries.items() if name not in loaded}
+            not_loaded = dict(self.report.not_loaded, **row.without)
+            self.report = dataclasses.replace(self.report, libraries=left, not_loaded=not_loaded)
 
     def _fail(self, error: BaseException, rows: list[Row], now: float) -> None:
         """Note a start that failed; what never served is given up for good."""

@@ -419,9 +419,9 @@ function openLink() {
 
 // ---- Start ----
 
-function showExamples() {
-  const buttons = EXAMPLES.map((example) => el('button', { type: 'button', textContent: example.title, onclick: (event) => loadExample(example, event.currentTarget) }));
-  byId('examples').replaceChildren(...buttons.map((button) => el('li', {}, button)));
+function showExamples(examples) {
+  byId('examples').append(...examples.map((example) => el('li', {},
+    el('button', { type: 'button', textContent: example.title, onclick: (event) => loadExample(example, event.currentTarget) }))));
 }
 
 async function loadExample(example, button) {
@@ -462,7 +462,7 @@ function listen() {
 async function start() {
   if (/Mac|iPhone|iPad/.test(navigator.platform)) byId('shortcut').textContent = '⌘ Enter';
   page.inputs.open = matchMedia('(min-width: 64rem)').matches;
-  showExamples();
+  showExamples(EXAMPLES.filter(({ needs }) => !needs));
   listen();
   prepareDocs();
   if (!editor.value) {
@@ -472,6 +472,7 @@ async function start() {
   openLink();
   const server = await askServer();
   limits = server.limits;
+  showExamples(EXAMPLES.filter(({ needs }) => needs && needs.every((name) => server.modules.includes(name))));
   fillDocs(server);
   updateCounter();
   fillHints();

@@ -57,7 +57,7 @@ export function fillDocs(server) {
   for (const node of document.querySelectorAll('[data-limit]')) fillLimit(node, server.limits);
   showHealth(server);
   fillLimits(server.limits);
-  fillModules(server.modules, server.libraries);
+  fillModules(server);
   fillLayers(server);
   fillDangers(server.health.dangers || {});
 }
@@ -88,15 +88,19 @@ function fillLimits(limits) {
     el('tbody', {}, ...rows.map(([name, value]) => el('tr', {}, rowHead(name), el('td', { className: 'number', textContent: value }))))));
 }
 
-function fillModules(modules, libraries) {
+function fillModules({ modules, libraries, data = {} }) {
   if (!modules.length) return;
   const installed = modules.filter((name) => libraries[name]);
   const standard = modules.filter((name) => !libraries[name]).sort((a, b) => a.localeCompare(b));
+  const names = Object.fromEntries(Object.entries(data).map(([name, path]) => [path, `PYEXEC_DATA_${name}`]));
+  const paths = Object.keys(names);
   replace('modules-list',
     installed.length ? el('h3', { textContent: 'Libraries' }) : null,
     installed.length ? moduleList(installed, libraries) : null,
     el('h3', { textContent: 'Standard library' }),
-    moduleList(standard, {}));
+    moduleList(standard, {}),
+    paths.length ? el('h3', { textContent: 'Data, read-only' }) : null,
+    moduleList(paths, names));
 }
 
 function moduleList(names, versions) {

@@ -1,4 +1,4 @@
-// The ready examples. Each fills in the whole form and runs as it is.
+// The ready examples. Each fills in the whole form and runs as it is, where there is what it needs.
 
 export const EXAMPLES = [
   {
@@ -57,7 +57,7 @@ with Image.open("input_photo.jpg") as photo:
 from PIL import Image, ImageDraw, ImageFont
 
 W, H, PAD = 640, 400, 48
-SCALE = 3  # drawn larger, then reduced: smooth lines
+SCALE = 3  # for smooth lines
 WAVES = {"sin": (sin, "#0b6b52"), "cos": (cos, "#c4561e")}
 
 image = Image.new("RGB", (W * SCALE, H * SCALE), "white")
@@ -66,11 +66,8 @@ font = ImageFont.load_default(13 * SCALE)
 
 
 def at(degrees, y):
-    """Return where a point of the plot is on the image."""
-    return (
-        (PAD + degrees / 360 * (W - 2 * PAD)) * SCALE,
-        (H / 2 - y * (H / 2 - PAD)) * SCALE,
-    )
+    x = PAD + degrees / 360 * (W - 2 * PAD)
+    return x * SCALE, (H / 2 - y * (H / 2 - PAD)) * SCALE
 
 
 for y in (-1, -0.5, 0, 0.5, 1):
@@ -93,8 +90,7 @@ print(f"plot.png: {W} by {H} pixels")
   },
   {
     title: 'PDF',
-    code: `from datetime import date
-from reportlab.lib import colors
+    code: `from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.platypus import Paragraph, SimpleDocTemplate, Spacer, Table
@@ -110,16 +106,14 @@ rows.append(["Total", "", "", f"{total:.2f}"])
 table = Table(rows, colWidths=[230, 60, 70, 70], hAlign="LEFT")
 table.setStyle([
     ("FONTNAME", (0, 0), (-1, 0), "Helvetica-Bold"),
-    ("FONTNAME", (0, -1), (-1, -1), "Helvetica-Bold"),
     ("LINEBELOW", (0, 0), (-1, 0), 1, colors.black),
     ("LINEABOVE", (0, -1), (-1, -1), 0.5, colors.grey),
     ("ALIGN", (1, 0), (-1, -1), "RIGHT"),
 ])
 
 style = getSampleStyleSheet()
-SimpleDocTemplate("invoice.pdf", pagesize=A4, title="Invoice").build([
+SimpleDocTemplate("invoice.pdf", pagesize=A4).build([
     Paragraph("Invoice", style["Title"]),
-    Paragraph(f"{date.today():%d %B %Y}", style["Normal"]),
     Spacer(1, 16),
     table,
 ])
@@ -145,6 +139,33 @@ print("\\nEigenvalues:", values.round(4))
 print("Put together again:")
 print((vectors @ np.diag(values) @ vectors.T).round(6))
 `,
+  },
+  {
+    title: 'Chart',
+    needs: ['matplotlib'],
+    code: `import matplotlib.pyplot as plt
+
+months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun"]
+plt.bar(months, [62, 48, 55, 41, 38, 30], color="#0b6b52")
+plt.title("Rain, mm")
+plt.show()
+`,
+  },
+  {
+    title: 'Spreadsheet',
+    needs: ['pandas', 'openpyxl'],
+    code: `import pandas as pd
+
+sales = pd.DataFrame({
+    "city": ["Oslo", "Rome", "Oslo", "Rome"],
+    "year": [2023, 2023, 2024, 2024],
+    "sold": [120, 95, 140, 130],
+})
+table = sales.pivot_table("sold", "city", "year")
+print(table)
+table.to_excel("sales.xlsx")
+`,
+    returnFiles: ['sales.xlsx'],
   },
 ];
 

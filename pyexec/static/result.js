@@ -90,7 +90,7 @@ function problem({ error_details: error = {} }, { limits, code, goToLine }) {
       limits.wall_s ? `Ended after ${seconds(limits.wall_s)}, the time limit` : 'Ended at the time limit',
       [paragraph('Give it less to do, or look for a loop that never ends.')],
     ],
-    ResourceLimitError: () => [`Ended: more ${error.resource} than a script may use`, [paragraph(`The limit is ${amount(error)}.`)]],
+    ResourceLimitError: () => [`Ended at a limit: ${error.resource}`, [words]],
     AuthenticationError: () => ['The admin key is wrong', [paragraph('Correct it, or clear the field to run without it.')]],
     PayloadTooLarge: () => ['Too much to send', [words, paragraph('Attach smaller files, or shorten the standard input.')]],
     RateLimitExceeded: () => [
@@ -105,10 +105,6 @@ function problem({ error_details: error = {} }, { limits, code, goToLine }) {
   };
   const [title, children] = (known[error.type] || (() => [error.type || 'An error', [words]]))();
   return { title, advice: children };
-}
-
-function amount({ resource, limit = 0 }) {
-  return ['memory', 'disk'].includes(resource) ? bytes(limit) : limit.toLocaleString('en');
 }
 
 function forbidden(modules) {

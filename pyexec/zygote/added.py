@@ -5,8 +5,8 @@ that forks (a thread, a fork hook that hangs) or can't be imported safely (it cr
 offence: this process says which name it was and ends, and the next zygote leaves that name out. A crash or a hang can't
 say so; the server knows the name that was announced last.
 
-Nothing that one library does while it is imported may be felt by scripts that don't use it: signal handlers, exit
-handlers, the environment and the current directory are put back after each.
+Nothing that one library does while it is imported may be felt by scripts that don't use it: exit handlers are kept for
+those that do, and `as_before` puts back what belongs to the process.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import os
 import resource
 import select
 import signal
-import sys
 import time
 from typing import Any, Callable, Iterable, Iterator, NamedTuple
 
@@ -28,6 +27,7 @@ from pyexec.kernel import libc
 IMPORT_S = 60.0
 _MEMORY_BYTES = 1 << 30  # of address space, for one import
 _FORK_S = 5.0
+_FORKS = 3  # a hook may let the first pass
 _THREADS_END_S = 1.0
 
 
@@ -65,8 +65,7 @@ def load(names: Iterable[str], announce: Callable[[str], None], proc_fd: int) ->
             continue
         announce(name)
         with _bounded():
-            with _put_back(), _recorded(name.partition(".")[0], handlers):
-                reason = _import(name)
+            reason = _import_alone(name, handlers)
             _check(name, proc_fd)
         if reason:
             failed[name] = reason
@@ -75,10 +74,21 @@ def load(names: Iterable[str], announce: Callable[[str], None], proc_fd: int) ->
     return Loaded(tuple(loaded), failed, tuple(handlers))
 
 
-def _import(name: str) -> str:
+def _import_alone(name: str, handlers: list[ExitHandler]) -> str:
+    """Import a module and put back what it changes besides; return why it can't be, if so. Raises Offence."""
+    from pyexec.zygote import as_before  # not in every zygote: it loads more than is needed there
+
+    try:
+        with as_before.put_back(), _recorded(name.partition(".")[0], handlers):
+            return _import(name, as_before.with_builtins)
+    except (OSError, ValueError) as error:
+        raise Offence(name, f"changes something that can't be put back: {error}"[:200]) from None
+
+
+def _import(name: str, carefully: Callable[..., None]) -> str:
     """Import a module; return why it can't be, if so. Raises Offence."""
     try:
-        importlib.import_module(name)
+        carefully(importlib.import_module, name)
     except ImportError as error:
         return f"{type(error).__name__}: {error}"[:200]
     except MemoryError:
@@ -103,36 +113,6 @@ def _bounded() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-
-
-@contextlib.contextmanager
-def _put_back() -> Iterator[None]:
-    """Put back what belongs to the process rather than to a library."""
-    catchable = [number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP)]
-    handlers = {number: signal.getsignal(number) for number in catchable}
-    environment, directory, umask = dict(os.environ), os.getcwd(), _umask()
-    streams = {name: getattr(sys, name) for name in ("stdin", "stdout", "stderr", "excepthook", "displayhook")}
-    recursion, switches = sys.getrecursionlimit(), sys.getswitchinterval()
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            if handler is not None:  # installed by C code before us, and not Python's to set
-                signal.signal(number, handler)
-        os.environ.clear()
-        os.environ.update(environment)
-        os.chdir(directory)
-        os.umask(umask)
-        for name, stream in streams.items():
-            setattr(sys, name, stream)
-        sys.setrecursionlimit(recursion)
-        sys.setswitchinterval(switches)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 @contextlib.contextmanager
@@ -161,6 +141,11 @@ def _check(name: str, proc_fd: int) -> None:
         if time.monotonic() > due:
             raise Offence(name, f"starts threads ({count - 1}), and a process with threads can't be forked safely")
         time.sleep(0.005)
+    for _ in range(_FORKS):
+        _fork(name)
+
+
+def _fork(name: str) -> None:
     pid = os.fork()
     if pid == 0:
         os._exit(0)  # what counts is that the hooks let the fork return

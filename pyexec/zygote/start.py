@@ -28,6 +28,7 @@ import sys
 from typing import Any, NoReturn
 
 from pyexec import messages
+from pyexec.child import bottom
 from pyexec.job import Host
 from pyexec.kernel import layers, libc, namespaces, policy, seccomp
 from pyexec.zygote import low_priority, overseer, preload
@@ -103,6 +104,7 @@ def report(host: Host) -> dict[str, Any]:
         "namespaces": host.namespaces,
         "own_uids": host.own_uids,
         "tmpfs_bytes": host.tmpfs_bytes,
+        "own_stacks": bottom.FOUND,
         "calls": {
             name: len(seccomp.allowed(admin, policy.contained(host), libc.machine()))
             for name, admin in (("public", False), ("admin", True))

@@ -181,6 +181,37 @@ def test_hints_of_errors() -> None:
     assert hints.for_error(errors.NotFound("No.")) is None
 
 
+TRACEBACK = b"""Traceback (most recent call last):
+  File "script.py", line 2, in <module>
+    %s
+  File "/usr/lib/python3.11/multiprocessing/x.py", line 526, in f
+    %s
+    ^^^^^^^^^
+PermissionError: [Errno %d] %s
+"""
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        b"fd1, fd2 = os.pipe()",
+        b"self.pid = _fork_exec(",
+        b"pid = os.fork()",
+        b"errpipe_read, errpipe_write = os.pipe()",
+    ],
+)
+def test_a_public_script_that_wants_a_process_is_told_of_threads(call: bytes) -> None:
+    stderr = TRACEBACK % (b"ProcessPoolExecutor()", call, 1, b"Operation not permitted")
+    assert "use ThreadPoolExecutor" in str(of("x", stderr))
+    assert of("x", stderr, admin=True) is None
+    assert of("x", stderr.replace(call, b"os.link(a, b)")) is None
+
+
+def test_a_pool_without_a_tree_is_told_what_is_missing() -> None:
+    stderr = TRACEBACK % (b"Pool(2)", b"sl = self._semlock = _multiprocessing.SemLock(", 13, b"Permission denied")
+    assert "a file tree of their own" in str(of("x", stderr, admin=True))
+
+
 def test_every_rule_has_a_name_of_its_own() -> None:
     names = [rule.name for rule in hint_rules.RULES]
     assert len(names) == len(set(names))

@@ -52,6 +52,8 @@ def test_directories_are_named_by_descriptor_too(tmp_path) -> None:
         ("os.rmdir('d')", "PermissionError 1 d None"),
         ("os.unlink('x')", "FileNotFoundError 2 x None"),
         ("Path('a').unlink()", "PermissionError 1 a None"),
+        ("os.link('a', 'x')", "PermissionError 1 a x"),
+        ("os.link('x', 'y')", "FileNotFoundError 2 x None"),
         ("os.rename('a\\0', 'b')", "ValueError"),
         ("os.rename(1, 'b')", "TypeError"),
     ],

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
 import numpy
 import pytest
+from sandboxes import boot_with, own_config
 from servers import RunningServer
+
+from pyexec.cli import doctor
+from pyexec.job import Job
+from pyexec.sandbox import Sandbox
 
 LIBRARY = os.path.dirname(os.path.dirname(numpy.__file__)) + "/"
 
@@ -88,3 +94,28 @@ look()
     result = server.admin.execute(code)
     assert result.stderr == "" and result.stdout.count("script.py") >= 8
     assert "pyexec" not in result.stdout
+
+
+STACKS = """
+import inspect, traceback
+class Last:
+    def __del__(self, inspect=inspect, print=print):
+        print(inspect.stack()[0].function)
+last = Last()
+traceback.print_stack()
+print(len(inspect.stack()) > 1)
+1 / 0
+"""
+
+
+def test_where_the_bottom_of_the_stack_is_not_found_that_is_said(monkeypatch, capsys) -> None:
+    """As on a debug build, or on a version of Python that nobody knows yet."""
+    nowhere = "from pyexec.child import bottom as b; b._address, b._indirect, b.FOUND = 0, False, False; "
+    boot_with(monkeypatch, nowhere + "b._field = b.ctypes.c_size_t(); ")
+    with Sandbox(own_config()) as sandbox:
+        outcome = sandbox.run(Job(STACKS))
+        assert outcome.stdout.splitlines()[-1] == b"__del__", outcome
+        assert b"pyexec" not in outcome.stderr and b"KeyError" not in outcome.stderr
+        assert outcome.stdout.splitlines()[0] == b"True"  # the control: frames of ours are there
+    assert doctor.main(own_config(), argparse.Namespace()) == 0
+    assert "Stacks show pyexec's frames below the script's on this build of Python" in capsys.readouterr().out

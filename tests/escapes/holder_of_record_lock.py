@@ -3,19 +3,23 @@
 danger: see, signal, trace or debug other processes
 control: ok
 seccomp: EPERM
-without namespaces: EPERM
-all: ok
-all@container: EPERM
+namespaces: EPERM
+all: EPERM
 bare: EPERM
-contained: its pid namespace has no process but the run's own
 """
 
+import errno
 import fcntl
-import json
 import os
 import struct
 
+LOCK = "hhqqi4x"
+
 
 def attack(target):
-    whole = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
-    fcntl.fcntl(os.open(json.__file__, os.O_RDONLY), fcntl.F_GETLK, whole)
+    # Somebody outside holds a lock on it for writing.
+    whole = struct.pack(LOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+    found = fcntl.fcntl(os.open(target["installed"], os.O_RDONLY), fcntl.F_GETLK, whole)
+    pid = struct.unpack(LOCK, found)[4]
+    if pid in (0, os.getpid()):
+        raise PermissionError(errno.EPERM, "the kernel names no process")

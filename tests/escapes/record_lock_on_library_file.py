@@ -3,7 +3,7 @@
 danger: meet another run
 control: ok
 all: ok
-contained: two runs that cooperate can signal each other by it; nobody can be made to wait
+contained: two runs that cooperate can signal each other by it, and it holds off whoever writes to the file outside by such locks
 why: databases need record locks
 """
 

@@ -9,7 +9,7 @@ without namespaces@root: ok
 all: ENOENT
 all@container-root: ok
 all@container-user: EPERM
-contained: in a container only the times of files that everybody may write
+contained: in a container only the times of files that everybody may write, to the present time; any other needs their owner
 """
 
 import errno

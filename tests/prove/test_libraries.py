@@ -6,19 +6,24 @@ runs have no file tree, and as an ordinary user.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest
 from figures import record
 from library_scripts import SCRIPTS, Script
+from PIL import Image
 from processes import await_that
 from servers import RunningServer
 from support import ROOT
 from wrappers import EITHER_HOST
+
+pytest_plugins = ["browser"]
 
 ENVIRONMENT = Path(ROOT) / "build" / "libraries"
 MODULES = "+data +polars +pyarrow +duckdb +cv2 +wordcloud +pymupdf"
@@ -72,3 +77,22 @@ def test_a_script_that_uses_the_library(served: RunningServer, script: Script) -
     script.check(result.stdout, result.files)
     assert "Traceback" not in result.stderr
     record("scripts that use a library, each with the result that it should have")
+
+
+def _load_example(browser: Any, url: str, title: str) -> None:
+    browser.open(url)
+    browser.until(lambda: title in browser.text("#examples"), "the examples of the libraries that are there")
+    browser.button(title, "#examples").click()
+    browser.until(lambda: "Loaded “%s”" % title in browser.text("#note"), "the example")
+    assert browser.run() == "Finished", browser.text("#result")
+
+
+@pytest.mark.parametrize("served", ["mounts"], indirect=True)
+def test_the_page_has_examples_of_what_is_installed(browser: Any, served: RunningServer) -> None:
+    _load_example(browser, served.url, "Chart")
+    picture = browser.download(browser.button("Download", ".file"), "figure-1.png")
+    assert len(Image.open(io.BytesIO(picture)).convert("RGB").getcolors(1 << 20) or ()) > 10
+    _load_example(browser, served.url, "Spreadsheet")
+    assert "2023" in browser.text(".stdout pre")
+    sheet = browser.download(browser.button("Download", ".file"), "sales.xlsx")
+    assert "xl/worksheets/sheet1.xml" in zipfile.ZipFile(io.BytesIO(sheet)).namelist()

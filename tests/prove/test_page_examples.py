@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from selenium.webdriver.common.keys import Keys
 from servers import ADMIN_KEY
+from support import ROOT
 
 pytest_plugins = ["browser"]
 
@@ -314,3 +315,11 @@ def test_a_result_is_dimmed_as_soon_as_the_script_differs(browser, server) -> No
     assert not dimmed()
     browser.button("Remove", "#files").click()
     assert dimmed()
+
+
+def test_the_operators_data_is_named(browser, start_server) -> None:
+    running = start_server(data="shop=%s" % os.path.join(ROOT, "docs"), rate_per_minute=1000)
+    browser.open(running.url)
+    path = json.loads(running.get("/about")[1])["data"]["shop"]
+    browser.until(lambda: "Data, read-only" in browser.text("#modules-list"), "the data")
+    assert "%s PYEXEC_DATA_shop" % path in browser.text("#modules-list").split("\n")

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Iterator
 
 import pytest
+from servers import RunningServer
 from support import ROOT, ask, exchange, execute, parse_replies, request
-from wrappers import DOCKER
+from wrappers import DOCKER, on_tmpfs
 
+from pyexec.client import ServiceError
 from pyexec.runs.disk_guard import Guard
 
 GIB = 1 << 30
@@ -61,6 +66,27 @@ def test_one_at_a_time_the_largest_first_and_only_the_first_is_at_fault(monkeypa
     assert again is not None and again.at_fault  # another shortage, of which it has taken most
 
 
+def test_a_run_that_cannot_be_seen_into_is_held_to_have_what_nobody_else_has(monkeypatch) -> None:
+    room = _disk(monkeypatch, GIB, GIB)
+    guard = Guard(0)
+    assert guard.look("open", 100 << 20) is None and guard.look("hidden", 1 << 20, True) is None
+    room.f_bavail = 0
+    assert guard.look("open", 100 << 20) is None
+    victim = guard.look("hidden", 1 << 20, True)
+    assert victim is not None and (victim.at_fault, victim.taken_bytes) == (True, GIB - (100 << 20))
+
+
+def test_of_several_that_cannot_be_seen_into_none_is_known_to_be_at_fault(monkeypatch) -> None:
+    room = _disk(monkeypatch, GIB, GIB)
+    guard = Guard(0)
+    for run, taken in (("open", 100 << 20), ("a", 1 << 20), ("b", 2 << 20)):
+        assert guard.look(run, taken, run != "open") is None
+    room.f_bavail = 0
+    assert guard.look("open", 100 << 20) is None and guard.look("a", 1 << 20, True) is None
+    victim = guard.look("b", 2 << 20, True)
+    assert victim is not None and not victim.at_fault
+
+
 # On a disk of 200 MiB, of which all that lies in the base takes some, and a stranger's file of OTHERS MiB the rest.
 PROGRAM = """
 import os, sys, threading, time
@@ -83,7 +109,7 @@ def room(fd):
 
 fstatvfs, os.fstatvfs = os.fstatvfs, room
 if sys.argv[3] == "unguarded":
-    disk_guard.Guard.look = lambda self, run, taken_bytes: [self.short()][1:] or None
+    disk_guard.Guard.look = lambda self, *run: [self.short()][1:] or None
 
 CODE = '''
 import time
@@ -98,6 +124,8 @@ def run(name, mib, seconds):
     try:
         outcome = sandbox.run(Job(CODE % (mib, seconds)))
         said[name] = outcome.verdict, outcome.resource, outcome.limit // MIB // 10, outcome.stdout
+        if outcome.crowding_bytes:
+            said[name] += (outcome.crowding_bytes // MIB // 10,)
     except (SandboxError, ServerBusy) as error:
         said[name] = type(error).__name__, str(error).partition(";")[0]
 
@@ -130,7 +158,7 @@ LOST = "%s SandboxError the disk of --work-dir is nearly full"
     ("others", "guarded", "expected"),
     [
         (0, "guarded", [DONE % "a", DONE % "b", DONE % "c"]),
-        (90, "guarded", [DONE % "a", DONE % "b", "c resource disk 5 b''"]),
+        (90, "guarded", [DONE % "a", DONE % "b", "c resource disk 6 b'' 5"]),
         (140, "guarded", [DONE % "a", LOST % "b", "c resource disk"]),
         (90, "unguarded", [DONE % "a", DONE % "b", DONE % "c"]),  # the control: each is within its own limits
     ],
@@ -174,3 +202,77 @@ def test_on_a_full_disk_nothing_starts_and_it_costs_nothing(start_server: Any, t
     full.unlink()
     assert ask(running.port, execute({"code": "print(1)"})).document["user_info"]["requests_today"] == 1
     assert _health(running) == 200
+
+
+# Each deletes what it has written and goes on holding it: open, or with a page of it mapped and no descriptor.
+HOLD = """
+import time
+from pathlib import Path
+held = []
+for n in range(%d):
+    file = open("x", "w+b")
+    for _ in range(58):
+        file.write(bytes(1 << 20))
+    file.flush()
+    if %r:
+        import numpy
+        native = numpy.ctypeslib.ctypes.CDLL(None)  # what Python maps it holds open, too
+        native.mmap(None, 4096, 1, 1, file.fileno(), None)
+        file.close()
+    else:
+        held.append(file)
+    Path("x").unlink()
+time.sleep(3)
+print("held")
+"""
+INNOCENT = """
+import time
+from pathlib import Path
+Path("mine").write_bytes(bytes(8 << 20))
+time.sleep(4)
+print("done")
+"""
+
+
+@pytest.fixture(scope="module")
+def on_a_tmpfs() -> Iterator[RunningServer]:
+    """As in a container with `--tmpfs`, which has a size of 192 MiB."""
+    with tempfile.TemporaryDirectory(prefix="work-dir-", dir="/var/tmp") as work_dir:
+        os.chmod(work_dir, 0o755)
+        limits = {"rate_per_minute": 1000, "rate_per_day": 1000, "max_runs": 3, "work_dir": work_dir}
+        running = RunningServer(limits, on_tmpfs(work_dir, str(192 << 20)) + DOCKER)
+        yield running
+        assert running.stop() == 0, running.log
+
+
+@pytest.mark.parametrize(
+    ("files", "mapped", "told"),
+    [
+        (2, False, "Execution exceeded its limit of 64 MiB of disk."),
+        (3, True, "The server's disk is nearly full, and no other run had taken as much of it as this one: "),
+    ],
+)
+def test_whoever_holds_deleted_files_pays_for_them_and_nobody_else(on_a_tmpfs, files, mapped, told) -> None:
+    said = []
+
+    def innocent() -> None:
+        try:
+            said.append(on_a_tmpfs.client.execute(INNOCENT).stdout)
+        except ServiceError as error:
+            said.append(str(error))
+
+    thread = threading.Thread(target=innocent)
+    thread.start()
+    time.sleep(0.5)
+    with pytest.raises(ServiceError) as caught:
+        on_a_tmpfs.client.execute(HOLD % (files, mapped))
+    details = caught.value.document["error_details"]
+    assert (details["type"], details["resource"], details["limit"]) == ("ResourceLimitError", "disk", 64 << 20)
+    assert details["message"].startswith(told)
+    thread.join()
+    assert said == ["done\n"]
+
+
+def test_what_is_deleted_and_held_within_the_limit_is_no_fault(on_a_tmpfs) -> None:
+    assert on_a_tmpfs.client.execute(HOLD % (1, False)).stdout == "held\n"
+    assert on_a_tmpfs.client.execute(HOLD % (1, True)).stdout == "held\n"

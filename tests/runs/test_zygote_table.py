@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -29,6 +30,7 @@ REPORT = HostReport(
     libraries={},
     missing=(),
 )
+ADDING = dataclasses.replace(REPORT, added=("late",))
 
 
 class FakeNursery:
@@ -63,7 +65,7 @@ class FakeZygote:
         self.kind, self.nursery, self.due = kind, nursery, time.monotonic() + 60
         self.libraries: Optional[Dict[str, Any]] = None
         self.control: Optional[socket.socket] = None
-        self.is_alive, self.closed, self.is_gone = True, False, True
+        self.is_alive, self.closed, self.is_gone, self.has_served = True, False, True, False
         FakeZygote.made.append(self)
 
     made: List[FakeZygote] = []
@@ -126,6 +128,25 @@ def test_with_the_nursery_all_are_replaced(rows) -> None:
     rows.repair(1.0)
     assert rows.serving() and len(FakeNursery.made) == 2 and len(FakeZygote.made) == 4 and rows.restarts() == 2
     assert FakeNursery.made[0].was_ended
+
+
+@pytest.mark.parametrize("served", [False, True])
+def test_the_one_for_added_libraries_is_given_up_if_it_never_lives_to_a_run(monkeypatch, rows, served, capsys) -> None:
+    monkeypatch.setattr(FakeNursery, "receive_report", lambda nursery: setattr(nursery, "report", ADDING))
+    rows = Rows(Config.of(modules="+late"), lambda report: None)
+    now = 0.0
+    for _ in range(6):
+        rows.repair(now)
+        rows.repair(now + 20)
+        last = rows.rows[-1]
+        if last.zygote is not None:
+            last.zygote.is_alive, last.zygote.has_served = False, served
+        now += 60
+    assert last.given_up is not served and last.restarts == (6 - served if served else 3)
+    assert rows.serving() and rows.all_loaded()
+    if not served:
+        assert "late" in rows.report.not_loaded and rows.kind_for("import late") != "added"
+        assert "late not loaded ahead of the runs" in capsys.readouterr().err
 
 
 def test_what_never_served_is_given_up(rows) -> None:

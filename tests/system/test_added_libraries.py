@@ -30,7 +30,60 @@ BAD = {
     "leaver": "import os, sys\nos.chdir('/')\nos.environ['LEFT'] = '1'\nsys.stdout = None\n",
     "quitter": "import sys\nsys.exit('no')\n",
     "incomplete": "import not_installed_anywhere\n",
+    "second_fork_dier": "import os\nforks = []\n"
+    "os.register_at_fork(before=lambda: forks.append(1) or len(forks) > 1 and os._exit(3))\n",
 }
+# Each changes at its import something that all scripts share; and what a script finds where it has been put back.
+CHANGES = {
+    "warner": ("import warnings\nwarnings.simplefilter('error')\n", "import warnings\nwarnings.warn('w')\nprint(1)"),
+    "shower": (
+        "import warnings\nwarnings.showwarning = warnings.formatwarning = None\n",
+        "import warnings\nwarnings.warn('w')\nprint(1)",
+    ),
+    "logger": (
+        "import logging\nlogging.basicConfig(level=1)\nlogging.root.addHandler(None)\nlogging.disable()\n",
+        "import logging\nlogging.info('no')\nprint(len(logging.root.handlers) or logging.root.manager.disable or 1)",
+    ),
+    "log_class_taker": (
+        "import logging\nclass Odd(logging.Logger):\n    info = None\nlogging.setLoggerClass(Odd)\n"
+        "logging.setLogRecordFactory(None)\n",
+        "import logging\nlogging.getLogger('x').warning('w')\nprint(1)",
+    ),
+    "hook_taker": (
+        "import sys, threading\nsys.unraisablehook = threading.excepthook = sys.breakpointhook = None\n",
+        "import sys, threading\nprint(int(None not in (sys.unraisablehook, threading.excepthook, sys.breakpointhook)))",
+    ),
+    "tracer": (
+        "import sys, threading\n"
+        "def trace(frame, *_):\n    if frame.f_code.co_filename == 'script.py':\n        raise OSError('traced')\n"
+        "threading.settrace(trace)\nthreading.setprofile(trace)\nsys.settrace(trace)\n",
+        "import threading\nthread = threading.Thread(target=lambda: print(1))\nthread.start()\nthread.join()",
+    ),
+    "builtin_taker": (
+        "import builtins\nfor name in ('print', 'len', 'next', 'ImportError', 'open', 'BaseException'):\n"
+        "    setattr(builtins, name, None)\ndel builtins.sum\n",
+        "print(sum([len('x')]))",
+    ),
+    "signal_blocker": (
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1, signal.SIGALRM, signal.SIGTERM])\n",
+        "import signal\nprint(1 - len(signal.pthread_sigmask(signal.SIG_BLOCK, ())))",
+    ),
+    "nice_taker": ("import os\nos.nice(7)\n", "print(1)"),  # a script can't ask; `test_added.py` can
+    "locale_taker": (
+        "import locale\nlocale.setlocale(locale.LC_ALL, 'C')\n",
+        "import locale\nprint(int(locale.setlocale(locale.LC_CTYPE).lower().endswith('utf-8')))",
+    ),
+    "number_taker": (
+        "import decimal, gc, sys\ndecimal.getcontext().prec = decimal.DefaultContext.prec = 1\ngc.set_threshold(1)\n"
+        "sys.setswitchinterval(9)\n",
+        "import decimal, sys\nprint(int(decimal.getcontext().prec == 28 and sys.getswitchinterval() < 1))",
+    ),
+    "limit_taker": (
+        "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))\n",
+        "open('x', 'w').write('x')\nprint(1)",
+    ),
+}
+BAD.update({name: source for name, (source, _) in CHANGES.items()})
 LEFT_OUT = {
     "thread_starter": "starts threads (1)",
     "fork_hanger": "a process forked after its import doesn't run",
@@ -38,7 +91,10 @@ LEFT_OUT = {
     "glutton": "needs more than 1 GiB",
     "quitter": "its import raises SystemExit: no",
     "incomplete": "No module named 'not_installed_anywhere'",
+    "second_fork_dier": "its import crashes, or takes longer",
 }
+if os.geteuid() and os.getpriority(os.PRIO_PROCESS, 0) < 13:
+    LEFT_OUT["nice_taker"] = "changes something that can't be put back"  # only root gets a lower nice value back
 GOOD = {
     "slow_good": "import time\ntime.sleep(0.3)\n__version__ = '1.2.3'\nvalue = 42\n",
     "exit_sayer": "import atexit\natexit.register(print, 'bye')\n",
@@ -98,6 +154,12 @@ def test_no_other_script_notices(running: RunningServer, code: str) -> None:
         assert (result.stdout, result.stderr, result.exit_code) == ("1\nFalse\n", "", 0)
 
 
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_library_changes_is_as_before_in_other_scripts(running: RunningServer, name: str) -> None:
+    result = running.admin.execute("import good\n" + CHANGES[name][1])  # in a child of the process that loaded them
+    assert (result.stdout, result.exit_code) == ("1\n", 0), result.stderr
+
+
 def test_scripts_import_what_is_not_loaded_ahead_themselves(running: RunningServer) -> None:
     result = running.client.execute("import incomplete")
     assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'not_installed_anywhere'"
@@ -136,3 +198,22 @@ def test_doctor_says_what_is_not_loaded_ahead(tmp_path: Path) -> None:
     output = subprocess.run(command, cwd="/", env=clean, stdout=subprocess.PIPE, timeout=120).stdout.decode()
     assert "fine 7" in output
     assert "Not loaded ahead: bad (starts threads (1), and a process with threads can't be forked safely)" in output
+
+
+def test_one_whose_process_does_not_stay_alive_is_given_up(tmp_path: Path) -> None:
+    """It passes every check, and then ends the process that forks for all that were added."""
+    source = (
+        "import os\nforks = []\nos.register_at_fork(before=lambda: forks.append(1) or len(forks) > 4 and os._exit(3))\n"
+    )
+    python = environment(tmp_path / "venv", {"late": source})
+    tmp_path.chmod(0o755)
+    running = RunningServer({"rate_per_minute": 1000, "modules": "+late"}, python)
+    try:
+        await_that(lambda: "is given up" in running.log, 120)
+        assert "late not loaded ahead of the runs (the process that had it loaded ended again and again" in running.log
+        assert running.log.count("the added zygote ended unexpectedly") == 3
+        for client in (running.client, running.admin):
+            assert client.execute("print('late')").stdout == "late\n"
+        assert "late" not in running.client.health()["libraries"]
+    finally:
+        assert running.stop() == 0, running.log

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any, Dict, Iterator
@@ -100,6 +104,42 @@ def test_what_the_operator_changes_is_seen(served: Dict[str, Any]) -> None:
         assert served["running"].client.execute(FIND + "print(open(base + '/changing').read())").stdout == text + "\n"
     path.unlink()
     assert served["running"].client.execute(FIND + "print(os.path.exists(base + '/changing'))").stdout == "False\n"
+
+
+READ_A_DATABASE = """
+import sqlite3, time
+connection = sqlite3.connect("file:%s/x.db?{}" % base, uri=True)
+connection.execute("begin")
+print(connection.execute("select a from t").fetchone()[0], flush=True)
+time.sleep(2)
+"""
+
+
+@pytest.mark.parametrize("how, is_locked", [("mode=ro", True), ("immutable=1", False)])
+def test_a_reader_of_a_database_holds_off_its_writer_unless_it_is_immutable(
+    served: Dict[str, Any], how: str, is_locked: bool
+) -> None:
+    """What docs/libraries.md says of databases in --data."""
+    path = served["base"] / "x.db"
+    with contextlib.closing(sqlite3.connect(str(path), timeout=0, isolation_level=None)) as writer:
+        writer.execute("create table if not exists t(a)")
+        writer.execute("insert into t values (1)")
+        path.chmod(0o644)
+        said = []
+        script = FIND + READ_A_DATABASE.replace("{}", how)
+        reader = threading.Thread(target=lambda: said.append(served["running"].client.execute(script)))
+        reader.start()
+        refused = set()
+        while reader.is_alive():
+            try:
+                writer.execute("insert into t values (1)")
+            except sqlite3.OperationalError as error:
+                refused.add(str(error))
+            time.sleep(0.05)
+        reader.join()
+        assert said[0].stdout == "1\n", said[0].stderr
+        assert refused == ({"database is locked"} if is_locked else set())
+    path.unlink()
 
 
 def test_a_directory_that_runs_cannot_read_stops_the_start(tmp_path: Path) -> None:

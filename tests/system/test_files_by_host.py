@@ -209,18 +209,57 @@ def test_streams_are_opened_by_name(host: Host) -> None:
 DATABASE = """
 import sqlite3
 connection = sqlite3.connect("a.db")
-if %r:
-    connection.execute("pragma journal_mode=memory")
 with connection:
     connection.execute("create table t(a)")
     connection.executemany("insert into t values (?)", [(n,) for n in range(1000)])
-second = sqlite3.connect("a.db")
+connection.execute("delete from t")
+connection.rollback()
+second = sqlite3.connect(database="a.db", isolation_level=None)
 print(second.execute("select sum(a) from t").fetchone()[0])
+with sqlite3.connect(":memory:") as third:
+    print(third.execute("select 1").fetchone()[0])
+open("none.db", "w").write("this is no database at all" * 99)
+try:
+    sqlite3.connect("none.db").execute("select * from t")
+except sqlite3.DatabaseError as error:
+    print(error)
 """
 
 
-def test_a_database_works_with_its_journal_where_a_script_may_delete(host: Host) -> None:
-    assert _both(host, DATABASE % (not host.deletes)) == "499500\n"
+def test_a_database_works_with_its_journal(host: Host) -> None:
+    assert _both(host, DATABASE) == "499500\n1\nfile is not a database\n"
+
+
+SHELF = """
+import shelve
+with shelve.open("shelf") as shelf:
+    shelf["a"] = [1]
+with shelve.open("shelf", writeback=True) as shelf:
+    shelf["a"].append(2)
+with shelve.open("shelf", "r") as shelf:
+    print(dict(shelf))
+"""
+
+
+def test_a_shelf_keeps_what_was_put_into_it(host: Host) -> None:
+    assert _both(host, SHELF) == "{'a': [1, 2]}\n"
+
+
+LINK = """
+from pathlib import Path
+import shutil
+Path("a").write_text("a")
+try:
+    shutil.os.link("a", "b")
+    print(Path("b").read_text())
+except PermissionError as error:
+    print("--work-dir" in str(error))
+"""
+
+
+def test_hard_links_are_made_or_their_error_names_what_is_missing(host: Host) -> None:
+    assert host.admin.execute(LINK).stdout == "a\n"
+    assert host.client.execute(LINK).stdout == ("a\n" if host.deletes else "True\n")
 
 
 USERS = """
@@ -256,6 +295,24 @@ if __name__ == "__main__":
 def test_pools_of_processes(host: Host) -> None:
     result = host.admin.execute(POOL)
     assert (result.stdout == "[1, 4, 9]\n") == host.tree, result
+    bare = host.admin.execute("from multiprocessing import Pool\nPool(2).close()")
+    assert (
+        bare.success if host.tree else "a file tree of their own" in str(bare.document["execution_details"].get("hint"))
+    )
+
+
+NO_PROCESS = (
+    "from concurrent.futures import ProcessPoolExecutor\nProcessPoolExecutor()",
+    "import asyncio\nasyncio.run(asyncio.create_subprocess_exec('ls'))",
+)
+
+
+@pytest.mark.parametrize("code", NO_PROCESS)
+def test_a_public_script_that_starts_processes_is_told_what_to_use(host: Host, code: str) -> None:
+    result = host.client.execute(code)
+    assert result.exit_code == 1 and "use ThreadPoolExecutor" in str(
+        result.document["execution_details"].get("hint")
+    ), result.stderr
 
 
 FILL_BY_DELETING = """

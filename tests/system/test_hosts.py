@@ -180,6 +180,9 @@ def test_doctor_shows_the_table() -> None:
     done = _doctor("docker", flags=["--work-dir", "/var/tmp"])
     assert done.returncode == 0 and "No danger is uncovered." in done.stdout
     assert "Runs' directories are on a disk: public scripts can't delete or replace files there." in done.stdout
+    assert "no /tmp, /mnt/data, /dev/shm; for admins, no pools of processes" in done.stdout
+    assert ("changing modes and times of files does nothing" in done.stdout) == bool(os.geteuid())
+    assert "Stacks show" not in done.stdout
     # Without a tree: no deleting, and without a uid of their own neither modes nor times.
     calls = 85 if os.geteuid() == 0 else 77
     assert "%d for public scripts" % calls in done.stdout or os.uname().machine != "x86_64"

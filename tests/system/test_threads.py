@@ -10,14 +10,14 @@ import os
 import time
 
 import pytest
-from processes import await_that, descendants, threads
+from processes import await_that, descendants, tasks_by_session, threads
 from servers import RunningServer
 from support import in_threads
 
 from pyexec.client import ServiceError
 from pyexec.kernel import identity
 
-THREADS = 32
+THREADS, PROCESSES = 32, 10
 
 
 def test_as_many_threads_run_as_the_limit_says(either_host: RunningServer) -> None:
@@ -69,28 +69,44 @@ def breed():
         except Exception:
             time.sleep(0.01)
 print("begun", flush=True)
+%s
 breed()
+"""
+IN_SEVERAL_PROCESSES = """
+import os
+for _ in range(5):
+    if os.fork() == 0:
+        break
 """
 
 
-def test_a_bomb_of_threads_stays_within_its_limit_or_is_ended(either_host: RunningServer) -> None:
-    """From a tenth of a second after the first excess on there are never more tasks than the limit allows."""
+@pytest.mark.parametrize("admin", [False, True])
+def test_a_bomb_of_threads_stays_within_its_limit_or_is_ended(either_host: RunningServer, admin: bool) -> None:
+    """From a tenth of a second after the first excess on there are never more tasks than the limit allows.
+
+    Of an admin's run its processes count together: each run is a session.
+    """
     most = []
+    allowed = THREADS + 2 + (PROCESSES if admin else 0)
+    code = BOMB % (IN_SEVERAL_PROCESSES if admin else "")
+    client = either_host.admin if admin else either_host.client
+    seen = []
 
     def look() -> None:
         over_since = 0.0
         deadline = time.monotonic() + 20
         while not most and time.monotonic() < deadline:
-            tasks = max([0] + [threads(pid) for pid in descendants(either_host.process.pid)])
+            tasks = max([0, *tasks_by_session(either_host.process.pid).values()])
+            seen.append(tasks)
             now = time.monotonic()
-            over_since = (over_since or now) if tasks > THREADS + 2 else 0.0
+            over_since = (over_since or now) if tasks > allowed else 0.0
             if over_since and now - over_since > 1.0:  # a busy machine's tenth of a second
                 most.append(tasks)
             time.sleep(0.01)
 
     def bomb() -> None:
         try:
-            either_host.client.execute(BOMB)
+            client.execute(code)
         except ServiceError as error:
             assert error.type in ("ResourceLimitError", "TimeoutError")
         finally:
@@ -98,6 +114,7 @@ def test_a_bomb_of_threads_stays_within_its_limit_or_is_ended(either_host: Runni
 
     in_threads(2, lambda n: bomb() if n else look())
     assert most[0] == 0, "%d tasks at once" % most[0]
+    assert max(seen) > THREADS // 2  # the control: it was a bomb
     assert either_host.client.execute("print(1)").success
 
 

@@ -40,6 +40,15 @@ KINDS = _kinds()
 # rules for TCP but none for signals (4: 6.7).
 OLDER = (1, 2, 4)
 
+# For writing, so that who asks about it would have to wait.
+_HOLD_LOCK = """
+import fcntl, sys, time
+with open(sys.argv[1], "r+b") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    print("locked", flush=True)
+    time.sleep(100000)
+"""
+
 # The attacks that there is machine code for.
 HERE = [
     name
@@ -174,6 +183,8 @@ def opened() -> Iterator[Laboratory]:
         with open(shared_memory, "w", encoding="ascii"):
             os.chmod(shared_memory, 0o666)
         victim = subprocess.Popen(["sleep", "100000"])
+        lock_holder = subprocess.Popen([sys.executable, "-c", _HOLD_LOCK, installed], stdout=subprocess.PIPE)
+        assert lock_holder.stdout is not None and lock_holder.stdout.readline() == b"locked\n"
         target = {
             "secret": secret,
             "directory": directory,
@@ -198,8 +209,10 @@ def opened() -> Iterator[Laboratory]:
             running.close()
             os.unlink(shared_memory)
             assert victim.poll() is None, "an attack ended the victim"
-            victim.kill()
-            victim.wait()
+            for process in (victim, lock_holder):
+                process.kill()
+                process.wait()
+            lock_holder.stdout.close()
 
 
 def is_not_offered(laboratory: Laboratory, name: str) -> bool:

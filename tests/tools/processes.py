@@ -77,6 +77,19 @@ def threads(pid: int) -> int:
         return 0
 
 
+def tasks_by_session(pid: int) -> Dict[int, int]:
+    """Return session → how many threads the processes of it have together, for all processes below one."""
+    found: Dict[int, int] = {}
+    for each in descendants(pid):
+        try:
+            with open("/proc/%d/stat" % each, "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            continue  # ended between two looks
+        found[int(fields[3])] = found.get(int(fields[3]), 0) + int(fields[17])
+    return found
+
+
 def cpu_s(pid: int) -> float:
     """Return the processor time that a process has used, 0 if it is gone."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -20,13 +21,15 @@ from pyexec.zygote import added
 added.IMPORT_S, added._FORK_S = float(seconds), float(seconds) / 4
 def announce(name):
     print(json.dumps({"announced": name}), flush=True)
-before = signal.getsignal(signal.SIGTERM), dict(os.environ), os.getcwd()
+def state():
+    return signal.getsignal(signal.SIGTERM), dict(os.environ), os.getcwd(), os.getpriority(os.PRIO_PROCESS, 0)
+before = state()
 try:
     found = added.load(names.split(), announce, os.open("/proc", os.O_RDONLY))
     said = {"loaded": found.names, "failed": found.failed, "handlers": [handler.library for handler in found.handlers]}
 except added.Offence as offence:
     said = {"offence": offence.name, "reason": offence.reason}
-said["as_before"] = before == (signal.getsignal(signal.SIGTERM), dict(os.environ), os.getcwd())
+said["as_before"] = before == state()
 print(json.dumps(said), flush=True)
 os._exit(0)
 """
@@ -79,6 +82,12 @@ def test_an_import_that_fails_leaves_out_what_is_below_it(tmp_path: Path) -> Non
         ("taken = bytearray(2 << 30)\n", "needs more than 1 GiB of memory"),
         ("import os\nos.register_at_fork(after_in_child=lambda: os._exit(1))\n", "forked after its import doesn't run"),
         ("import os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(99))\n", "doesn't run"),
+        (
+            "import os\nn = []\nos.register_at_fork(after_in_child=lambda: n and os._exit(1), before=lambda: n)\n"
+            "os.register_at_fork(after_in_parent=lambda: n.append(1))\n",
+            "doesn't run",
+        ),
+        ("import sys\nsys.addaudithook(lambda *_: 1 / 0)\n", "changes something that can't be put back: an audit hook"),
     ],
 )
 def test_an_offence_names_the_library_and_what_it_does(tmp_path: Path, source: str, reason: str) -> None:
@@ -140,3 +149,11 @@ def test_exit_handlers_are_for_runs_that_name_the_library(tmp_path: Path) -> Non
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, timeout=50)
     assert done.stdout.decode().split("\n")[2:4] == ["later", "of a"]
+
+
+def test_a_lower_priority_is_put_back_or_the_library_is_left_out(tmp_path: Path) -> None:
+    found = load(tmp_path, {"a": "import os\nos.setpriority(os.PRIO_PROCESS, 0, 19)\n", "b": GOOD})
+    if os.geteuid() and os.getpriority(os.PRIO_PROCESS, 0) < 19:
+        assert found["offence"] == "a" and "can't be put back" in found["reason"]
+    else:
+        assert found["as_before"] and found["loaded"] == ["a", "b"], found

@@ -1,0 +1,79 @@
+"""Rules of `hints` about limits that a script meets from inside, and what its host or its caller's role leaves out.
+
+Each looks at a `Scene` and returns its advice, or None where it doesn't apply; `hint_rules` has their order.
+"""
+
+from __future__ import annotations
+
+from pyexec import units
+from pyexec.api.hint_scene import TAIL, Scene
+from pyexec.job import DESCRIPTORS
+
+_STARTS_A_PROCESS = (b"os.pipe()", b"_fork_exec(", b"os.fork()", b"os.posix_spawn(")
+
+
+def memory(scene: Scene) -> str | None:
+    """Advise on a MemoryError."""
+    if not scene.kind.endswith("MemoryError"):
+        return None
+    size = units.size(scene.config.budget.memory_bytes)
+    return f"A run may use {size} of memory: work on smaller pieces, and delete what is no longer needed."
+
+
+def full_directory(scene: Scene) -> str | None:
+    """Advise on a full directory, and on a file that is too large."""
+    budget = scene.config.budget
+    if scene.kind != "OSError" or scene.errno not in (27, 28):
+        return None
+    if scene.errno == 27:
+        return f"A file may have at most {units.size(budget.workdir_bytes)}."
+    files = units.count(budget.workdir_files, "file")
+    return f"A run's directory holds at most {units.size(budget.workdir_bytes)}, and {files}."
+
+
+def descriptors(scene: Scene) -> str | None:
+    """Advise on too many open files."""
+    if scene.kind != "OSError" or scene.errno != 24:
+        return None
+    return f"A run may have {DESCRIPTORS} files open at once: close those that are no longer needed ('with open(…)')."
+
+
+def threads(scene: Scene) -> str | None:
+    """Advise on a thread that could not be started."""
+    if scene.kind != "RuntimeError" or not scene.message.startswith("can't start new thread"):
+        return None
+    threads = units.count(scene.config.budget.threads, "thread")
+    return f"A run may have {threads} beside its first: start fewer at once, for example by max_workers."
+
+
+def processes(scene: Scene) -> str | None:
+    """Advise an admin on a process too many."""
+    if scene.kind != "BlockingIOError" or scene.errno != 11 or not scene.job.admin:
+        return None
+    return f"A run may have {units.count(scene.config.budget.processes, 'process', 'processes')} beside its first."
+
+
+def no_processes(scene: Scene) -> str | None:
+    """Advise on a process that a public script wanted to start, by whatever module."""
+    refused = scene.kind == "PermissionError" and scene.errno == 1 and not scene.job.admin
+    if not refused or not _ends_with(scene, _STARTS_A_PROCESS):
+        return None
+    if not scene.may_import("concurrent"):
+        return "Scripts can't start processes here: do the work in the script itself."
+    return "Scripts can't start processes here; use ThreadPoolExecutor."
+
+
+def no_semaphores(scene: Scene) -> str | None:
+    """Advise on a semaphore of `multiprocessing`, which lies in /dev/shm: only a run with a file tree has that."""
+    if scene.kind not in ("PermissionError", "FileNotFoundError") or not _ends_with(scene, (b"SemLock(",)):
+        return None
+    return (
+        "Pools of processes need /dev/shm, which runs don't have on this server: it can't give them a file tree of"
+        " their own (see its doctor command). Use ThreadPoolExecutor, or subprocess."
+    )
+
+
+def _ends_with(scene: Scene, calls: tuple[bytes, ...]) -> bool:
+    """Return whether the last frame of the traceback that stderr ends with makes one of these calls."""
+    last = scene.outcome.stderr[-TAIL:].rpartition(b'  File "')[2].splitlines()[1:2]
+    return any(call in line for line in last for call in calls)
