@@ -217,6 +217,18 @@ def test_the_suites_are_those_that_ran() -> None:
     assert sentence in " ".join(README.split())
 
 
+def test_the_kernels_are_those_that_were_booted() -> None:
+    """As root and as an ordinary user each, with every attack contained."""
+    booted: Dict[str, List[str]] = {}
+    for kernel, machine, role, _, photo, attacks, *_ in rows(TEXTS["docs/prove-slow.md"], 8)[1:]:
+        name = "%s on %s" % (".".join(kernel.split(".")[:2]), {"x86_64": "x86-64", "aarch64": "arm64"}[machine])
+        contained, _, wanted = attacks.partition(" / ")
+        assert photo == "right" and contained == wanted != "0", (kernel, role)
+        booted.setdefault(name, []).append(role)
+    assert booted and all(roles == ["root", "user"] for roles in booted.values())
+    assert "Linux %s." % " and ".join([", ".join(list(booted)[:-1]), list(booted)[-1]]) in " ".join(README.split())
+
+
 def test_the_readme_is_short() -> None:
     plain = re.sub(r"<!--.*?-->|\]\([^)]*\)|<[^>]*>", " ", README, flags=re.DOTALL)
     words = [word for word in plain.split() if re.search("[A-Za-z]", word)]

@@ -143,7 +143,7 @@ def _body(boots: List[Boot]) -> str:
         "(no KVM, one processor). In each, as root and as an ordinary user: `doctor` looks at the kernel; a server with",
         "the default settings turns a photo into a grayscale one; and every attack of `tests/escapes/` that there is",
         "machine code for runs without layers, behind each layer alone, and behind all of them by the rules of public",
-        "scripts and of admins. Contained: it ended each time exactly as its head says, and got nothing behind all layers.",
+        "scripts and of admins. Contained: it ended each time exactly as its head says, down to the errno or signal.",
         "Open: with no layer it gets what it is after; the others need root, or what that kernel doesn't offer.",
         "",
         table(_COLUMNS, [_row(boot, role) for boot in boots for role in ROLES]),
