@@ -101,6 +101,16 @@ def test_the_balancer_and_the_nodes_agree_on_slots_and_queue() -> None:
     assert int(slots) < int(sent) <= int(slots) + int(given["PYEXEC_QUEUE"])
 
 
+def test_the_namespace_comes_before_what_is_in_it() -> None:
+    """`kubectl apply -f DIRECTORY` goes by file name, and refuses what is in a namespace that isn't there yet."""
+    names = sorted(os.listdir(os.path.join(ROOT, "deploy", "kubernetes")))
+    documents = [text for name in names for text in _text("deploy/kubernetes/" + name).split("\n---\n")]
+    kinds = [re.findall(r"^kind: (\w+)$", text, re.MULTILINE) for text in documents]
+    assert kinds[0] == ["Namespace"] and ["Namespace"] not in kinds[1:]
+    inside = [re.findall(r"^  namespace: (\w+)$", text, re.MULTILINE) for text in documents[1:]]
+    assert set(map(tuple, inside)) == {("pyexec",)}
+
+
 # ---- Nodes on several machines ----
 
 
