@@ -25,8 +25,8 @@ from pyexec.quota_store.redis import Shared
 
 PASSWORD = "not-for-the-log"
 PLENTY = Allowance(1_000_000, 1_000_000)
-# The promise is 0.5 s; a busy machine adds to it, and what would go wrong takes longer: a look-up, a lost packet.
-MARGIN_S = 2.0
+MOST_WAIT_S = 0.5  # by a request that finds the store gone
+OUTAGES = 8  # of which the best counts: other work on the machine makes a wait longer, never shorter
 
 
 def _free_port() -> int:
@@ -55,6 +55,18 @@ class Server:
             return bool(self.client.ping())
         except redis.exceptions.RedisError:
             return False
+
+    def break_down(self, how: str) -> None:
+        if how == "killed":
+            self.kill()
+        else:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def come_back(self, how: str) -> None:
+        if how == "killed":
+            self.start()
+        else:
+            self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGCONT)
@@ -114,7 +126,7 @@ class TestRedis(QuotaSuite):
 @pytest.fixture
 def said(monkeypatch) -> List[str]:
     found: List[str] = []
-    monkeypatch.setattr(log, "say", found.append)
+    monkeypatch.setattr(log, "say", lambda text, level=log.INFO: found.append(text))
     return found
 
 
@@ -169,31 +181,43 @@ def test_what_the_store_evicts_is_a_quota_forgotten(tmp_path, said: List[str]) -
 def test_a_node_counts_alone_while_the_store_is_gone(breakable: Server, said: List[str], how: str) -> None:
     quotas = InRedis(breakable)
     shared = [quotas.charge() for _ in range(3)]
-    if how == "killed":
-        breakable.kill()
-    else:
-        breakable.process.send_signal(signal.SIGSTOP)
-    longest_s, alone = 0.0, []
-    for _ in range(5):
-        started_s = time.monotonic()
-        alone.append(quotas.charge())
-        longest_s = max(longest_s, time.monotonic() - started_s)
+    breakable.break_down(how)
+    alone = [quotas.charge() for _ in range(5)]
     assert [charge.quota.used_today for charge in alone] == [1, 2, 3, 4, 5] and not any(c.shared for c in alone)
     quotas.refused()
     assert quotas.store.give_back(shared[0]) is None  # which only the store could
     back = quotas.store.give_back(alone[0])
     assert back is not None and back.used_today == 4
-    assert longest_s < MARGIN_S, longest_s
     assert len(said) == 1 and said[0].startswith("the shared limits can't be reached (")
     assert not any(word in said[0] for word in (PASSWORD, "127.0.0.1", str(breakable.port)))
-    if how == "killed":
-        breakable.start()
-    else:
-        breakable.process.send_signal(signal.SIGCONT)
+    breakable.come_back(how)
     await_that(lambda: quotas.store.charge(BOB, PLENTY, Now.read()).shared)
     assert said[1:] == ["the shared limits are back"]
     # A store that hung carries out what it had been sent, although nobody waits for it any more.
     assert quotas.used() in ((0,) if how == "killed" else (3, 4))
+
+
+def _longest_wait_s(store: Shared, callers: int) -> float:
+    """Return how long the slowest of several requests at once waits, and of some that come after it."""
+
+    def wait_s(place: int) -> float:
+        started_s = time.monotonic()
+        assert not store.charge(str(place), PLENTY, Now.read()).shared
+        return time.monotonic() - started_s
+
+    return max(in_threads(callers, wait_s) + [wait_s(place) for place in range(5)])
+
+
+@pytest.mark.parametrize("callers", [1, 16])  # fewer and more than there are connections
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_nobody_waits_long_for_a_store_that_is_gone(breakable: Server, how: str, callers: int) -> None:
+    store, waits_s = Shared(breakable.url, 1000), []
+    while len(waits_s) < OUTAGES and min(waits_s, default=60.0) > MOST_WAIT_S:
+        await_that(lambda: store.charge(BOB, PLENTY, Now.read()).shared)
+        breakable.break_down(how)
+        waits_s.append(_longest_wait_s(store, callers))
+        breakable.come_back(how)
+    assert min(waits_s) <= MOST_WAIT_S, waits_s
 
 
 def test_a_name_that_takes_its_time_keeps_nobody_waiting(said: List[str], monkeypatch) -> None:
@@ -205,12 +229,11 @@ def test_a_name_that_takes_its_time_keeps_nobody_waiting(said: List[str], monkey
         return looked_up(*arguments, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    store = Shared("redis://store.example:6379/0", 1000)
-    started_s = time.monotonic()
-    for _ in range(5):
-        assert not store.charge(ANN, FIVE, Now.read()).shared
-    assert time.monotonic() - started_s < MARGIN_S
-    assert said == ["the shared limits can't be reached (TimeoutError); this node counts alone meanwhile"]
+    waits_s: List[float] = []
+    while len(waits_s) < OUTAGES and min(waits_s, default=60.0) > MOST_WAIT_S:
+        waits_s.append(_longest_wait_s(Shared("redis://store.example:6379/0", 1000), 16))
+    assert min(waits_s) <= MOST_WAIT_S, waits_s
+    assert set(said) == {"the shared limits can't be reached (TimeoutError); this node counts alone meanwhile"}
 
 
 def test_a_restart_of_the_store_costs_no_more_than_a_moment(breakable: Server) -> None:
@@ -294,9 +317,7 @@ def test_forty_requests_to_three_nodes_pass_five(start_server, breakable: Server
     if not any("can't be reached" in node.log for node in nodes):
         assert sorted(results) == [200] * 5 + [429] * 35
     breakable.kill()
-    started_s = time.monotonic()
     assert clients[0].execute("print(2)").stdout == "2\n"  # by its own memory
-    assert time.monotonic() - started_s < MARGIN_S
     for node in nodes:
         assert PASSWORD not in node.log and str(breakable.port) not in node.log
     assert "the shared limits can't be reached" in nodes[0].log
