@@ -14,17 +14,11 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from processes import await_that
+from redis_servers import free_port
 from servers import RunningServer
-from support import ROOT
+from support import ROOT, in_threads
 
 SLEEP = "import time\ntime.sleep(%g)\nprint('slept')"
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody has."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Cluster:
@@ -128,7 +122,8 @@ class Cluster:
         self._balancer.wait(90)
         for node in self.nodes:
             node.process.send_signal(signal.SIGCONT)
-            node.stop()
+        ended = in_threads(3, lambda place: self.nodes[place].stop())
+        assert not [each for each in ended if isinstance(each, Exception)], ended
 
 
 class Answer(NamedTuple):
