@@ -12,6 +12,7 @@ from pyexec.config_kinds import Directory, Kind, Text
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
 _LONGEST_SOCKET_PATH = 107  # of bytes, since the kernel's field has 108, with a NUL
 _STORE_SCHEMES = ("redis", "rediss")
+_UNENCODED = re.compile(r"rediss?://[^@]*[]/?#[][^@]*@")  # what would end the password, before the @ that should
 
 
 class SocketPath(Directory):
@@ -48,7 +49,18 @@ class StoreUrl(Kind):
         if not isinstance(value, str):
             raise ValueError("must be a string")
         try:
-            parts = urllib.parse.urlsplit(value.strip())
+            self._check_parts(value.strip())
+        except ValueError:
+            if _UNENCODED.match(value.strip()):
+                raise ValueError(
+                    "must have its password percent-encoded: / as %2F, ? as %3F, # as %23, [ as %5B, ] as %5D, % as %25"
+                ) from None
+            raise
+        return value.strip()
+
+    def _check_parts(self, url: str) -> None:
+        try:
+            parts = urllib.parse.urlsplit(url)
             port = parts.port
         except ValueError:
             raise ValueError("must be a URL with a valid port") from None
@@ -61,4 +73,3 @@ class StoreUrl(Kind):
         # Whatever else redis-py takes from there, such as another timeout, would undo what is promised of the store.
         if any(not name.startswith("ssl_") for name, _ in urllib.parse.parse_qsl(parts.query, keep_blank_values=True)):
             raise ValueError("may have options for TLS behind its question mark (ssl_…), and no others")
-        return value.strip()

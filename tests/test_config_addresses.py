@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import urllib.parse
 from typing import Any
 
 import pytest
@@ -76,6 +77,18 @@ def test_a_url_that_is_none_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(ConfigError, match="^PYEXEC_LIMITS_URL is not valid: it m") as caught:
         config_sources.from_sources(argparse.Namespace(), {"PYEXEC_LIMITS_URL": url})
     assert "s3cret" not in str(caught.value) and caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "password", ["s3/cret", "s3?cret", "s3#cret", "s3[cret", "s3]cret", "/", "16/s3cret", "s3/cr%et"]
+)
+@pytest.mark.parametrize("user", ["", "user"])
+def test_a_password_that_must_be_percent_encoded_is_said_to_be(password: str, user: str) -> None:
+    """Else the error would be about what is left of the URL when such a character has cut it off: a port, say."""
+    with pytest.raises(ConfigError, match="must have its password percent-encoded: / as %2F, ") as caught:
+        Config.of(limits_url=f"redis://{user}:{password}@h:6379/0")
+    assert "cret" not in str(caught.value) and caught.value.__suppress_context__
+    Config.of(limits_url=f"redis://{user}:{urllib.parse.quote(password, '')}@h:6379/0")
 
 
 def test_the_command_line_has_no_flag_for_it() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import ipaddress
 import os
 import re
 from typing import Any, Dict, List
@@ -98,6 +99,53 @@ def test_the_balancer_and_the_nodes_agree_on_slots_and_queue() -> None:
     )
     (sent,) = set(re.findall(r"track runs/n\d maxconn (\d+)", balancer))
     assert int(slots) < int(sent) <= int(slots) + int(given["PYEXEC_QUEUE"])
+
+
+def test_the_namespace_comes_before_what_is_in_it() -> None:
+    """`kubectl apply -f DIRECTORY` goes by file name, and refuses what is in a namespace that isn't there yet."""
+    names = sorted(os.listdir(os.path.join(ROOT, "deploy", "kubernetes")))
+    documents = [text for name in names for text in _text("deploy/kubernetes/" + name).split("\n---\n")]
+    kinds = [re.findall(r"^kind: (\w+)$", text, re.MULTILINE) for text in documents]
+    assert kinds[0] == ["Namespace"] and ["Namespace"] not in kinds[1:]
+    inside = [re.findall(r"^  namespace: (\w+)$", text, re.MULTILINE) for text in documents[1:]]
+    assert set(map(tuple, inside)) == {("pyexec",)}
+
+
+# ---- Nodes on several machines ----
+
+
+def _flags(command: str) -> Dict[str, str]:
+    """Return the settings of a documented command, as variables."""
+    found = re.findall(r" --([a-z-]+) (\S+)", command.replace("`", " "))
+    return {"PYEXEC_" + name.replace("-", "_").upper(): value.rstrip(".,") for name, value in found}
+
+
+def _nodes_as_documented() -> List[Dict[str, str]]:
+    page = _text("docs/deployment.md").split("## Several nodes")[1]
+    (command,) = re.findall(r"```sh\n(python -m pyexec .*)\n```", page)
+    (environment,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    (in_head,) = re.findall(r"`(python -m pyexec .*?)`", _text("deploy/haproxy.cfg"))
+    return [_flags(command), dict(re.findall(r"^(\w+)=(.*)$", environment, re.MULTILINE)), _flags(in_head)]
+
+
+def test_a_documented_node_can_be_reached_by_its_balancer() -> None:
+    """Not on the loopback, where a node listens unless it is told otherwise, but where haproxy.cfg looks for it."""
+    first, *others = _nodes_as_documented()
+    assert all(other == first for other in others)
+    config = _config(first)
+    assert not ipaddress.ip_address(config.host).is_loopback
+    found = re.findall(r"^ +server n1 (\S+)", _text("deploy/haproxy.cfg"), re.MULTILINE)
+    assert set(found) == {"%s:%d" % (config.host, config.port)}
+    assert [str(network) for network in config.trusted_proxies] == ["10.0.0.2/32"]
+
+
+def test_a_node_has_the_time_to_end_its_runs() -> None:
+    """Before systemd or Kubernetes kill it: draining, the queue, a run, and five seconds for that run to end."""
+    (unit,) = re.findall(r"^TimeoutStopSec=(\d+)$", _text("deploy/pyexec.service"), re.MULTILINE)
+    (pod,) = re.findall(r"terminationGracePeriodSeconds: (\d+)", _text("deploy/kubernetes/pyexec.yaml"))
+    for given, seconds in ((_nodes_as_documented()[0], unit), (_of_kubernetes(), pod)):
+        config = _config(given)
+        assert config.drain_s + config.queue_s + config.budget.wall_s + 5 < int(seconds)
 
 
 def test_the_manifest_has_the_configuration_of_deploy() -> None:

@@ -24,7 +24,9 @@ EVERYWHERE = (
     "attack runs behind all layers but one",
     "attacks as public scripts, contained",
     "incidents of others with a test",
+    "attack runs of admins without tree and uid",
     "memory attacks by runs, each within its bound",
+    "memory attacks ended by the watch",
     "faults survived",
 )
 # What takes longer, or needs root; counted on the bare host only.
@@ -36,9 +38,20 @@ ONCE = (
     "slow-client attacks",
     "memory attacks on the server",
     "aborted connections",
+    "callers gone",
     "right answers under load",
     "refusals under load, each with Retry-After",
     "scripts that use a library, each with the result that it should have",
+    "scripts in a batch",
+    "runs during renewals, none refused",
+    "% of the usual p99 during renewals",
+    "requests to a cluster, none lost",
+    "% of one node's throughput, 1 behind a balancer",
+    "% of one node's throughput, 2 behind a balancer",
+    "% of one node's throughput, 3 behind a balancer",
+    "% of the throughput left beside 12 slow uploads of 50 KB",
+    "% of the throughput left beside 12 slow uploads of 300 KB",
+    "seconds for the tests of a cluster",
 )
 # On a machine other than x86-64 some attacks have no machine code.
 LEAST = {"attacks": 100, "incidents of others with a test": 25, "faults survived": 100, "runs without a leak": 5000}

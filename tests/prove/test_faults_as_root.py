@@ -125,9 +125,10 @@ def test_a_zygote_killed_in_a_loop(start_server) -> None:
     killer.start()
     answers: List[Any] = []
     until = time.monotonic() + 25
+    at_last = until + 120  # on a busy machine each start takes seconds
 
     def call(place: int) -> None:
-        while time.monotonic() < until:
+        while time.monotonic() < (until if kills[0] >= 10 else at_last):
             try:
                 result = running.client.execute("print(%d)" % place)
                 assert result.stdout == "%d\n" % place

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import socket
 import subprocess
 import time
 from typing import Any, Iterator, List
 
 import pytest
-import redis
 from processes import await_that
 from quota_suite import ANN, BOB, FIVE, QuotaSuite, Store
+from redis_servers import PASSWORD, RedisServer, free_port
 from support import in_threads
 
 from pyexec import log
@@ -23,55 +22,21 @@ from pyexec.errors import RateLimitExceeded
 from pyexec.quota_store import Charge, connections
 from pyexec.quota_store.redis import Shared
 
-PASSWORD = "not-for-the-log"
 PLENTY = Allowance(1_000_000, 1_000_000)
-# The promise is 0.5 s; a busy machine adds to it, and what would go wrong takes longer: a look-up, a lost packet.
-MARGIN_S = 2.0
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-class Server:
-    """A redis-server that can be killed, stopped and started again, empty."""
-
-    def __init__(self, work: str, *options: str) -> None:
-        self.port = _free_port()
-        self.url = f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
-        self._command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--dir", work, "--save", ""]
-        self._command += ["--requirepass", PASSWORD, *options]
-        self.start()
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
-        self.client = redis.Redis.from_url(self.url)
-        await_that(self._answers)
-
-    def _answers(self) -> bool:
-        try:
-            return bool(self.client.ping())
-        except redis.exceptions.RedisError:
-            return False
-
-    def kill(self) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        self.process.kill()
-        self.process.wait()
+MOST_WAIT_S = 0.5  # by a request that finds the store gone
+OUTAGES = 8  # of which the best counts: other work on the machine makes a wait longer, never shorter
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    found = Server(str(tmp_path_factory.mktemp("redis")))
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    found = RedisServer(str(tmp_path_factory.mktemp("redis")))
     yield found
     found.kill()
 
 
 @pytest.fixture
-def breakable(tmp_path) -> Iterator[Server]:
-    found = Server(str(tmp_path))
+def breakable(tmp_path) -> Iterator[RedisServer]:
+    found = RedisServer(str(tmp_path))
     yield found
     found.kill()
 
@@ -79,7 +44,7 @@ def breakable(tmp_path) -> Iterator[Server]:
 class InRedis(Store):
     """Quotas in Redis, whose accounts are made older, since its clock can't be set."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: RedisServer) -> None:
         server.client.flushall()
         super().__init__(Shared(server.url, 1000))
         self._client = server.client
@@ -104,7 +69,7 @@ class InRedis(Store):
 
 class TestRedis(QuotaSuite):
     @pytest.fixture
-    def quotas(self, running: Server, monkeypatch: pytest.MonkeyPatch) -> Store:
+    def quotas(self, running: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Store:
         # What is counted, not how fast: a busy machine must not make a node count alone.
         monkeypatch.setattr(connections, "_WAIT_S", 20.0)
         monkeypatch.setattr(connections, "_TIMEOUT_S", 20.0)
@@ -114,11 +79,11 @@ class TestRedis(QuotaSuite):
 @pytest.fixture
 def said(monkeypatch) -> List[str]:
     found: List[str] = []
-    monkeypatch.setattr(log, "say", found.append)
+    monkeypatch.setattr(log, "say", lambda text, level=log.INFO: found.append(text))
     return found
 
 
-def test_nothing_stays_longer_than_it_says_something(running: Server) -> None:
+def test_nothing_stays_longer_than_it_says_something(running: RedisServer) -> None:
     quotas = InRedis(running)
     quotas.charge(once="an id")
     ttls = {key: running.client.ttl(key) for key in running.client.keys()}
@@ -126,12 +91,12 @@ def test_nothing_stays_longer_than_it_says_something(running: Server) -> None:
     assert 60 < ttls[b"pyexec:{192.0.2.1}"] <= 86460 and 110 < ttls[b"pyexec:{192.0.2.1}:an id"] <= 120
 
 
-def test_looking_writes_nothing(running: Server) -> None:
+def test_looking_writes_nothing(running: RedisServer) -> None:
     InRedis(running).look()
     assert running.client.keys() == []
 
 
-def test_two_nodes_count_together(running: Server) -> None:
+def test_two_nodes_count_together(running: RedisServer) -> None:
     first = InRedis(running)
     second = Shared(running.url, 1000)
     await_that(lambda: second.look(BOB, FIVE, Now.read()) and second.charge(BOB, FIVE, Now.read()).shared)
@@ -141,7 +106,7 @@ def test_two_nodes_count_together(running: Server) -> None:
         second.charge(ANN, FIVE, Now.read())
 
 
-def test_a_script_that_the_store_forgot_is_sent_again(running: Server) -> None:
+def test_a_script_that_the_store_forgot_is_sent_again(running: RedisServer) -> None:
     quotas = InRedis(running)
     assert quotas.charge().quota.used_today == 1
     running.client.script_flush()
@@ -150,7 +115,7 @@ def test_a_script_that_the_store_forgot_is_sent_again(running: Server) -> None:
 
 def test_what_the_store_evicts_is_a_quota_forgotten(tmp_path, said: List[str]) -> None:
     """As docs/deployment.md says: with volatile-lru, which never refuses to write."""
-    server = Server(str(tmp_path), "--maxmemory", "3mb", "--maxmemory-policy", "volatile-lru")
+    server = RedisServer(str(tmp_path), "--maxmemory", "3mb", "--maxmemory-policy", "volatile-lru")
     try:
         quotas = InRedis(server)
         for _ in range(5):
@@ -166,34 +131,46 @@ def test_what_the_store_evicts_is_a_quota_forgotten(tmp_path, said: List[str]) -
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
-def test_a_node_counts_alone_while_the_store_is_gone(breakable: Server, said: List[str], how: str) -> None:
+def test_a_node_counts_alone_while_the_store_is_gone(breakable: RedisServer, said: List[str], how: str) -> None:
     quotas = InRedis(breakable)
     shared = [quotas.charge() for _ in range(3)]
-    if how == "killed":
-        breakable.kill()
-    else:
-        breakable.process.send_signal(signal.SIGSTOP)
-    longest_s, alone = 0.0, []
-    for _ in range(5):
-        started_s = time.monotonic()
-        alone.append(quotas.charge())
-        longest_s = max(longest_s, time.monotonic() - started_s)
+    breakable.break_down(how)
+    alone = [quotas.charge() for _ in range(5)]
     assert [charge.quota.used_today for charge in alone] == [1, 2, 3, 4, 5] and not any(c.shared for c in alone)
     quotas.refused()
     assert quotas.store.give_back(shared[0]) is None  # which only the store could
     back = quotas.store.give_back(alone[0])
     assert back is not None and back.used_today == 4
-    assert longest_s < MARGIN_S, longest_s
     assert len(said) == 1 and said[0].startswith("the shared limits can't be reached (")
     assert not any(word in said[0] for word in (PASSWORD, "127.0.0.1", str(breakable.port)))
-    if how == "killed":
-        breakable.start()
-    else:
-        breakable.process.send_signal(signal.SIGCONT)
+    breakable.come_back(how)
     await_that(lambda: quotas.store.charge(BOB, PLENTY, Now.read()).shared)
     assert said[1:] == ["the shared limits are back"]
     # A store that hung carries out what it had been sent, although nobody waits for it any more.
     assert quotas.used() in ((0,) if how == "killed" else (3, 4))
+
+
+def _longest_wait_s(store: Shared, callers: int) -> float:
+    """Return how long the slowest of several requests at once waits, and of some that come after it."""
+
+    def wait_s(place: int) -> float:
+        started_s = time.monotonic()
+        assert not store.charge(str(place), PLENTY, Now.read()).shared
+        return time.monotonic() - started_s
+
+    return max(in_threads(callers, wait_s) + [wait_s(place) for place in range(5)])
+
+
+@pytest.mark.parametrize("callers", [1, 16])  # fewer and more than there are connections
+@pytest.mark.parametrize("how", ["killed", "hung"])
+def test_nobody_waits_long_for_a_store_that_is_gone(breakable: RedisServer, how: str, callers: int) -> None:
+    store, waits_s = Shared(breakable.url, 1000), []
+    while len(waits_s) < OUTAGES and min(waits_s, default=60.0) > MOST_WAIT_S:
+        await_that(lambda: store.charge(BOB, PLENTY, Now.read()).shared)
+        breakable.break_down(how)
+        waits_s.append(_longest_wait_s(store, callers))
+        breakable.come_back(how)
+    assert min(waits_s) <= MOST_WAIT_S, waits_s
 
 
 def test_a_name_that_takes_its_time_keeps_nobody_waiting(said: List[str], monkeypatch) -> None:
@@ -205,22 +182,21 @@ def test_a_name_that_takes_its_time_keeps_nobody_waiting(said: List[str], monkey
         return looked_up(*arguments, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    store = Shared("redis://store.example:6379/0", 1000)
-    started_s = time.monotonic()
-    for _ in range(5):
-        assert not store.charge(ANN, FIVE, Now.read()).shared
-    assert time.monotonic() - started_s < MARGIN_S
-    assert said == ["the shared limits can't be reached (TimeoutError); this node counts alone meanwhile"]
+    waits_s: List[float] = []
+    while len(waits_s) < OUTAGES and min(waits_s, default=60.0) > MOST_WAIT_S:
+        waits_s.append(_longest_wait_s(Shared("redis://store.example:6379/0", 1000), 16))
+    assert min(waits_s) <= MOST_WAIT_S, waits_s
+    assert set(said) == {"the shared limits can't be reached (TimeoutError); this node counts alone meanwhile"}
 
 
-def test_a_restart_of_the_store_costs_no_more_than_a_moment(breakable: Server) -> None:
+def test_a_restart_of_the_store_costs_no_more_than_a_moment(breakable: RedisServer) -> None:
     quotas = InRedis(breakable)
     assert all(isinstance(charge, bool) for charge in in_threads(8, lambda place: quotas.charge(str(place)).shared))
     breakable.client.client_kill_filter(_type="normal", skipme=True)
     await_that(lambda: quotas.charge(BOB, PLENTY).shared)
 
 
-def test_closed_connections_are_noticed_before_they_are_used(breakable: Server) -> None:
+def test_closed_connections_are_noticed_before_they_are_used(breakable: RedisServer) -> None:
     """One is open and nobody opens another, so what the store closes is what is used next."""
     quotas = InRedis(breakable)
     for _ in range(3):
@@ -228,7 +204,7 @@ def test_closed_connections_are_noticed_before_they_are_used(breakable: Server) 
         assert quotas.charge(BOB, PLENTY).shared
 
 
-def test_a_wrong_password_is_a_store_out_of_reach(running: Server, said: List[str]) -> None:
+def test_a_wrong_password_is_a_store_out_of_reach(running: RedisServer, said: List[str]) -> None:
     store = Shared(running.url.replace(PASSWORD, "wrong-secret"), 1000)
     assert not store.charge(ANN, FIVE, Now.read()).shared
     await_that(lambda: said)
@@ -243,7 +219,7 @@ def test_tls(tmp_path) -> None:
     )
     command += " -addext subjectAltName=IP:127.0.0.1"
     subprocess.run(command.split(), check=True, stderr=subprocess.DEVNULL)
-    tls = _free_port()
+    tls = free_port()
     options = [
         "--tls-port",
         str(tls),
@@ -254,7 +230,7 @@ def test_tls(tmp_path) -> None:
         "--tls-auth-clients",
         "no",
     ]
-    server = Server(str(tmp_path), *options)
+    server = RedisServer(str(tmp_path), *options)
     try:
         url = f"rediss://:{PASSWORD}@127.0.0.1:{tls}/0"
         trusting = Shared(f"{url}?ssl_ca_certs={certificate}", 1000)
@@ -286,7 +262,7 @@ def _passed(clients: List[Client], requests: int) -> List[int]:
     return in_threads(requests, work)
 
 
-def test_forty_requests_to_three_nodes_pass_five(start_server, breakable: Server) -> None:
+def test_forty_requests_to_three_nodes_pass_five(start_server, breakable: RedisServer) -> None:
     nodes = _nodes(start_server, breakable.url, 3)
     clients = [node.client for node in nodes]
     results = _passed(clients, 40)
@@ -294,16 +270,14 @@ def test_forty_requests_to_three_nodes_pass_five(start_server, breakable: Server
     if not any("can't be reached" in node.log for node in nodes):
         assert sorted(results) == [200] * 5 + [429] * 35
     breakable.kill()
-    started_s = time.monotonic()
     assert clients[0].execute("print(2)").stdout == "2\n"  # by its own memory
-    assert time.monotonic() - started_s < MARGIN_S
     for node in nodes:
         assert PASSWORD not in node.log and str(breakable.port) not in node.log
     assert "the shared limits can't be reached" in nodes[0].log
     assert os.environ.get("PYEXEC_LIMITS_URL") is None
 
 
-def test_a_script_does_not_find_the_stores_address(start_server, breakable: Server) -> None:
+def test_a_script_does_not_find_the_stores_address(start_server, breakable: RedisServer) -> None:
     (node,) = _nodes(start_server, breakable.url, 1)
     found = node.admin.execute("import os\nprint(dict(os.environ), open('/proc/self/environ').read())")
     assert PASSWORD not in found.stdout + found.stderr

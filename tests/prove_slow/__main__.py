@@ -12,9 +12,9 @@ import signal
 import sys
 from typing import Sequence
 
-from tests.prove_slow import batch, kernels, places, ray_batch, report, suites
+from tests.prove_slow import batch, image, kernels, places, ray_batch, report, suites
 
-PROOFS = {proof.NAME: proof for proof in (suites, batch, ray_batch, kernels)}
+PROOFS = {proof.NAME: proof for proof in (suites, batch, ray_batch, kernels, image)}
 REPORT = os.path.join(places.ROOT, "docs", "prove-slow.md")
 _NICE = 10
 

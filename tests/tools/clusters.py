@@ -14,17 +14,11 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from processes import await_that
+from redis_servers import free_port
 from servers import RunningServer
-from support import ROOT
+from support import ROOT, in_threads
 
 SLEEP = "import time\ntime.sleep(%g)\nprint('slept')"
-
-
-def free_port() -> int:
-    """Return a port of the loopback that nobody has."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 class Cluster:
@@ -98,6 +92,11 @@ class Cluster:
         rows = [line.split(",") for line in lines if line.startswith("runs,n")]
         return [row[1] for row in rows if re.match(r"UP", row[17])]
 
+    def requests_of(self, backend: str) -> int:
+        """Return how many requests the balancer has given to one of its backends."""
+        (row,) = [line for line in self.tell("show stat").splitlines() if line.startswith(backend + ",BACKEND,")]
+        return int(row.split(",")[7])
+
     def await_up(self, count: int) -> None:
         """Wait until so many nodes are up."""
         await_that(lambda: len(self.up()) == count, 60)
@@ -123,7 +122,8 @@ class Cluster:
         self._balancer.wait(90)
         for node in self.nodes:
             node.process.send_signal(signal.SIGCONT)
-            node.stop()
+        ended = in_threads(3, lambda place: self.nodes[place].stop())
+        assert not [each for each in ended if isinstance(each, Exception)], ended
 
 
 class Answer(NamedTuple):
@@ -134,13 +134,14 @@ class Answer(NamedTuple):
     text: str
 
 
-def ask(port: int, document: Any, source: str = "127.0.0.5") -> Answer:
+def ask(port: int, document: Any, source: str = "127.0.0.5", path: str = "/execute") -> Answer:
     """Send one request on a connection of its own."""
     started_s = time.monotonic()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=90, source_address=(source, 0))
     try:
         body = json.dumps(document).encode()
-        connection.request("POST", "/execute", body, {"Content-Type": "application/json"})
+        accept = "application/json, text/event-stream"
+        connection.request("POST", path, body, {"Content-Type": "application/json", "Accept": accept})
         answer = connection.getresponse()
         status, text = answer.status, answer.read().decode()
     except (OSError, http.client.HTTPException) as error:
@@ -151,10 +152,17 @@ def ask(port: int, document: Any, source: str = "127.0.0.5") -> Answer:
 
 
 class Callers:
-    """Callers that each ask one request after the other until told to end."""
+    """Callers that each ask one request after the other until told to end; from addresses of their own, or from one."""
 
-    def __init__(self, port: int, count: int, document: Callable[[int], Any]) -> None:
-        self._port, self._document = port, document
+    def __init__(
+        self,
+        port: int,
+        count: int,
+        document: Callable[[int], Any],
+        path: str = "/execute",
+        source: Optional[str] = None,
+    ) -> None:
+        self._port, self._document, self._path, self._source = port, document, path, source
         self.answers: List[Answer] = []
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._work, args=(place,)) for place in range(count)]
@@ -162,9 +170,9 @@ class Callers:
             thread.start()
 
     def _work(self, place: int) -> None:
-        number = place
+        number, source = place, self._source or "127.0.1.%d" % (place + 1)
         while not self._over.is_set():
-            self.answers.append(ask(self._port, self._document(number), "127.0.1.%d" % (place + 1)))
+            self.answers.append(ask(self._port, self._document(number), source, self._path))
             number += 7
 
     def end(self) -> List[Answer]:
