@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 import rpc
+import stand_in
 from rpc import LEGACY, ask_legacy, ask_modern, call, header, legacy, modern, post, texts
 from servers import ADMIN_KEY, RunningServer
 from support import ask, check_alive, check_reply, exchange, execute, in_threads, log_lines, parse_replies, request
@@ -227,3 +230,21 @@ def test_a_batch_holds_no_more_children_than_one_call(start_server) -> None:
     assert all(answer["result"]["isError"] is False for answer in answers)
     check_alive(running.port)
     assert running.client.execute("print(1)").stdout == "1\n"
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_chart_is_a_picture_right_after_the_start() -> None:
+    with tempfile.TemporaryDirectory() as above:
+        python = stand_in.python_with_it(Path(above))
+        running = RunningServer({"modules": "+matplotlib"}, ["sh", "-c", 'shift; exec "$0" "$@"', python])
+        try:
+            code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])"
+            result = ask_modern(running.port, "tools/call", call(code)).document["result"]
+            assert [block["type"] for block in result["content"]] == ["text", "image"], result
+            assert result["content"][1]["mimeType"] == "image/png" and "Line2D" not in texts(result)[0]
+            (tool,) = ask_modern(running.port, "tools/list").document["result"]["tools"]
+            assert "matplotlib %s" % stand_in.METADATA_VERSION in tool["description"]
+        finally:
+            assert running.stop() == 0, running.log
