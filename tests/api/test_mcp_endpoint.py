@@ -66,7 +66,13 @@ def test_a_run_that_is_ended_says_by_what_limit(server: RunningServer) -> None:
     result = ask_modern(server.port, "tools/call", call("print('so far', flush=True)\nwhile True: pass")).document
     (text,) = texts(result["result"])
     assert result["result"]["isError"] is True and text.startswith("so far\n")
-    assert "Execution exceeded the time limit of 5 seconds." in text
+    assert "Execution exceeded the time limit of 5 seconds.\nDo less in one run" in text
+    assert "At line 2 in <module>: while True: pass" in text
+
+
+def test_a_run_that_used_too_much_gets_advice(server: RunningServer) -> None:
+    (text,) = texts(ask_modern(server.port, "tools/call", call("while True: print('x' * 100000)")).document["result"])
+    assert "of output.\nPrint less, or write to a file" in text
 
 
 def test_what_may_not_be_imported_is_said(server: RunningServer) -> None:

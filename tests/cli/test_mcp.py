@@ -20,7 +20,6 @@ from processes import await_that, descendants
 from rpc import LEGACY, META, call, legacy, modern, texts
 from support import PATIENCE_S, ROOT
 
-
 CHART = "import matplotlib.pyplot as plt\nplt.plot([1, 2])"
 
 

@@ -129,6 +129,8 @@ def _failure(details: Mapping[str, Any], error: PyexecError | None) -> list[str]
 def _values(error: Mapping[str, Any]) -> Iterator[str]:
     for frame in error.get("frames", ())[:_ERROR_LINES]:
         values = ", ".join(f"{name} = {value}" for name, value in frame.get("locals", {}).items())
+        if not values and error.get("type") == "TimeoutError":  # of which no traceback shows the lines
+            values = str(frame.get("code", ""))
         if values:
             place = f"line {frame.get('line')}" + (f" in {frame['function']}" if frame.get("function") else "")
             yield cut(f"At {place}: {' '.join(values.split())}", _ERROR_CHARS)
