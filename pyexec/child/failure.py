@@ -27,6 +27,7 @@ _PARTS = 6
 _LARGE = 1 << 20  # bytes from which on an object counts where memory ran out
 _SAMPLE = 50
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_SYNTAX_ERRORS = (SyntaxError, IndentationError, TabError)
 _WORD = re.compile(r"[^\W\d]\w*")
 _IMPORTED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 # What makes a function, class or module on the failing line worth showing.
@@ -118,7 +119,8 @@ def _report(kind: str, message: str, places: list[Place], omitted: int) -> dict[
 
 def _message(error: BaseException, guard: Guard) -> str:
     try:
-        text = error.msg if type(error) is SyntaxError else guard.call(str, error)
+        of_syntax = type(error) in _SYNTAX_ERRORS
+        text = error.msg if of_syntax else guard.call(str, error)  # type: ignore[attr-defined]
     except (Failed, TooLong):
         return "<exception str() failed>"  # as in a traceback
     return clip(str.__str__(text), 1000)

@@ -98,7 +98,8 @@ def test_a_script_that_ends_badly_without_a_word_says_how() -> None:
         ),
         (
             run("never", verdict="forbidden", code=-9, modules=("os",)),
-            "ForbiddenImportError: Import of 'os' is not allowed.",
+            "ForbiddenImportError: Import of 'os' is not allowed. Instead of 'os' use 'pathlib', 'shutil' or 'glob'."
+            " Libraries that may be imported: numpy, PIL, reportlab, fpdf. The tool's description lists all modules.",
         ),
     ],
 )

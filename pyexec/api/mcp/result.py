@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping
 
 from pyexec import units
-from pyexec.api import response
+from pyexec.api import import_advice, response
 from pyexec.api.mcp import files
 from pyexec.api.mcp.jsonrpc import Blob
 from pyexec.api.mcp.tool import PICTURE_BYTES
 from pyexec.api.response import Done
 from pyexec.config import Config
-from pyexec.errors import PyexecError, RateLimitExceeded, ServerBusy
+from pyexec.errors import ForbiddenImportError, PyexecError, RateLimitExceeded, ServerBusy
 from pyexec.job import FORBIDDEN, OutputFile
 from pyexec.limits import Quota
 
@@ -72,7 +72,10 @@ def _text_block(text: str) -> dict[str, Any]:
 def _message(error: PyexecError, quota: Quota | None) -> str:
     """Return an error in words that say when to go on, where waiting is all there is to do."""
     if not isinstance(error, (RateLimitExceeded, ServerBusy)):
-        return f"{error.type}: {error.message}"
+        message = error.message
+        if isinstance(error, ForbiddenImportError):
+            message = message.replace(import_advice.WHERE_ALL, "The tool's description lists all modules.")
+        return f"{error.type}: {message}"
     what = error.message.rstrip(".").partition("; try again")[0]
     limits = {} if quota is None else {"minute": quota.minute_limit, "day": quota.daily_limit}
     count = limits.get(error.limit_name)
