@@ -1,6 +1,7 @@
 """What to say to a caller whose script named modules that it may not import: what there is, and what does the same.
 
-Looks for a module by its name alone, without loading anything. Names come from hostile scripts, so that only a few of a sensible length are looked at.
+Modules are looked for, and none is loaded. Names come from hostile scripts, so that only a few of a sensible length are
+looked at.
 """
 
 from __future__ import annotations
