@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import contextlib
 import re
 import sys
 import types
@@ -64,13 +65,16 @@ def of_exception(error: BaseException, source: str, with_locals: bool) -> dict[s
 
 
 def of_frame(frame: types.FrameType | None, source: str, with_locals: bool) -> dict[str, Any]:
-    """Return where a script is whose time is nearly up, in the same shape."""
+    """Return where a script is whose time or memory is nearly used up, in the same shape."""
     lines = _LINE_BREAK.split(source)
     with Guard() as guard:
         places, omitted = _places(_of_stack(frame), lines, keep_last=False)
         found = _report("TimeoutError", "The script was here when its time was up.", places, omitted)
         if with_locals:
-            _add_locals(found, places, Printer(guard), lines)
+            printer = Printer(guard)
+            _add_locals(found, places, printer, lines)
+            with contextlib.suppress(Failed, TooLong):
+                _add_largest(found, places, guard, printer)
     return found
 
 

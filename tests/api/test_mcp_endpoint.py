@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any, Iterator
@@ -68,6 +69,15 @@ def test_a_run_that_is_ended_says_by_what_limit(server: RunningServer) -> None:
     assert result["result"]["isError"] is True and text.startswith("so far\n")
     assert "Execution exceeded the time limit of 5 seconds.\nDo less in one run" in text
     assert "At line 2 in <module>: while True: pass" in text
+
+
+def test_a_run_that_grows_beyond_its_memory_says_what_is_large(start_server) -> None:
+    code = "import time\nkept = []\nwhile True:\n    kept.append(bytearray(1 << 20))\n    time.sleep(0.004)"
+    running = start_server(memory_bytes=256 << 20)
+    result = ask_modern(running.port, "tools/call", call(code)).document["result"]
+    (text,) = texts(result)
+    assert result["isError"] and re.search(r"^At line [345] in <module>: .*kept = ", text, re.M), text
+    assert re.search(r"^Largest: kept, [23]\d\d MiB\nResourceLimitError: .* 256 MiB of memory\.$", text, re.M), text
 
 
 def test_a_run_that_used_too_much_gets_advice(server: RunningServer) -> None:

@@ -136,6 +136,12 @@ def test_a_refusal_says_what_to_do(error: Any, said: str) -> None:
     }
 
 
+def test_what_was_large_is_told_where_memory_ran_out() -> None:
+    large = [{"name": "c", "size_bytes": 400 << 20, "value": "[]"}, {"name": "d", "size_bytes": 9 << 20, "value": "[]"}]
+    found = {"type": "MemoryError", "message": "", "line": 1, "code": "", "frames": [], "largest": large}
+    assert text_of(shape(run("", "MemoryError", 1, error=found))) == "MemoryError\nLargest: c, 400 MiB; d, 9 MiB"
+
+
 def test_a_hint_stands_last() -> None:
     done = Done(Job("1"), run("x", "SyntaxError: invalid syntax", 1))
     assert text_of(result.of_run(done, "Remove the code fences.", True, CONFIG)).endswith(

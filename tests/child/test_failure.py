@@ -182,3 +182,14 @@ def test_where_a_script_is() -> None:
     assert (seen[0]["line"], seen[0]["code"]) == (3, "report(step)")
     assert seen[0]["frames"][0]["locals"] == {"step": "2", "n": "3"}
     assert seen[0]["frames"][1]["function"] == "<module>"
+
+
+def test_where_a_script_is_tells_what_is_large() -> None:
+    seen = []
+    source = "rows = [bytearray(1 << 21), 1]\nreport()\n"
+    exec(
+        compile(source, SCRIPT_NAME, "exec"),
+        {"report": lambda: seen.append(failure.of_frame(sys._getframe(), source, True))},
+    )
+    (large,) = seen[0]["largest"]
+    assert large["name"] == "rows" and large["size_bytes"] > 1 << 21
