@@ -62,7 +62,12 @@ def run_python(client: Client, code: str, directory: Path) -> str:
         run = error.document.get("execution_details", {})
         return "\n".join(filter(None, [str(error), run.get("stdout", "")]))[:MOST_SHOWN]
     save(result, directory)
-    parts = [result.stdout, result.stderr, *(f"[file {name}, {size} bytes]" for name, size in result.written.items())]
+    parts = [
+        result.stdout,
+        result.stderr,
+        result.hint,
+        *(f"[file {name}, {size} bytes]" for name, size in result.written.items()),
+    ]
     return "\n".join(filter(None, parts))[:MOST_SHOWN] or "Nothing was printed."
 
 

@@ -31,7 +31,8 @@ def python_tool(client: Client) -> Any:
             result = client.execute(code)
         except ServiceError as error:  # the message says what to do, so the model gets to read it
             return str(error)
-        return (result.stdout + result.stderr)[:MOST_SHOWN] or "Nothing was printed."
+        parts = [result.stdout[:MOST_SHOWN], result.stderr[-MOST_SHOWN:], result.hint]
+        return "\n".join(filter(None, parts)) or "Nothing was printed."
 
     return run_python
 

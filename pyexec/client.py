@@ -25,8 +25,7 @@ from typing import Any, Callable, Iterable, Mapping, Sequence, Union
 MAX_WAIT_S = 60.0
 _TRY_AGAIN = (429, 502, 503, 504)
 _FIRST_WAIT_S, _LONGEST_STEP_S = 0.25, 8.0  # where the service doesn't say how long
-_FOREIGN = "HTTPError"  # the type of an answer that isn't from pyexec
-_MOST_SHOWN = 200
+_MOST_SHOWN, _CONTENT = 200, "content_base64"
 
 
 class ServiceError(Exception):
@@ -35,15 +34,17 @@ class ServiceError(Exception):
     Attributes:
         type: the error's name in the API, like "RateLimitExceeded"; "HTTPError" if the answer isn't the service's.
         status: the HTTP status. document: the whole answer; empty if it isn't a JSON object.
-        retry_after_s: when to try again; None if the answer doesn't say.
+        retry_after_s: when to try again; None if the answer doesn't say. hint: what to do; None if that is clear.
     """
 
     def __init__(self, status: int, document: dict[str, Any], retry_after_s: int | None, message: str = "") -> None:
         """Only `Client` makes these."""
         details = document.get("error_details")
         details = details if isinstance(details, dict) else {}
-        self.type = str(details.get("type") or _FOREIGN)
-        super().__init__(f"{self.type}: {details.get('message', message or f'status {status}')}")
+        self.type = str(details.get("type") or "HTTPError")
+        self.hint = details.get("hint")
+        message = f"{self.type}: {details.get('message', message or f'status {status}')}"
+        super().__init__(f"{message} {self.hint or ''}".rstrip())
         self.status, self.document, self.retry_after_s = status, document, retry_after_s
 
 
@@ -76,8 +77,7 @@ class _ReadsAnswer(http.client.HTTPConnection):
             raise
 
 
-class _ReadsAnswerOverTls(_ReadsAnswer, http.client.HTTPSConnection):
-    pass
+class _ReadsAnswerOverTls(_ReadsAnswer, http.client.HTTPSConnection): ...
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -107,8 +107,7 @@ def _seconds(text: str | None) -> int | None:
         return int(text)
     try:
         moment = email.utils.parsedate_to_datetime(text)
-        if moment.tzinfo is None:  # its zone was "-0000"
-            moment = moment.replace(tzinfo=timezone.utc)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)  # its zone was "-0000"
         return max(0, round((moment - datetime.now(timezone.utc)).total_seconds()))
     except (TypeError, ValueError, IndexError, OverflowError):  # not a date; which error depends on the Python version
         return None
@@ -118,8 +117,8 @@ def _seconds(text: str | None) -> int | None:
 class Result:
     """What a script gave back.
 
-    `files` holds the contents of the files that could be returned, `file_errors` why the others couldn't. `written` has
-    the size of every file that the script created or changed, asked for or not.
+    `files` holds the contents of those that could be returned, `file_errors` why others couldn't, `written` the size of
+    every file created or changed. `hint`, `error` and `value` are those of `execution_details`, None if absent.
     """
 
     success: bool
@@ -131,6 +130,9 @@ class Result:
     file_errors: dict[str, str]
     document: dict[str, Any]
     written: dict[str, int] = field(default_factory=dict)
+    hint: str | None = None
+    error: dict[str, Any] | None = None
+    value: dict[str, Any] | None = None
 
 
 Answered = Union[Result, ServiceError, OSError]
@@ -161,8 +163,12 @@ class Client:
         stdin: str | None = None,
         attachments: Mapping[str, bytes] | None = None,
         return_files: Sequence[str] = (),
+        value: bool = False,
+        locals: bool = True,
     ) -> Result:
         """Run a script, waiting as `submit` does, and return what it gave back; `success` is False if it failed.
+
+        `value` asks for the value of the last line; without `locals`, `error` has no variables.
 
         Raises:
             ServiceError: the service refused or ended the run. OSError: it could not be reached.
@@ -171,12 +177,11 @@ class Client:
         if stdin is not None:
             body["stdin_data"] = stdin
         if attachments:
-            body["attachments"] = [
-                {"filename": name, "content_base_64": base64.b64encode(content).decode("ascii")}
-                for name, content in attachments.items()
-            ]
+            encoded = {name: base64.b64encode(content).decode("ascii") for name, content in attachments.items()}
+            body["attachments"] = [{"filename": name, "content_base_64": text} for name, text in encoded.items()]
         if return_files:
             body["return_files"] = list(return_files)
+        body.update(({"value": True} if value else {}), **({} if locals else {"locals": False}))
         document = self.submit(body)
         try:
             return _result(document)
@@ -229,7 +234,8 @@ class Client:
                     raise
             except OSError as error:
                 wait_s = step_s
-                if not _was_refused(error) or waited_s + wait_s > self._max_wait_s:
+                refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)  # so it reached nobody
+                if not refused or waited_s + wait_s > self._max_wait_s:
                     raise
             time.sleep(wait_s)
             waited_s, step_s = waited_s + wait_s, min(2 * step_s, _LONGEST_STEP_S)
@@ -261,11 +267,6 @@ class Client:
                 raise ServiceError(error.code, document, _seconds(error.headers.get("Retry-After"))) from None
 
 
-def _was_refused(error: OSError) -> bool:
-    """Return whether nobody listened, so that the request has reached nobody."""
-    return isinstance(getattr(error, "reason", error), ConnectionRefusedError)
-
-
 def _object(status: int, body: bytes, headers: email.message.Message) -> dict[str, Any]:
     """Return the JSON object in an answer. Raises ServiceError: there is none, so the answer isn't the service's."""
     try:
@@ -291,10 +292,9 @@ def _result(document: dict[str, Any]) -> Result:
         stderr=details["stderr"],
         exit_code=details["exit_code"],
         duration_s=details["execution_duration_sec"],
-        files={
-            name: base64.b64decode(file["content_base64"]) for name, file in outputs.items() if "content_base64" in file
-        },
+        files={name: base64.b64decode(each[_CONTENT]) for name, each in outputs.items() if _CONTENT in each},
         file_errors={name: file["error"] for name, file in outputs.items() if "error" in file},
         document=document,
         written={file["path"]: file["size_bytes"] for file in details.get("files_written", ())},
+        **{name: details.get(name) for name in ("hint", "error", "value")},
     )

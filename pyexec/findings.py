@@ -2,7 +2,7 @@
 
 A child makes these, after the script has had the process to itself, so they are worth what the script is worth. What
 arrives here may be anything: `error` and `value` return a copy that has the shapes below, or raise ValueError. The
-shapes are the contract's, and `api.schemas` makes its schemas from them. Pure.
+shapes are the contract's, as docs/api.md has them. Pure.
 """
 
 from __future__ import annotations

@@ -14,6 +14,9 @@ USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 SEARCHED_BYTES = 65536  # of an attached module
+# Distributions of another name than their module's.
+DISTRIBUTIONS = {"bs4": "beautifulsoup4", "docx": "python-docx", "pptx": "python-pptx", "sklearn": "scikit-learn"}
+DISTRIBUTIONS.update(yaml="PyYAML", cv2="opencv-python-headless")
 DESCRIPTORS = 256  # that a process of a run may have open
 
 

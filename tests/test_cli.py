@@ -172,6 +172,12 @@ def test_run_ends_a_script_in_time() -> None:
     assert (done.returncode, done.stdout) == (1, b"so far\n") and b"time limit of 0.3 seconds" in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--wal-s", "5"], ["--wal-s=5"], ["run", "-", "--wal-s", "5"]])
+def test_a_flag_that_does_not_exist_is_named(arguments) -> None:
+    done = _pyexec(*arguments)
+    assert done.returncode == 2 and done.stderr.endswith(b"error: unrecognized arguments: --wal-s\n")
+
+
 @pytest.mark.parametrize("arguments", [["run"], ["serve", "x"], ["doctor", "x"], ["nonsense"], ["--no-such-flag"]])
 def test_wrong_usage_is_2(arguments) -> None:
     done = _pyexec(*arguments)

@@ -407,3 +407,20 @@ def test_in_an_event_loop_a_thread_does_it() -> None:
 
     with answering_in_turn(GOOD) as (url, _):
         assert [result.stdout for result in asyncio.run(main(Client(url)))] == ["42\n"] * 3
+
+
+def test_what_the_service_advises_reaches_the_caller(server) -> None:
+    result = server.client.execute("!ls")
+    assert result.hint is not None and "plain Python script" in result.hint
+    assert result.error is not None and result.error["line"] == 1 and result.value is None
+    with pytest.raises(ServiceError, match="time limit.*Do less in one run") as caught:
+        server.client.execute("while True: pass")
+    assert caught.value.hint.startswith("Do less")
+
+
+def test_the_last_value_and_the_variables_can_be_asked_for(server) -> None:
+    assert server.client.execute("6 * 7", value=True).value == {"repr": "42", "json": 42}
+    assert server.client.execute("6 * 7").value is None
+    for wanted in (True, False):
+        result = server.client.execute("x = 0\n1 / x", locals=wanted)
+        assert result.error is not None and ("locals" in result.error["frames"][0]) == wanted

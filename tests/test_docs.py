@@ -382,11 +382,18 @@ def test_examples_of_the_page_work(server, tmp_path) -> None:
 def test_ten_mistakes_are_answered_as_said(start_server) -> None:
     running = start_server(rate_per_minute=1000, rate_per_day=1000)
 
+    def result_of(arguments: Dict[str, Any]) -> Any:
+        return ask_modern(running.port, "tools/call", {"name": "execute_python", "arguments": arguments}).document[
+            "result"
+        ]
+
     def call(arguments: Dict[str, Any]) -> str:
-        reply = ask_modern(running.port, "tools/call", {"name": "execute_python", "arguments": arguments})
-        return str(reply.document["result"]["content"][0]["text"])
+        return str(result_of(arguments)["content"][0]["text"])
 
     assert len(agents.MISTAKES) == 10
+    for mistake in agents.MISTAKES:
+        corrected = result_of(mistake.corrected)
+        assert not corrected["isError"] and "printed nothing" not in corrected["content"][0]["text"], mistake.what
     page = TEXTS["docs/agents.md"]
     assert page == agents.written(page, "mistakes", agents.mistakes(agents.answers_of(call)))
 

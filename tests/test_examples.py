@@ -56,7 +56,7 @@ def test_the_agent_recovers_from_errors_and_answers(server, tmp_path) -> None:
     model = Scripted(
         _call(["print(1 /"], ["import os"]),
         _call("nonsense", '{"text": "1"}'),
-        _call(["while True: pass"]),
+        _call(["while True: pass"], ["!ls"]),
         _call(["open('a.txt', 'w').write('x')\nprint(6 * 7)"]),
         {"role": "assistant", "content": "It is 42."},
     )
@@ -64,7 +64,8 @@ def test_the_agent_recovers_from_errors_and_answers(server, tmp_path) -> None:
     said = model.read
     assert "SyntaxError" in said[0] and "Import of 'os' is not allowed" in said[1]
     assert said[2].startswith("The arguments must be a JSON object") and "KeyError('code')" in said[3]
-    assert "time limit of 5 seconds" in said[4] and said[5] == "42\n\n[file a.txt, 1 bytes]"
+    assert "time limit of 5 seconds" in said[4] and "Do less in one run" in said[4]
+    assert "plain Python script" in said[5] and said[6] == "42\n\n[file a.txt, 1 bytes]"
     assert (tmp_path / "a.txt").read_text() == "x"
 
 

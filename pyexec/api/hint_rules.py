@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple
 
-from pyexec.api import hint_limits
+from pyexec.api import hint_limits, hint_text
 from pyexec.api.hint_scene import LINE_BREAK, TAIL, Scene
+from pyexec.job import SCRIPT_NAME
 
-_ENTITIES = ("&lt;", "&gt;", "&amp;", "&quot;", "&#39;", "&#x27;")
-_NO_NETWORK = ("URLError", "gaierror", "ConnectionError", "ConnectError", "ConnectorError", "MaxRetryError")
-_CONSTANTS = {"true": "True", "false": "False", "null": "None"}
+# Names that only errors of the network have, and others, which a script may give to a class of its own.
+_NO_NETWORK = ("URLError", "gaierror", "MaxRetryError", "NewConnectionError", "NameResolutionError")
+_NO_NETWORK_OF_CLIENTS = ("ClientConnectorError", "ClientConnectorDNSError", "APIConnectionError")
+_MAYBE_NO_NETWORK = ("ConnectionError", "ConnectError", "ConnectTimeout")
+_ENDS_A_FILE = ("remove(", "unlink(", "rename(", "replace(", "rmdir(", "rmtree(")
 _SIGNALS = {
     4: "an illegal instruction",
     6: "an abort, which native code calls when it finds its own state broken",
@@ -29,96 +32,6 @@ class Rule(NamedTuple):
 
     name: str
     advice: Callable[[Scene], str | None]
-
-
-# -- what models send that isn't a plain script ------------------------------------------------------------------------
-
-
-def _shell_line(scene: Scene) -> str | None:
-    words = scene.line.split(None, 2)
-    notebook = scene.line[:1] in ("!", "%") and scene.line.lstrip("!%")[:1].isalpha()
-    pip = words[:1] in (["pip"], ["pip3"], ["conda"]) and words[1:2] == ["install"]
-    if scene.kind != "SyntaxError" or not (notebook or pip):
-        return None
-    return f"This is a plain Python script, without shell commands and %magic: remove the line. {_installed(scene)}"
-
-
-def _fences(scene: Scene) -> str | None:
-    if scene.kind == "SyntaxError" and scene.line.startswith(("```", "~~~")):
-        return "Remove the code fences (```): send the Python code alone."
-    return None
-
-
-def _prompts(scene: Scene) -> str | None:
-    if scene.kind == "SyntaxError" and (scene.line.startswith(">>> ") or scene.line == ">>>"):
-        return "Remove the prompts '>>>' and '...', and the output between them: send the Python code alone."
-    return None
-
-
-def _cells(scene: Scene) -> str | None:
-    # "In [1]: x" is the annotation of a variable.
-    known = scene.kind == "SyntaxError" or scene.message.startswith(("name 'In'", "name 'Out'"))
-    if known and scene.line.startswith(("In [", "Out[")) and "]:" in scene.line[:12]:
-        return "Remove the marks 'In [1]:' and 'Out[1]:' of the notebook: send the Python code alone."
-    return None
-
-
-def _entities(scene: Scene) -> str | None:
-    code = _outside_of_strings(scene.line)
-    escaped = next((entity for entity in _ENTITIES if entity in code), None)
-    named = scene.kind == "NameError" and scene.message.startswith(("name 'lt'", "name 'gt'", "name 'amp'"))
-    if escaped is None or not (scene.kind == "SyntaxError" or named):
-        return None
-    return f"The code is HTML-escaped ('{escaped}'): send '<', '>', '&' and quotes as they are."
-
-
-def _escaped_twice(scene: Scene) -> str | None:
-    if scene.kind != "SyntaxError" or "after line continuation character" not in scene.message:
-        return None
-    _, _, after = _outside_of_strings(scene.line).partition("\\")
-    if after[:1] not in ("n", "t", "r", '"', "'"):
-        return None
-    return r"The code was escaped twice: it has '\n' (or '\"') as text. Send real line breaks; in JSON each is '\n'."
-
-
-def _outside_of_strings(line: str) -> str:
-    """Return a line of code without what stands in its strings."""
-    kept, quote, place = [], "", 0
-    while place < len(line):
-        character = line[place]
-        if quote:
-            place += character == "\\"
-            quote = "" if character == quote else quote
-        else:
-            quote = character if character in "'\"" else ""
-            kept.append(line[place : place + 2] if character == "\\" else character)
-            place += character == "\\"
-        place += 1
-    return "".join(kept)
-
-
-def _await_at_top(scene: Scene) -> str | None:
-    outside = scene.message.startswith(("'await' outside", "'async with' outside", "'async for' outside"))
-    if scene.kind != "SyntaxError" or not (outside or scene.message.startswith("asynchronous comprehension outside")):
-        return None
-    if not scene.may_import("asyncio"):
-        return "'await' works only inside an 'async def' function."
-    return "Put it into 'async def main():' and start that with 'import asyncio' and 'asyncio.run(main())'."
-
-
-def _display(scene: Scene) -> str | None:
-    if scene.kind == "NameError" and scene.message.startswith("name 'display'"):
-        return "display() exists in notebooks only: use print(), and save pictures to files."
-    if scene.kind == "NameError" and scene.message.startswith("name 'get_ipython'"):
-        return "This is a plain Python script, not a notebook: remove get_ipython() and everything that uses it."
-    return None
-
-
-def _constants_of_json(scene: Scene) -> str | None:
-    name = scene.message.partition("'")[2].partition("'")[0]
-    if scene.kind == "NameError" and name in _CONSTANTS:
-        return f"'{name}' is JSON; in Python it is {_CONSTANTS[name]}."
-    return None
 
 
 # -- what a script can't have here -------------------------------------------------------------------------------------
@@ -143,17 +56,28 @@ def _missing_module(scene: Scene) -> str | None:
     name = scene.message.partition("No module named '")[2].partition("'")[0]
     if scene.kind != "ModuleNotFoundError" or not name or not scene.message.startswith("No module named"):
         return None
-    return f"The module isn't installed here, and scripts can't install any. {_installed(scene)}"
+    return f"The module isn't installed here, and scripts can't install any. {scene.installed}"
 
 
 def _missing_file(scene: Scene) -> str | None:
     path = scene.path
     if scene.kind != "FileNotFoundError" or scene.errno != 2 or not path:
         return None
+    # A program that isn't there, or a file that is in the way: nothing that could be sent.
+    if scene.file.rpartition("/")[2] == "subprocess.py" or any(call in scene.line for call in _ENDS_A_FILE):
+        return None
     if path.startswith("/"):
         return (
             "There is no such file where the script runs, which sees none of your machine's files: send files in"
             f" {scene.names.attachments}, open them by name alone, and write to the current directory."
+        )
+    directory = path.rpartition("/")[0]
+    if directory and "mkdir(" in scene.line:
+        return f"There is no directory '{directory}' to make it in: make both, with mkdir(parents=True)."
+    if directory and "mkdir" not in scene.job.code and "makedirs" not in scene.job.code:
+        return (
+            f"There is no directory '{directory}' in the script's directory: make it first"
+            f" (pathlib.Path('{directory}').mkdir()), or attach the file and open it by name alone."
         )
     attached = ", ".join(attachment.filename for attachment in scene.job.attachments)
     if not attached:
@@ -170,7 +94,10 @@ def _read_only(scene: Scene) -> str | None:
 
 
 def _no_network(scene: Scene) -> str | None:
-    if not scene.kind.endswith(_NO_NETWORK):
+    certain = scene.kind in _NO_NETWORK + _NO_NETWORK_OF_CLIENTS or (
+        scene.kind in _MAYBE_NO_NETWORK and scene.file != SCRIPT_NAME
+    )
+    if not certain:
         return None
     return f"Scripts have no network: send the data in {scene.names.attachments}."
 
@@ -202,7 +129,8 @@ def _shadowed(scene: Scene) -> str | None:
 def _imports(code: str, name: str) -> bool:
     """Return whether a line of the script begins with the import of a module."""
     lines = (line.split() for line in LINE_BREAK.split(code) if name in line and "import" in line)
-    return any(words[0] in ("import", "from") and words[1].strip(",") == name for words in lines if len(words) > 1)
+    imports = (words[1] for words in lines if len(words) > 1 and words[0] in ("import", "from"))
+    return any(imported.strip(",").partition(".")[0] == name for imported in imports)
 
 
 def _silence(scene: Scene) -> str | None:
@@ -213,27 +141,33 @@ def _silence(scene: Scene) -> str | None:
     return f"The script printed nothing: print() what you want to see. Files come back if {names} names them."
 
 
+def _no_browser(scene: Scene) -> str | None:
+    code = scene.job.code
+    if ".show(" not in code or "write_" in code or not _imports(code, "plotly"):
+        return None
+    # A figure of matplotlib has been written to a file.
+    if "plt.show(" in code or any(file.name.startswith("figure-") for file in scene.outcome.files):
+        return None
+    return "plotly shows a figure in a browser, and there is none: write it to a file, fig.write_html('a.html')."
+
+
 def _pictures(scene: Scene) -> str | None:
     if not scene.outcome.picture_troubles:
         return None
     return f"Not every picture could be shown: {scene.outcome.picture_troubles[0]}."
 
 
-def _installed(scene: Scene) -> str:
-    names = ", ".join(scene.libraries)
-    return f"Installed beside the standard library: {names}." if names else "Only the standard library is installed."
-
-
 RULES = (
-    Rule("shell line", _shell_line),
-    Rule("code fences", _fences),
-    Rule("prompts", _prompts),
-    Rule("notebook cells", _cells),
-    Rule("HTML escapes", _entities),
-    Rule("escaped twice", _escaped_twice),
-    Rule("await at the top", _await_at_top),
-    Rule("display", _display),
-    Rule("constants of JSON", _constants_of_json),
+    Rule("shell line", hint_text.shell_line),
+    Rule("code fences", hint_text.fences),
+    Rule("question", hint_text.question),
+    Rule("prompts", hint_text.prompts),
+    Rule("notebook cells", hint_text.cells),
+    Rule("HTML escapes", hint_text.entities),
+    Rule("escaped twice", hint_text.escaped_twice),
+    Rule("await at the top", hint_text.await_at_top),
+    Rule("display", hint_text.display),
+    Rule("constants of JSON", hint_text.constants_of_json),
     Rule("no standard input", _no_stdin),
     Rule("arguments", _arguments),
     Rule("attached module not imported", _shadowed),
@@ -252,6 +186,7 @@ RULES = (
 )
 OF_SUCCESS = (
     Rule("attached module not imported", _shadowed),
+    Rule("no browser", _no_browser),
     Rule("pictures", _pictures),
     Rule("no output", _silence),
 )

@@ -41,6 +41,7 @@ class Scene:
     kind: str  # of the exception, without its module; "" if there is none
     message: str
     line: str  # of the script, where the last traceback ends; "" if that isn't known
+    file: str = ""  # in which it ends
 
     @property
     def errno(self) -> int:
@@ -53,6 +54,14 @@ class Scene:
         """The first quoted text in the message of an OSError."""
         return self.message.partition(": '")[2].partition("'")[0]
 
+    @property
+    def installed(self) -> str:
+        """A sentence about the libraries that there are."""
+        names = ", ".join(self.libraries)
+        return (
+            f"Installed beside the standard library: {names}." if names else "Only the standard library is installed."
+        )
+
     def may_import(self, name: str) -> bool:
         """Whether the script may import a module of the standard library."""
         return self.job.admin or name in self.config.modules
@@ -63,7 +72,9 @@ def look(job: Job, outcome: Outcome, config: Config, libraries: tuple[str, ...],
     if not outcome.exit_code:
         return Scene(job, outcome, config, libraries, names, "", "", "")
     tail = outcome.stderr[-TAIL:].decode("utf-8", "replace")
-    return Scene(job, outcome, config, libraries, names, *_last_exception(tail), _line_of(job.code, tail))
+    return Scene(
+        job, outcome, config, libraries, names, *_last_exception(tail), _line_of(job.code, tail), _file_of(tail)
+    )
 
 
 def _last_exception(tail: str) -> tuple[str, str]:
@@ -74,6 +85,11 @@ def _last_exception(tail: str) -> tuple[str, str]:
         if name.endswith(_ERRORS) and head.replace(".", "").isidentifier():
             return name, message.strip()
     return "", ""
+
+
+def _file_of(tail: str) -> str:
+    """Return the file of the last frame that a traceback shows."""
+    return tail.rpartition('  File "')[2].partition('"')[0] if '  File "' in tail else ""
 
 
 def _line_of(code: str, tail: str) -> str:

@@ -1,11 +1,13 @@
 """What to say to a caller whose script named modules that it may not import: what there is, and what does the same.
 
-Pure. Names come from hostile scripts, so that only a few of a sensible length are looked at.
+Modules are looked for, and none is loaded. Names come from hostile scripts, so that only a few of a sensible length are
+looked at.
 """
 
 from __future__ import annotations
 
 import difflib
+import importlib.machinery
 import sys
 from typing import Sequence
 
@@ -78,6 +80,9 @@ _NO_NETWORK = frozenset(
 _NO_PROCESSES = frozenset("subprocess pty pexpect sh popen2 multiprocessing".split())
 
 
+WHERE_ALL = "'allowed' lists all modules."  # the last sentence, for readers of HTTP's answers
+
+
 def advice(modules: Sequence[str], allowed: Sequence[str], attached: Sequence[str] = ()) -> str:
     """Return what helps, as sentences, after these modules were refused.
 
@@ -99,7 +104,7 @@ def advice(modules: Sequence[str], allowed: Sequence[str], attached: Sequence[st
         sentences.append("Public scripts can't start processes.")
     libraries = ", ".join(_libraries(allowed))
     sentences.append(f"Libraries that may be imported: {libraries}." if libraries else "No library may be imported.")
-    sentences.append("'allowed' lists all modules.")
+    sentences.append(WHERE_ALL)
     return " ".join(filter(None, sentences))
 
 
@@ -112,7 +117,12 @@ def _of_one(top: str, allowed: Sequence[str]) -> str:
         return f"Instead of '{top}' use {_listed(instead, 'or')}."
     near = [name for name in allowed if name.lower() == top.lower()]
     near = near or difflib.get_close_matches(top, allowed, 1, _SIMILAR)
-    return f"Did you mean '{near[0]}'?" if near and top not in _NO_NETWORK | _NO_PROCESSES else ""
+    if top in _NO_NETWORK | _NO_PROCESSES:
+        return ""
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    known = top in _INSTEAD or top in sys.builtin_module_names or importlib.machinery.PathFinder.find_spec(top)
+    return "" if known or not top.isidentifier() else f"If '{top}' is a module of your own, attach it as {top}.py."
 
 
 def _listed(names: list[str], conjunction: str) -> str:

@@ -6,6 +6,7 @@ Source of the rules: docs/api.md. Nothing here parses or even looks at the scrip
 from __future__ import annotations
 
 import binascii
+import difflib
 import re
 import string
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from pyexec.job import Attachment, Job
 
 FIELDS = ("code", "api_key", "stdin_data", "attachments", "return_files", "value", "locals")
 _ATTACHMENT_FIELDS = ("filename",) + CONTENT_FIELDS
+# What other interfaces call the same things.
+_ALIASES = {"stdin": "stdin_data", "input": "stdin_data", "script": "code", "source": "code", "python": "code"}
+_ALIASES.update(files="attachments", outputfiles="return_files", key="api_key", token="api_key")
+_LONGEST_NEAR, _SIMILAR = 40, 0.75
 _WHITE = b"\t\n\f\r "
 # What a browser's FileReader and the like put before the content.
 _DATA_URL = re.compile(rb"[\t\n\f\r ]*data:[\x20-\x2b\x2d-\x7e]{0,1000};base64,", re.IGNORECASE)
@@ -49,7 +54,7 @@ def parse(body: bytes, config: Config) -> Request:
     unknown = [key for key in found if key not in FIELDS]
     if unknown:
         name = request_json.shown(unknown[0])
-        _fail(name, f"Unknown field '{name}'. Known fields: {', '.join(FIELDS)}.")
+        _fail(name, f"Unknown field '{name}'. {_near(unknown[0])}Known fields: {', '.join(FIELDS)}.")
     if found.get("code") is None:
         _fail("code", "The field 'code' is missing.")
     code = _string(found["code"], "code")
@@ -67,6 +72,16 @@ def parse(body: bytes, config: Config) -> Request:
         locals=_boolean(found.get("locals"), "locals", True),
     )
     return Request(job, api_key)
+
+
+def _near(name: str) -> str:
+    """Return a question whether another field was meant, with a space after it; "" where that isn't likely."""
+    if len(name) > _LONGEST_NEAR:
+        return ""
+    plain = name.lower().replace("_", "").replace("-", "")
+    meant = _ALIASES.get(plain) or next(iter(difflib.get_close_matches(name.lower(), FIELDS, 1, _SIMILAR)), None)
+    meant = next((field for field in FIELDS if field.replace("_", "") == plain), meant)
+    return f"Did you mean '{meant}'? " if meant else ""
 
 
 def _string(value: Any, field: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import collections
+import contextlib
 import re
 import sys
 import types
@@ -27,6 +28,7 @@ _PARTS = 6
 _LARGE = 1 << 20  # bytes from which on an object counts where memory ran out
 _SAMPLE = 50
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
+_SYNTAX_ERRORS = (SyntaxError, IndentationError, TabError)
 _WORD = re.compile(r"[^\W\d]\w*")
 _IMPORTED = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 # What makes a function, class or module on the failing line worth showing.
@@ -63,13 +65,16 @@ def of_exception(error: BaseException, source: str, with_locals: bool) -> dict[s
 
 
 def of_frame(frame: types.FrameType | None, source: str, with_locals: bool) -> dict[str, Any]:
-    """Return where a script is whose time is nearly up, in the same shape."""
+    """Return where a script is whose time or memory is nearly used up, in the same shape."""
     lines = _LINE_BREAK.split(source)
     with Guard() as guard:
         places, omitted = _places(_of_stack(frame), lines, keep_last=False)
         found = _report("TimeoutError", "The script was here when its time was up.", places, omitted)
         if with_locals:
-            _add_locals(found, places, Printer(guard), lines)
+            printer = Printer(guard)
+            _add_locals(found, places, printer, lines)
+            with contextlib.suppress(Failed, TooLong):
+                _add_largest(found, places, guard, printer)
     return found
 
 
@@ -118,7 +123,8 @@ def _report(kind: str, message: str, places: list[Place], omitted: int) -> dict[
 
 def _message(error: BaseException, guard: Guard) -> str:
     try:
-        text = error.msg if type(error) is SyntaxError else guard.call(str, error)
+        of_syntax = type(error) in _SYNTAX_ERRORS
+        text = error.msg if of_syntax else guard.call(str, error)  # type: ignore[attr-defined]
     except (Failed, TooLong):
         return "<exception str() failed>"  # as in a traceback
     return clip(str.__str__(text), 1000)

@@ -15,6 +15,8 @@ import os
 import sys
 from typing import Any, Callable
 
+from pyexec.child.figures import saved_as, still_open, watch
+
 MOST = 10  # as many files as an answer may have
 
 _directory = "."
@@ -35,6 +37,24 @@ def found() -> dict[str, list[str]] | None:
     Each reason once. None if nothing was shown.
     """
     return {"names": _names, "troubles": list(dict.fromkeys(_troubles))} if _names or _troubles else None
+
+
+def collect() -> bool:
+    """Show the figures of matplotlib, which is loaded, that are still open; return whether there are any."""
+    found = still_open()
+    for figure in found:
+        if saved_as(figure, _directory) is None:
+            _show_figure(figure)
+    return bool(found)
+
+
+def _show_figure(figure: Any) -> None:
+    """Write a figure to a file, or have the file come back that it is in already."""
+    name = saved_as(figure, _directory)
+    if name is None:
+        _write(lambda path: figure.savefig(path, format="png"))
+    elif name not in _names and len(_names) < MOST:
+        _names.append(name)
 
 
 def install() -> None:
@@ -107,10 +127,11 @@ def _hook_matplotlib(pyplot: Any) -> None:
 
     def show_figure(figure: Any, warn: bool = True) -> None:
         """Write the figure to a file."""
-        _write(lambda path: figure.savefig(path, format="png"))
+        _show_figure(figure)
 
     pyplot.show = show
     figure_class.show = show_figure
+    watch()
 
 
 _HOOKS: dict[str, Callable[[Any], None]] = {

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import types
 from typing import Any, Callable
 
-from pyexec.child import failure, last_value
+from pyexec.child import failure, figures, last_value, show
 from pyexec.findings import VALUE_CHARS
 
 _SHORTER = 4  # tries, each with half as many characters, until it fits into a message
@@ -46,9 +47,15 @@ class Witness:
             self.compile = last_value.compile_
 
     def succeeded(self, names: dict[str, Any]) -> None:
-        """Tell the value that the script left in its namespace, if there is one, and take it out."""
+        """Show the figures that are still open, and tell the value that the script left in its namespace, if any.
+
+        The value is taken out. What a picture shows is not told as a value too.
+        """
+        shown = "matplotlib._pylab_helpers" in sys.modules and os.getpid() == self.pid and _shown()
         if last_value.NAME in names:
             value = names.pop(last_value.NAME)
+            if shown and figures.is_drawn(value):
+                return
             for attempt in range(_SHORTER):
                 with contextlib.suppress(BaseException):  # too long, or whatever the script's own code raises
                     self._tell({"value": last_value.describe(value, VALUE_CHARS >> attempt)})
@@ -70,6 +77,12 @@ class Witness:
             with contextlib.suppress(BaseException):  # too long, or whatever the script's own code raises
                 self._tell({name: describe(about, self.source, with_locals)})
                 return
+
+
+def _shown() -> bool:
+    with contextlib.suppress(BaseException):  # whatever the script has made of the library
+        return show.collect()
+    return False
 
 
 NOBODY = Witness(lambda found: None)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
+from typing import Sequence
 
 from pyexec import __version__, config, config_sources, log
 from pyexec.cli import batch, doctor, key, mcp, run, serve
@@ -51,6 +53,15 @@ def _parser(program: str) -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse_unknown(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> None:
+    """End with an error that names the flags that don't exist: argparse would take the value of one for the command."""
+    given = itertools.takewhile(lambda each: each != "--", arguments)
+    names = [each.partition("=")[0] for each in given if each.startswith("--")]
+    unknown = [name for name in names if name not in parser._option_string_actions]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+
+
 def _open_standard_streams() -> None:
     """Put /dev/null where we were started with a standard stream closed.
 
@@ -70,6 +81,7 @@ def main(arguments: list[str] | None = None, program: str = "pyexec") -> int:
     """Carry out one command and return the exit status: 0, 1 when this host or script says no, 2 for wrong usage."""
     _open_standard_streams()
     parser = _parser(program)
+    _refuse_unknown(parser, sys.argv[1:] if arguments is None else arguments)
     given = parser.parse_intermixed_args(arguments)
     if (given.command in _WITH_FILE) != (given.file is not None):
         kind = _WITH_FILE.get(given.command)

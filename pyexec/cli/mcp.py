@@ -40,13 +40,19 @@ def main(config: Config, given: argparse.Namespace) -> int:
     try:
         with lines, Sandbox(config, wait=False) as sandbox:
             # While the templates load, in processes of their own, this one loads the rest of itself.
+            from pyexec.api.mcp import installed
             from pyexec.api.mcp.session import Session
             from pyexec.api.mcp.tool import Server
 
             sandbox.await_start()
-            report = sandbox.report
-            server = Server(config, report.python, report.libraries, given.admin, False, sandbox.data)
-            session = Session(server, sandbox.execution, output.send)
+
+            def server() -> Server:
+                # Libraries that were added are loaded later.
+                report = sandbox.report
+                found = installed.libraries(report)
+                return Server(config, report.python, found, given.admin, False, sandbox.data)
+
+            session = Session(server, config.max_runs, sandbox.execution, output.send)
             log.say("serving on standard input and output")
             try:
                 return _serve(lines, session, output)

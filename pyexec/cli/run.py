@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import sys
 
 from pyexec import log, rules, units
-from pyexec.api import response
+from pyexec.api import hints, import_advice, response
+from pyexec.api.hint_scene import Names
 from pyexec.cli.save import save
 from pyexec.config import Config
 from pyexec.job import ENDED, Attachment, Job, Outcome
@@ -16,6 +18,7 @@ from pyexec.sandbox import Sandbox
 HELP = "run one script as the server would"
 OPTIONS = ("admin", "attach", "returned", "out")
 _REFUSED_STATUS, _USAGE_STATUS = 1, 2
+_NAMES = Names(stdin="standard input", attachments="--attach", return_files="--return")
 _EVERYTHING = "**"
 
 
@@ -53,13 +56,22 @@ def main(config: Config, given: argparse.Namespace) -> int:
     job = Job(code, stdin, attachments, asked, given.admin)
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(job)
+        libraries = dict.fromkeys((*sandbox.report.libraries, *sandbox.report.added))
     sys.stdout.buffer.write(outcome.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(outcome.stderr)
     sys.stderr.flush()
     refusal = response.error_of(outcome, config, job)
     if refusal is not None:
-        log.say(refusal.message)
+        # That sentence is about HTTP's answers.
+        log.say(refusal.message.replace(import_advice.WHERE_ALL, "--modules says which modules may be."))
+        hint = hints.for_error(refusal)
+    else:
+        # A script that prints nothing may well be meant to.
+        spoken = dataclasses.replace(outcome, stdout=outcome.stdout or b"\n")
+        hint = hints.for_run(job, spoken, config, libraries, _NAMES)
+    if hint is not None:
+        log.say(hint)
     missing = _save(outcome, given.out)
     status = outcome.exit_code if outcome.verdict == ENDED else _REFUSED_STATUS
     # A shell shows death by a signal as 128 and the signal's number.

@@ -12,9 +12,10 @@ from typing import Any, Mapping
 from pyexec import findings
 from pyexec.job import ENDED, TIMEOUT
 
-_MOST = 5  # messages of one run; a child sends four at most
+_MOST = 6  # messages of one run; a child sends five at most
 _LONGEST_STACK = 1 << 16
 _IN_C = "The script was here, in one call of C code, when its time was up."
+_SHORT = "The script was here when its memory was nearly used up."
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _FRAME = re.compile(rb'^  File "script\.py", line (\d{1,9}) in ([^\n]{1,500})$', re.MULTILINE)
 
@@ -41,12 +42,22 @@ class Hearsay:
                     self._found["shown"] = findings.shown(payload["shown"])
         return self._count < _MOST
 
-    def about(self, verdict: str, exit_code: int) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
-        """Return `error` and `value` of an outcome: a success has no failure, and a failure no value."""
+    def about(
+        self, verdict: str, exit_code: int, resource: str = ""
+    ) -> tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]:
+        """Return `error` and `value` of an outcome: a success has no failure, and a failure no value.
+
+        Args:
+            resource: that the run was ended for.
+        """
         if verdict == ENDED and not exit_code:
             return None, self._found.get("value")
-        error = self._found.get("error")
-        return (self._found.get("late", error) if verdict == TIMEOUT else error), None
+        error, late = self._found.get("error"), self._found.get("late")
+        if verdict == TIMEOUT and late is not None:  # of which only memory is about what is large
+            error = {name: each for name, each in late.items() if name != "largest"}
+        elif resource == "memory" and late is not None:
+            error = {**late, "type": "MemoryError", "message": _SHORT}
+        return error, None
 
     @property
     def pictures(self) -> tuple[str, ...]:
@@ -62,6 +73,10 @@ class Hearsay:
     def knows_where(self) -> bool:
         """Whether the run has told where it is, since its time is nearly up."""
         return "late" in self._found
+
+    def forget_where(self) -> None:
+        """Drop where the run has said it is, to ask anew."""
+        self._found.pop("late", None)
 
     def take_stack(self, stack: bytes, source: str) -> None:
         """Keep what `faulthandler` wrote of a run that was in C code and so couldn't report."""

@@ -1,4 +1,4 @@
-"""The last moment of a run whose time is nearly up: it is asked to flush and to tell where its script is.
+"""The last moment of a run whose time or memory is nearly used up: it is asked to flush, and where its script is.
 
 In the server. What a run answers is its own word. A run that stays in C code can't answer; then `faulthandler` is asked
 to write the call stack to the run's standard error, from which it is taken out again.
@@ -25,7 +25,7 @@ class LastMoment:
         self._child = child
         self._late_at = max(deadline - _LATE_S, (started + deadline) / 2)
         self._stuck_at = max(deadline - _STUCK_S, self._late_at)
-        self._asked = 0
+        self._asked, self._asked_about_memory = 0, False
         self._offset = -1  # in standard error, from which on the stack may be found
 
     def next_at(self) -> float:
@@ -39,11 +39,19 @@ class LastMoment:
                 return
             self._asked += 1
             if self._asked == 1:
+                self._child.hearsay.forget_where()  # it may have told when its memory was short
                 self._child.signal_all(messages.LATE_SIGNAL)
             elif not self._child.admin and not self._child.hearsay.knows_where:
                 # An admin's processes would write over each other.
                 self._offset = os.fstat(self._child.streams[2]).st_size
                 self._child.signal_all(messages.STUCK_SIGNAL)
+
+    def ask_about_memory(self) -> None:
+        """Ask, once, where the memory goes. Nobody waits for the answer: what the run may use stays the same."""
+        if not self._asked_about_memory:
+            self._asked_about_memory = True
+            with contextlib.suppress(OSError):
+                self._child.signal_all(messages.LATE_SIGNAL)
 
     def without_stack(self, stderr: bytes, source: str) -> bytes:
         """Return a run's standard error without what `faulthandler` wrote there, which is kept as hearsay."""

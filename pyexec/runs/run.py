@@ -117,7 +117,7 @@ class Run:
         job = with_pictures(job, child, most)
         outcome = results.outcome(child, job, placed, end, duration_s, budget, most, count, last_moment)
         stopwatch.mark("collect")
-        failure, value = child.hearsay.about(end.verdict, end.exit_code)
+        failure, value = child.hearsay.about(end.verdict, end.exit_code, end.details.get("resource", ""))
         return dataclasses.replace(
             outcome,
             stages=tuple(stopwatch.stages),
@@ -141,6 +141,8 @@ class Run:
                 event = dataclasses.replace(event, cpu_limit_s=0)
             # Checked once more at the end, so that a run shorter than the interval can't evade a limit.
             exceeded = watch.exceeded(ended=not isinstance(event, Late))
+            if watch.memory_is_short:
+                last_moment.ask_about_memory()
             if exceeded is not None:
                 return RunEnd(RESOURCE, _SIGKILL, **exceeded._asdict()), Late()
             # A timeout only if the time was up before we looked: a run that ended in time is none if we are late.

@@ -50,6 +50,7 @@ class Watch:
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
         self._deletes = deletes
         self._baseline_bytes: int | None = None
+        self.memory_is_short = False  # whether the run has used all of its budget, so that little more will end it
         self._nice = self._nice_of_one = os.getpriority(os.PRIO_PROCESS, 0) + _NICE
 
     def exceeded(self, ended: bool) -> Excess | None:
@@ -101,6 +102,7 @@ class Watch:
             return Excess("threads", budget.threads)
         self._weigh(found, tasks)
         memory_bytes = sum(max(0, processes.memory_bytes(each.pid) - self._baseline_bytes) for each in found)
+        self.memory_is_short = self.memory_is_short or memory_bytes > budget.memory_bytes
         if memory_bytes > budget.memory_bytes * _MEMORY_QUARTERS // 4:
             return Excess("memory", budget.memory_bytes)
         return None

@@ -15,7 +15,7 @@ import sysconfig
 from typing import Sequence
 
 from pyexec.child import warmup
-from pyexec.job import LIBRARIES
+from pyexec.job import DISTRIBUTIONS, LIBRARIES
 
 # Submodules that scripts use and that importing the packages doesn't load.
 _PARTS = (
@@ -23,9 +23,6 @@ _PARTS = (
     " PIL.ImageEnhance PIL.PngImagePlugin PIL.JpegImagePlugin reportlab.pdfgen.canvas reportlab.lib.pagesizes"
     " reportlab.lib.styles reportlab.platypus"
 ).split()
-
-# Distributions of another name than their module's, for those that don't tell their version themselves.
-_DISTRIBUTIONS = {"bs4": "beautifulsoup4", "docx": "python-docx", "pptx": "python-pptx", "yaml": "PyYAML"}
 
 _LAZY = ["_strptime"]  # loaded by datetime on first use
 
@@ -129,7 +126,7 @@ def versions_of(names: Sequence[str]) -> dict[str, str]:
         version = getattr(sys.modules.get(name), "__version__", None)
         if not isinstance(version, str):
             try:
-                version = importlib.metadata.version(_DISTRIBUTIONS.get(name, name))
+                version = importlib.metadata.version(DISTRIBUTIONS.get(name, name))
             except importlib.metadata.PackageNotFoundError:
                 version = "?"
         found[name] = version

@@ -73,6 +73,21 @@ MISTAKES = {
     "raise PermissionError(13, 'Permission denied', '/etc/x')": "write to the current directory",
     "import urllib.error\nraise urllib.error.URLError('x')": "no network",
     "import socket\nraise socket.gaierror(-3, 'Temporary failure in name resolution')": "no network",
+    "Here is the code:\n```python\nprint(1)\n```\nIt prints 1.": "the text around them",
+    "  ```\nprint(1)\n  ```": "code fences",
+    "  !ls": "plain Python script",
+    "files = !ls -l": "plain Python script",
+    "x = %timeit 1": "plain Python script",
+    "print?": "help(print)",
+    "import math\n?math.sin": "help(math.sin)",
+    "str.split??": "help(str.split)",
+    "... x": "prompts",
+    "... print(1)": "prompts",
+    "open('out/r.csv', 'w')": "pathlib.Path('out').mkdir()",
+    "open('data/in/r.csv')": "no directory 'data/in' in the script's directory",
+    "from PIL import Image\nImage.new('L', (1, 1)).save('charts/a.png')": "pathlib.Path('charts').mkdir()",
+    "from pathlib import Path\nPath('a/b').mkdir()": "mkdir(parents=True)",
+    "import os\nos.mkdir('a/b')": "mkdir(parents=True)",
     "import argparse\np = argparse.ArgumentParser()\np.add_argument('file')\np.parse_args()": "sys.argv",
 }
 
@@ -100,6 +115,19 @@ NO_MISTAKES = [
     "raise NameError(\"name 'display_all' is not defined\")",
     "def f(:\n    '''>>> f()'''",
     "raise BlockingIOError(11, 'x')",
+    "import subprocess\nsubprocess.run(['no-such-program'])",
+    "import asyncio\nasyncio.run(asyncio.create_subprocess_exec('no-such-program'))",
+    "import os\nos.remove('old.txt')",
+    "import os\nos.rename('old.txt', 'new.txt')",
+    "class DatabaseConnectionError(Exception): pass\nraise DatabaseConnectionError('the pool is closed')",
+    "class ConnectionError(Exception): pass\nraise ConnectionError('no such node')",
+    "class ConnectError(Exception): pass\nraise ConnectError('x')",
+    "ready = !done",
+    "x = 5 % % 2",
+    "a = b ? 1 : 2",
+    "def f(:\n    '''\n    ```\n    '''",
+    "...  existing code ...",
+    "s = 'a\nb?'",
 ]
 
 
@@ -162,6 +190,15 @@ def test_a_script_without_output_is_told_so() -> None:
     assert of("1", exit_code=0, value={"repr": "2"}) is None
     assert of("1", exit_code=0, files=(OutputFile("a", b"1"),)) is None
     assert of("1", b"a warning", exit_code=0) is None
+
+
+def test_a_figure_of_plotly_that_is_shown_is_to_be_written() -> None:
+    code = "import plotly.express as px\nfig = px.line(x=[1], y=[2])\nfig.show()"
+    for stdout in (b"", b"done\n"):
+        assert "fig.write_html('a.html')" in str(of(code, exit_code=0, stdout=stdout))
+    assert of(code + "\nfig.write_html('a.html')", exit_code=0, stdout=b"1") is None
+    assert of(code, exit_code=0, files=(OutputFile("figure-1.png", b"1"),)) is None
+    assert of("import matplotlib.pyplot as plt  # not plotly\nplt.show()", exit_code=0, stdout=b"1") is None
 
 
 def test_runs_that_the_service_ended_are_for_the_error_to_advise_on() -> None:

@@ -20,13 +20,15 @@ LIBRARIES = "Libraries that may be imported: numpy, PIL, reportlab, fpdf. 'allow
         ("nunpy", "Did you mean 'numpy'?"),
         ("Math", "Did you mean 'math'?"),
         ("numpy_", "Did you mean 'numpy'?"),
-        ("pilow", ""),
+        ("pilow", "If 'pilow' is a module of your own, attach it as pilow.py."),
         ("yaml", "Instead of 'yaml' use 'json' or 'configparser'."),
         ("requests", "Scripts have no network."),
         ("socket", "Scripts have no network."),
         ("subprocess", "Public scripts can't start processes."),
         ("multiprocessing", "Instead of 'multiprocessing' use 'concurrent' or 'threading'. Public scripts can't"),
-        ("qqqqqqq", ""),
+        ("helper", "If 'helper' is a module of your own, attach it as helper.py."),
+        ("posixpath", ""),  # installed, and not allowed
+        ("_thread", ""),
     ],
 )
 def test_a_module_has_its_advice(module: str, words: str) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import tempfile
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
 import rpc
+import stand_in
 from rpc import LEGACY, ask_legacy, ask_modern, call, header, legacy, modern, post, texts
 from servers import ADMIN_KEY, RunningServer
 from support import ask, check_alive, check_reply, exchange, execute, in_threads, log_lines, parse_replies, request
@@ -63,7 +67,22 @@ def test_a_run_that_is_ended_says_by_what_limit(server: RunningServer) -> None:
     result = ask_modern(server.port, "tools/call", call("print('so far', flush=True)\nwhile True: pass")).document
     (text,) = texts(result["result"])
     assert result["result"]["isError"] is True and text.startswith("so far\n")
-    assert "Execution exceeded the time limit of 5 seconds." in text
+    assert "Execution exceeded the time limit of 5 seconds.\nDo less in one run" in text
+    assert "At line 2 in <module>: while True: pass" in text
+
+
+def test_a_run_that_grows_beyond_its_memory_says_what_is_large(start_server) -> None:
+    code = "import time\nkept = []\nwhile True:\n    kept.append(bytearray(1 << 20))\n    time.sleep(0.004)"
+    running = start_server(memory_bytes=256 << 20)
+    result = ask_modern(running.port, "tools/call", call(code)).document["result"]
+    (text,) = texts(result)
+    assert result["isError"] and re.search(r"^At line [345] in <module>: .*kept = ", text, re.M), text
+    assert re.search(r"^Largest: kept, [23]\d\d MiB\nResourceLimitError: .* 256 MiB of memory\.$", text, re.M), text
+
+
+def test_a_run_that_used_too_much_gets_advice(server: RunningServer) -> None:
+    (text,) = texts(ask_modern(server.port, "tools/call", call("while True: print('x' * 100000)")).document["result"])
+    assert "of output.\nPrint less, or write to a file" in text
 
 
 def test_what_may_not_be_imported_is_said(server: RunningServer) -> None:
@@ -227,3 +246,21 @@ def test_a_batch_holds_no_more_children_than_one_call(start_server) -> None:
     assert all(answer["result"]["isError"] is False for answer in answers)
     check_alive(running.port)
     assert running.client.execute("print(1)").stdout == "1\n"
+
+
+# -- pictures ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_chart_is_a_picture_right_after_the_start() -> None:
+    with tempfile.TemporaryDirectory() as above:
+        python = stand_in.python_with_it(Path(above))
+        running = RunningServer({"modules": "+matplotlib"}, ["sh", "-c", 'shift; exec "$0" "$@"', python])
+        try:
+            code = "import matplotlib.pyplot as plt\nplt.plot([1, 2])"
+            result = ask_modern(running.port, "tools/call", call(code)).document["result"]
+            assert [block["type"] for block in result["content"]] == ["text", "image"], result
+            assert result["content"][1]["mimeType"] == "image/png" and "Line2D" not in texts(result)[0]
+            (tool,) = ask_modern(running.port, "tools/list").document["result"]["tools"]
+            assert "matplotlib %s" % stand_in.METADATA_VERSION in tool["description"]
+        finally:
+            assert running.stop() == 0, running.log

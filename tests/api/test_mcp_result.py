@@ -98,7 +98,8 @@ def test_a_script_that_ends_badly_without_a_word_says_how() -> None:
         ),
         (
             run("never", verdict="forbidden", code=-9, modules=("os",)),
-            "ForbiddenImportError: Import of 'os' is not allowed.",
+            "ForbiddenImportError: Import of 'os' is not allowed. Instead of 'os' use 'pathlib', 'shutil' or 'glob'."
+            " Libraries that may be imported: numpy, PIL, reportlab, fpdf. The tool's description lists all modules.",
         ),
     ],
 )
@@ -133,6 +134,12 @@ def test_a_refusal_says_what_to_do(error: Any, said: str) -> None:
         "content": [{"type": "text", "text": said}],
         "isError": True,
     }
+
+
+def test_what_was_large_is_told_where_memory_ran_out() -> None:
+    large = [{"name": "c", "size_bytes": 400 << 20, "value": "[]"}, {"name": "d", "size_bytes": 9 << 20, "value": "[]"}]
+    found = {"type": "MemoryError", "message": "", "line": 1, "code": "", "frames": [], "largest": large}
+    assert text_of(shape(run("", "MemoryError", 1, error=found))) == "MemoryError\nLargest: c, 400 MiB; d, 9 MiB"
 
 
 def test_a_hint_stands_last() -> None:

@@ -125,6 +125,8 @@ def test_whether_files_were_named() -> None:
         ({"code": "x" * 2001}, "code", "at most 2000 characters; it has 2001. Put data into 'files'"),
         ({"code": "a\0b"}, "code", "NUL"),
         ({"script": "1"}, "script", "Call it 'code'"),
+        ({"Code": "1"}, "Code", "Call it 'code'"),
+        ({"code": "1", "STDIN": "1"}, "STDIN", "Call it 'stdin'"),
         ({"code": "1", "stdin_data": "x"}, "stdin_data", "Call it 'stdin'"),
         ({"code": "1", "attachments": []}, "attachments", "Call it 'files'"),
         ({"code": "1", "language": "python"}, "language", "There are code, stdin, files, return_files"),

@@ -307,6 +307,26 @@ def test_an_unknown_field_is_refused_by_name(field: str) -> None:
     assert "code, api_key, stdin_data, attachments, return_files" in error.message
 
 
+@pytest.mark.parametrize(
+    "field, meant",
+    [
+        ("stdin", "stdin_data"),
+        ("Code", "code"),
+        ("cod", "code"),
+        ("returnFiles", "return_files"),
+        ("api-key", "api_key"),
+    ]
+    + [("files", "attachments"), ("attachment", "attachments"), ("values", "value"), ("input", "stdin_data")],
+)
+def test_a_field_that_was_probably_meant_is_named(field: str, meant: str) -> None:
+    assert "Unknown field '%s'. Did you mean '%s'? Known fields: " % (field, meant) in refusal({field: None}).message
+
+
+@pytest.mark.parametrize("field", ["", "language", "timeout", "__proto__", "x" * 100])
+def test_no_field_is_named_that_was_hardly_meant(field: str) -> None:
+    assert "Did you mean" not in refusal({field: None}).message
+
+
 def test_an_unknown_field_is_named_before_a_missing_one() -> None:
     assert refusal({"cdoe": "1"}).field == "cdoe"
 

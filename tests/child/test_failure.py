@@ -108,6 +108,14 @@ def test_a_syntax_error_has_a_line_and_no_frame() -> None:
     assert "script.py" not in found["message"]
 
 
+@pytest.mark.parametrize(
+    "source, kind", [("x = 1\n  y = 2", "IndentationError"), ("if 1:\n\tx\n        y", "TabError")]
+)
+def test_a_wrong_indentation_is_told_like_any_error_of_syntax(source: str, kind: str) -> None:
+    found = failed(source)
+    assert found["type"] == kind and "script.py" not in found["message"] and found["line"] == len(source.split("\n"))
+
+
 def test_variables_are_bounded_and_what_is_left_out_is_counted() -> None:
     many = "\n".join("v%d = 'x' * %d" % (n, n * 10) for n in range(100))
     (frame,) = failed(many + "\nv50 + 1")["frames"]
@@ -174,3 +182,14 @@ def test_where_a_script_is() -> None:
     assert (seen[0]["line"], seen[0]["code"]) == (3, "report(step)")
     assert seen[0]["frames"][0]["locals"] == {"step": "2", "n": "3"}
     assert seen[0]["frames"][1]["function"] == "<module>"
+
+
+def test_where_a_script_is_tells_what_is_large() -> None:
+    seen = []
+    source = "rows = [bytearray(1 << 21), 1]\nreport()\n"
+    exec(
+        compile(source, SCRIPT_NAME, "exec"),
+        {"report": lambda: seen.append(failure.of_frame(sys._getframe(), source, True))},
+    )
+    (large,) = seen[0]["largest"]
+    assert large["name"] == "rows" and large["size_bytes"] > 1 << 21

@@ -16,15 +16,31 @@ from support import ROOT
 MATPLOTLIB = {
     "__init__": "",
     "figure": """
+import types
+from matplotlib.backend_bases import FigureCanvasBase
 class Figure:
     fails = False
-    def savefig(self, path, format):
-        if self.fails:
-            raise ValueError("no such colour")
-        with open(path, "w") as file:
-            file.write(format)
+    stale = True
+    def __init__(self):
+        self.children = ["background", "axes"]
+        self.canvas = FigureCanvasBase()
+        self.canvas.figure = self
+    def get_children(self):
+        return self.children
+    def savefig(self, path, format=None):
+        self.canvas.print_figure(path, format=format)
     def show(self, warn=True):
         raise RuntimeError("no screen")
+""",
+    "backend_bases": """
+class FigureCanvasBase:
+    def print_figure(self, path, format=None):
+        if self.figure.fails:
+            raise ValueError("no such colour")
+        self.figure.stale = True  # as the size is put back
+        if isinstance(path, str):
+            with open(path if "." in path.rpartition("/")[2] else path + ".png", "w") as file:
+                file.write(format or "png")
 """,
     "_pylab_helpers": """
 import types
@@ -67,7 +83,7 @@ def shown(directory: Path, code: str, before: str = LOADED, after: str = "") -> 
         "import json, os, sys\n"
         f"sys.path[:0] = [{ROOT!r}, {str(directory / 'lib')!r}]\n"
         f"{before}"
-        "from pyexec.child import show\n"
+        "from pyexec.child import figures, show\n"
         "show.install()\n"
         f"{after}"
         f"show.begin({str(run)!r})\n"
@@ -132,3 +148,52 @@ def test_pictures_beyond_what_an_answer_may_have_are_not_written(tmp_path: Path)
     found = shown(tmp_path, "for _ in range(12): Image.new('L', (1, 1)).show()")
     assert len(found["names"]) == len(found["files"]) == 10
     assert found["troubles"] == ["only the first 10 pictures shown are written"]
+
+
+IN_RUN = "os.chdir(show._directory); "
+
+
+def test_figures_that_are_still_open_at_the_end_are_shown_once(tmp_path: Path) -> None:
+    code = "plt.figure(); plt.figure().show(); plt.figure().children.pop(); print(show.collect())"
+    assert shown(tmp_path, code)["files"] == ["figure-1.png", "figure-2.png"]  # an empty one isn't
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a"])
+def test_a_figure_that_the_script_has_saved_is_not_written_again(tmp_path: Path, name: str) -> None:
+    found = shown(tmp_path, IN_RUN + f"plt.figure().savefig({name!r}); show.collect()")
+    file = name if "." in name else name + ".png"
+    assert (found["names"], found["files"]) == ([], [file])
+
+
+def test_to_show_what_was_saved_has_that_file_come_back(tmp_path: Path) -> None:
+    code = IN_RUN + "os.mkdir('d'); figure = plt.figure(); figure.savefig('d/a.png'); figure.savefig('a.pdf'); "
+    found = shown(tmp_path, code + "figure.show(); plt.show()")
+    assert (found["names"], found["files"]) == (["d/a.png"], ["a.pdf", "d"])
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        "figure.savefig('a.pdf')",
+        "figure.savefig('../a.png')",
+        "figure.savefig(sys.stdout)",
+        "figure.savefig('a.png'); figure.stale = True",
+        "figure.savefig('a.png'); os.remove('a.png')",
+    ],
+)
+@pytest.mark.parametrize("show_it", ["show.collect()", "plt.show()"])
+def test_a_figure_that_is_no_picture_of_the_runs_as_it_is_now_is_shown(tmp_path: Path, save: str, show_it: str) -> None:
+    found = shown(tmp_path, IN_RUN + f"figure = plt.figure(); {save}; {show_it}")
+    assert found["names"] == ["figure-1.png"]
+
+
+def test_what_is_drawn_is_told_from_other_values(tmp_path: Path) -> None:
+    code = """
+import numpy
+figure = plt.figure()
+drawn = figure, [figure], (numpy.ones(2), figure), numpy.array([figure, figure])
+others = 1, "matplotlib", [], [1], numpy.ones(3), numpy.array([], object), plt, {"a": figure}
+print([figures.is_drawn(each) for each in drawn], [figures.is_drawn(each) for each in others], file=sys.stderr)
+assert all(figures.is_drawn(each) for each in drawn) and not any(figures.is_drawn(each) for each in others)
+"""
+    shown(tmp_path, code)

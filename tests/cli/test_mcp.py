@@ -9,13 +9,18 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
+import stand_in
 from processes import await_that, descendants
 from rpc import LEGACY, META, call, legacy, modern, texts
 from support import PATIENCE_S, ROOT
+
+CHART = "import matplotlib.pyplot as plt\nplt.plot([1, 2])"
 
 
 class Client:
@@ -23,10 +28,10 @@ class Client:
 
     started = 0
 
-    def __init__(self, *flags: str, environment: Optional[Dict[str, str]] = None) -> None:
+    def __init__(self, *flags: str, environment: Optional[Dict[str, str]] = None, python: str = sys.executable) -> None:
         Client.started += 1
         uid_base = 50000000 + 1000 * (os.getpid() % 10000) + 20 * Client.started
-        command = [sys.executable, "-m", "pyexec", "mcp", "--uid-base", str(uid_base), *flags]
+        command = [python, "-m", "pyexec", "mcp", "--uid-base", str(uid_base), *flags]
         clean = {"PYTHONPATH": ROOT, "PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", **(environment or {})}
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=clean, cwd="/"
@@ -333,3 +338,21 @@ def test_the_log_goes_to_standard_error() -> None:
         client.process.stdin.close()
         assert client.process.wait(60) == 0
         assert lines_of(client.process.stderr.read()) == ["pyexec: serving on standard input and output"]
+
+
+def test_a_chart_is_a_picture_before_its_library_is_loaded_and_then_the_list_changes() -> None:
+    with tempfile.TemporaryDirectory() as above:
+        with started("--modules", "+matplotlib", python=stand_in.python_with_it(Path(above))) as client:
+            result = client.ask(modern("tools/call", call(CHART)))["result"]
+            assert [block["type"] for block in result["content"]] == ["text", "image"], result
+            assert "Line2D" not in texts(result)[0]
+
+            def said(version: str) -> bool:
+                (tool,) = client.ask(modern("tools/list"))["result"]["tools"]
+                return "matplotlib %s" % version in tool["description"]
+
+            assert said(stand_in.METADATA_VERSION)
+            await_that(lambda: said(stand_in.VERSION), 60)
+            saved = CHART + "\nplt.savefig('a.png')\nplt.show()"
+            result = client.ask(modern("tools/call", call(saved)))["result"]
+            assert [block["type"] for block in result["content"]] == ["text", "image"], result

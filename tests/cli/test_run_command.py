@@ -44,6 +44,28 @@ def test_out_alone_fetches_everything_also_after_a_failure(tmp_path) -> None:
     assert done.returncode == 1 and (tmp_path / "o" / "c").read_text() == "3"
 
 
+@pytest.mark.parametrize(
+    "code, flags, hint",
+    [
+        ("!pip install x", (), "pyexec: This is a plain Python script"),
+        (
+            "open('none.csv')",
+            (),
+            "pyexec: Nothing was attached: a file that the script is to read has to be sent in --attach.",
+        ),
+        ("while True: pass", ("--wall-s", "0.3"), "pyexec: Do less in one run"),
+        ("import os", (), "--modules says which modules may be."),
+    ],
+)
+def test_a_script_that_fails_in_a_known_way_gets_advice(tmp_path, code, flags, hint) -> None:
+    done = _run(tmp_path, code, *flags)
+    assert done.returncode == 1 and hint in done.stderr and "'allowed' lists" not in done.stderr
+
+
+def test_a_script_that_prints_nothing_is_left_alone(tmp_path) -> None:
+    assert _run(tmp_path, "x = 1").stderr == ""
+
+
 def test_what_cannot_be_returned_is_said_and_is_a_failure(tmp_path) -> None:
     done = _run(tmp_path, "print(1)", "--return", "none.txt", "--out", "o")
     assert done.returncode == 1 and "'none.txt' was not returned: File not found after execution." in done.stderr

@@ -19,6 +19,7 @@ from figures import record
 from library_scripts import SCRIPTS, Script
 from PIL import Image
 from processes import await_that
+from rpc import ask_modern, call
 from servers import RunningServer
 from support import ROOT
 from wrappers import EITHER_HOST
@@ -96,3 +97,26 @@ def test_the_page_has_examples_of_what_is_installed(browser: Any, served: Runnin
     assert "2023" in browser.text(".stdout pre")
     sheet = browser.download(browser.button("Download", ".file"), "sales.xlsx")
     assert "xl/worksheets/sheet1.xml" in zipfile.ZipFile(io.BytesIO(sheet)).namelist()
+
+
+# The last line of a script, and the pictures that a model gets.
+CHARTS = {
+    "plt.plot([1, 2])": ["figure-1.png"],
+    "plt.plot([1, 2])\nplt.show()": ["figure-1.png"],
+    "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.show()": ["a.png"],
+    "plt.plot([1, 2])\nplt.savefig('a.png', dpi=50, bbox_inches='tight')": ["a.png"],
+    "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.title('x')": ["figure-1.png", "a.png"],
+    "fig, ax = plt.subplots()\nax.bar([1], [2])\nfig.savefig('a.png')\nfig.savefig('b.pdf')\nfig": ["a.png"],
+    "import pandas\npandas.DataFrame({'a': [1, 2]}).plot()": ["figure-1.png"],
+}
+
+
+@pytest.mark.parametrize("served", ["mounts"], indirect=True)
+@pytest.mark.parametrize("code", CHARTS)
+def test_a_model_sees_each_chart_once(served: RunningServer, code: str) -> None:
+    reply = ask_modern(served.port, "tools/call", call("import matplotlib.pyplot as plt\n" + code))
+    result = reply.document["result"]
+    said = [line.partition(":")[0] for line in result["content"][0]["text"].splitlines() if "shown below" in line]
+    assert sorted(said) == sorted(CHARTS[code]), result
+    assert [block["type"] for block in result["content"][1:]] == ["image"] * len(said)
+    assert " object at 0x" not in result["content"][0]["text"]

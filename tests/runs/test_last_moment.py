@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyexec import messages
-from pyexec.job import ENDED, TIMEOUT
+from pyexec.job import ENDED, RESOURCE, TIMEOUT
 from pyexec.runs.hearsay import Hearsay
 from pyexec.runs.last_moment import LastMoment
 
@@ -74,6 +74,22 @@ def test_a_run_that_has_answered_is_not_asked_for_its_stack(child: Any) -> None:
     assert child.signals == [messages.LATE_SIGNAL]
     assert child.hearsay.about(TIMEOUT, -9) == (PLACE, None)
     assert child.hearsay.about(ENDED, 3) == (None, None)  # it went on, and ended otherwise
+
+
+def test_it_is_asked_once_about_memory_and_again_about_time(child: Any) -> None:
+    last = due(child)
+    for _ in range(2):
+        last.ask_about_memory()
+    assert child.signals == [messages.LATE_SIGNAL]
+    large = {"name": "rows", "size_bytes": 1 << 29, "value": "[]"}
+    child.hearsay.take({"late": dict(PLACE, largest=[large])})
+    found, _ = child.hearsay.about(RESOURCE, -9, "memory")
+    assert found["type"] == "MemoryError" and found["largest"] == [large]
+    assert child.hearsay.about(RESOURCE, -9, "disk") == (None, None)
+    assert child.hearsay.about(TIMEOUT, -9) == (PLACE, None)
+    last.ask()
+    last.ask()
+    assert child.signals == [messages.LATE_SIGNAL] * 2 + [messages.STUCK_SIGNAL]
 
 
 def test_an_admins_processes_are_not_asked_for_their_stacks() -> None:

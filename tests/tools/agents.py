@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, NamedTuple
 
 from support import ROOT
 
@@ -18,28 +17,62 @@ from pyexec.api.mcp.tool import Server
 from pyexec.config import Config
 
 PAGE = os.path.join(ROOT, "docs", "agents.md")
-_PNG = "from PIL import Image\nImage.effect_noise((1500, 900), 90).save('a.png', compress_level=0)"
-# What the model did, the arguments that it sent. The last line of the answer stands on the page.
-MISTAKES: List[Tuple[str, Dict[str, Any]]] = [
-    ("prints nothing", {"code": "total = 1 + 1"}),
-    ("imports what isn't allowed", {"code": "import os\nprint(os.listdir())"}),
-    ("calls the argument otherwise", {"script": "print(1)"}),
-    ("sends files as a list", {"code": "print(1)", "files": [{"name": "a.csv", "content": "x"}]}),
-    ("sends a path for a name", {"code": "print(1)", "files": {"data/a.csv": "x,y"}}),
-    ("pastes its data into the code", {"code": "data = '''%s'''" % ("1,2\n" * 600)}),
-    ("asks for a file elsewhere", {"code": "print(1)", "return_files": ["/mnt/data/a.png"]}),
-    ("never writes the file", {"code": "print(1)", "return_files": ["chart.png"]}),
-    ("draws too large a picture", {"code": _PNG, "return_files": ["a.png"]}),
-    ("loops without end", {"code": "while True:\n    pass"}),
+_DRAW = "from PIL import Image\npicture = Image.linear_gradient('L')\n"
+
+
+class Mistake(NamedTuple):
+    """What a model did, the arguments that it sent, and those that it sends once it has read the answer."""
+
+    what: str
+    arguments: Dict[str, Any]
+    corrected: Dict[str, Any]
+
+
+# The last line of each answer stands on the page.
+MISTAKES = [
+    Mistake("leaves code fences on", {"code": "```python\nprint(6 * 7)\n```"}, {"code": "print(6 * 7)"}),
+    Mistake(
+        "installs a library",
+        {"code": "!pip install numpy\nimport numpy\nprint(numpy.arange(4).sum())"},
+        {"code": "import numpy\nprint(numpy.arange(4).sum())"},
+    ),
+    Mistake(
+        "awaits at the top level",
+        {"code": "import asyncio\nprint(await asyncio.sleep(0, 'done'))"},
+        {"code": "import asyncio\nasync def main():\n    print(await asyncio.sleep(0, 'done'))\nasyncio.run(main())"},
+    ),
+    Mistake("asks for input", {"code": "print(int(input()) * 2)"}, {"code": "print(int(input()) * 2)", "stdin": "21"}),
+    Mistake("escapes line breaks twice", {"code": "x = 42\\nprint(x)"}, {"code": "x = 42\nprint(x)"}),
+    Mistake(
+        "draws and doesn't show it",
+        {"code": _DRAW},
+        {"code": _DRAW + "picture.save('a.png')", "return_files": ["a.png"]},
+    ),
+    Mistake(
+        "imports what isn't allowed",
+        {"code": "import os\nprint(os.listdir())"},
+        {"code": "import pathlib\nprint(list(pathlib.Path().iterdir()))"},
+    ),
+    Mistake("calls the argument otherwise", {"script": "print(1)"}, {"code": "print(1)"}),
+    Mistake(
+        "writes to a directory that isn't there",
+        {"code": "open('out/a.csv', 'w').write('1,2')"},
+        {"code": "import pathlib\npathlib.Path('out').mkdir()\nopen('out/a.csv', 'w').write('1,2')"},
+    ),
+    Mistake(
+        "loops without end",
+        {"code": "n = 1\nwhile n:\n    n += 1"},
+        {"code": "n = 1\nwhile n < 9:\n    n += 1\nprint(n)"},
+    ),
 ]
 
 
 def mistakes(answers: List[str]) -> str:
     """Return the table of mistakes, with these answers to them in order."""
     rows = ["| the model … | and is told |", "|---|---|"]
-    for (what, _), answer in zip(MISTAKES, answers):
+    for mistake, answer in zip(MISTAKES, answers):
         last = answer.splitlines()[-1].replace("|", "\\|")
-        rows.append("| %s | %s |" % (what, re.sub(r"\d{5,}", "…", last)))
+        rows.append("| %s | %s |" % (mistake.what, last))
     return "\n".join(rows)
 
 
@@ -65,7 +98,7 @@ def written(page: str, part: str, text: str) -> str:
 
 def answers_of(call: Any) -> List[str]:
     """Return what the tool says to each mistake; `call` takes arguments and returns a text."""
-    return [call(arguments) for _, arguments in MISTAKES]
+    return [call(mistake.arguments) for mistake in MISTAKES]
 
 
 def main() -> int:

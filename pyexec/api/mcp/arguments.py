@@ -32,7 +32,7 @@ def job_of(arguments: Mapping[str, Any], config: Config) -> Job:
     """
     for key in arguments:
         if key not in ARGUMENTS:
-            meant = _ALIASES.get(key.lower())
+            meant = _ALIASES.get(key.lower(), key.lower() if key.lower() in ARGUMENTS else None)
             advice = f"Call it '{meant}'." if meant else f"There are {', '.join(ARGUMENTS)}."
             name = request_json.shown(key)
             _fail(name, f"There is no argument '{name}'. {advice}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from pyexec.api import hints
+from pyexec.api import hints, response
 from pyexec.api.hint_scene import Names
 from pyexec.api.mcp import arguments, jsonrpc, methods, result
 from pyexec.api.mcp.jsonrpc import Message
@@ -47,6 +47,9 @@ class Call:
     def _hint(self, done: Done | PyexecError) -> str | None:
         """Return the advice for what happened, in the words of the tool's arguments."""
         if isinstance(done, Done):
+            ended = response.error_of(done.outcome, self._server.config, done.job)
+            if ended is not None:
+                return hints.for_error(ended)
             libraries = self._server.libraries
             return hints.for_run(done.job, done.outcome, self._server.config, libraries, _NAMES)
         # When to go on stands in the message.

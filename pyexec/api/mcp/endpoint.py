@@ -11,7 +11,7 @@ from typing import Any
 from pyexec.accounts import Now
 from pyexec.api import response
 from pyexec.api.execute import Execute
-from pyexec.api.mcp import jsonrpc, methods, revisions
+from pyexec.api.mcp import installed, jsonrpc, methods, revisions
 from pyexec.api.mcp.call import Call
 from pyexec.api.mcp.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Message, RpcError
 from pyexec.api.mcp.revisions import Header
@@ -113,7 +113,7 @@ class Endpoint:
 
     def _server(self, admin: bool) -> Server:
         report = self._sandbox.report
-        return Server(self._config, report.python, report.libraries, admin, data=self._sandbox.data)
+        return Server(self._config, report.python, installed.libraries(report), admin, data=self._sandbox.data)
 
 
 def _refusal(error: RpcError, version: str = revisions.MODERN) -> Answer:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Iterator, Mapping
 
 from pyexec import units
-from pyexec.api import response
+from pyexec.api import import_advice, response
 from pyexec.api.mcp import files
 from pyexec.api.mcp.jsonrpc import Blob
 from pyexec.api.mcp.tool import PICTURE_BYTES
 from pyexec.api.response import Done
 from pyexec.config import Config
-from pyexec.errors import PyexecError, RateLimitExceeded, ServerBusy
+from pyexec.errors import ForbiddenImportError, PyexecError, RateLimitExceeded, ServerBusy
 from pyexec.job import FORBIDDEN, OutputFile
 from pyexec.limits import Quota
 
@@ -72,7 +72,10 @@ def _text_block(text: str) -> dict[str, Any]:
 def _message(error: PyexecError, quota: Quota | None) -> str:
     """Return an error in words that say when to go on, where waiting is all there is to do."""
     if not isinstance(error, (RateLimitExceeded, ServerBusy)):
-        return f"{error.type}: {error.message}"
+        message = error.message
+        if isinstance(error, ForbiddenImportError):
+            message = message.replace(import_advice.WHERE_ALL, "The tool's description lists all modules.")
+        return f"{error.type}: {message}"
     what = error.message.rstrip(".").partition("; try again")[0]
     limits = {} if quota is None else {"minute": quota.minute_limit, "day": quota.daily_limit}
     count = limits.get(error.limit_name)
@@ -118,7 +121,7 @@ def _printed(details: Mapping[str, Any], config: Config) -> list[str]:
 
 def _failure(details: Mapping[str, Any], error: PyexecError | None) -> list[str]:
     """Return what follows the traceback: the values where it happened, and how the run ended."""
-    lines = list(_values(details.get("error") or {}))
+    lines = list(_values(details.get("error") or {}, ended=error is not None))
     if error is not None:
         lines.append(f"{error.type}: {error.message}")
     elif not details["success"] and not details["stderr"].strip():
@@ -126,12 +129,23 @@ def _failure(details: Mapping[str, Any], error: PyexecError | None) -> list[str]
     return lines
 
 
-def _values(error: Mapping[str, Any]) -> Iterator[str]:
+def _values(error: Mapping[str, Any], ended: bool) -> Iterator[str]:
+    """Yield lines with the values at fault; of a run that was ended, without a traceback, its lines at least."""
     for frame in error.get("frames", ())[:_ERROR_LINES]:
         values = ", ".join(f"{name} = {value}" for name, value in frame.get("locals", {}).items())
+        if not values and ended:
+            values = str(frame.get("code", ""))
         if values:
             place = f"line {frame.get('line')}" + (f" in {frame['function']}" if frame.get("function") else "")
             yield cut(f"At {place}: {' '.join(values.split())}", _ERROR_CHARS)
+    largest = [f"{each['name']}, {_about(each['size_bytes'])}" for each in error.get("largest", ())[:_ERROR_LINES]]
+    if largest:
+        yield cut(f"Largest: {'; '.join(largest)}", _ERROR_CHARS)
+
+
+def _about(size: int) -> str:
+    """Return about how many bytes an object has: its size was estimated."""
+    return f"{round(size / (1 << 20)):,} MiB"
 
 
 def _files(found: tuple[OutputFile, ...], named: bool, left: int, shaped: Shaped) -> Iterator[str]:

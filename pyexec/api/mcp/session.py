@@ -60,10 +60,10 @@ class Pending:
 class Session:
     """One client on standard streams. `take` is for one thread; answers are sent from several."""
 
-    def __init__(self, server: Server, execution: Execution, send: Send) -> None:
-        """Take what the tool's description says, what runs a job, and what writes one answer."""
+    def __init__(self, server: Callable[[], Server], max_runs: int, execution: Execution, send: Send) -> None:
+        """Take what returns what the tool's description says now, what runs a job, and what writes one answer."""
         self._server, self._execution, self._send = server, execution, send
-        self._slots = threading.BoundedSemaphore(server.config.max_runs)
+        self._slots = threading.BoundedSemaphore(max_runs)
         self._changed = threading.Condition()
         self._pending: dict[Id, Pending] = {}
         self._busy = 0  # threads that run a call or send its answer
@@ -110,9 +110,9 @@ class Session:
             return
         version = revisions.of_request(message, None)
         if message.method == methods.CALL:
-            self._begin(Call(message, version, self._server), message.id, send)
+            self._begin(Call(message, version, self._server()), message.id, send)
             return
-        result = methods.answer(message, version, self._server)
+        result = methods.answer(message, version, self._server())
         if message.method == "initialize":
             self._revision = result["protocolVersion"]
         send(jsonrpc.parts_of(jsonrpc.result_of(message, result), []))
