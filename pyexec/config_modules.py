@@ -12,13 +12,15 @@ import re
 from typing import Any
 
 from pyexec.config_kinds import Words
+from pyexec.job import COMPANIONS
 
 _DATA_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 DATA = "data"  # reserved: never a module's own name
 # Import names of what `pip install ".[data]"` installs, and of what these bring along and scripts import by name.
 DATA_MODULES = tuple(
     "pandas matplotlib scipy sympy sklearn seaborn statsmodels networkx openpyxl xlsxwriter docx pptx pypdf lxml bs4"
-    " yaml tabulate qrcode plotly imageio mpl_toolkits mpmath joblib patsy dateutil".split()
+    " yaml tabulate qrcode plotly imageio".split()
+    + list(COMPANIONS)
 )
 # What a distribution has beside the module that it is known by.
 _TOGETHER = {"matplotlib": ("mpl_toolkits",)}

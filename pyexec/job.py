@@ -13,6 +13,8 @@ SCRIPT_NAME = rules.SCRIPT_NAME
 USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
+# What libraries bring along, as they need it, and scripts import by name; a later release may do without.
+COMPANIONS = ("mpl_toolkits", "mpmath", "joblib", "patsy", "dateutil")
 SEARCHED_BYTES = 65536  # of an attached module
 # Distributions of another name than their module's.
 DISTRIBUTIONS = {"bs4": "beautifulsoup4", "docx": "python-docx", "pptx": "python-pptx", "sklearn": "scikit-learn"}

@@ -172,6 +172,7 @@ RULES = (
     Rule("arguments", _arguments),
     Rule("attached module not imported", _shadowed),
     Rule("module not installed", _missing_module),
+    Rule("no semaphores", hint_limits.no_semaphores),
     Rule("file not there", _missing_file),
     Rule("read-only place", _read_only),
     Rule("no network", _no_network),
@@ -181,7 +182,6 @@ RULES = (
     Rule("threads", hint_limits.threads),
     Rule("processes", hint_limits.processes),
     Rule("no processes", hint_limits.no_processes),
-    Rule("no semaphores", hint_limits.no_semaphores),
     Rule("crash", _crash),
 )
 OF_SUCCESS = (

@@ -15,7 +15,7 @@ import sysconfig
 from typing import Sequence
 
 from pyexec.child import warmup
-from pyexec.job import DISTRIBUTIONS, LIBRARIES
+from pyexec.job import COMPANIONS, DISTRIBUTIONS, LIBRARIES
 
 # Submodules that scripts use and that importing the packages doesn't load.
 _PARTS = (
@@ -82,7 +82,7 @@ def sort_out(modules: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         except (ImportError, ValueError):  # a module without a spec, as `__main__`'s may be
             spec = None
         is_there = spec is not None or top in sys.builtin_module_names
-        if top in LIBRARIES:
+        if top in LIBRARIES or name in COMPANIONS and not is_there:
             # Any of these may be missing altogether.
             unknown += [name] if is_there and not _has_parts(spec, name) else []
         elif not is_there or not _has_parts(spec, name):

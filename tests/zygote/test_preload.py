@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pyexec.job import COMPANIONS
 from pyexec.zygote import preload
 
 
@@ -42,3 +43,8 @@ def test_what_the_standard_library_has_is_found(name: str) -> None:
 def test_the_libraries_that_every_server_has_may_be_missing_but_not_in_part() -> None:
     assert preload.sort_out(["numpy", "PIL", "numpy.random", "reportlab.lib.units"]) == ([], [], [])
     assert preload.sort_out(["numpy.none", "PIL.Imgae"]) == ([], [], ["numpy.none", "PIL.Imgae"])
+
+
+def test_a_companion_that_is_not_installed_is_no_error() -> None:
+    """`+data` names what its libraries bring along today; a release that does without must not stop the server."""
+    assert preload.sort_out(["no_such_module_x", *COMPANIONS])[2] == ["no_such_module_x"]
