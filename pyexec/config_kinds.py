@@ -7,6 +7,7 @@ with "must" or names the part that is wrong.
 
 from __future__ import annotations
 
+import abc
 import ipaddress
 import numbers
 import operator
@@ -28,7 +29,7 @@ _HOST_NAME = re.compile(r"[a-z0-9._-]+\Z")
 _WORDS_SHOWN = 3
 
 
-class Kind:
+class Kind(abc.ABC):
     """One kind of value; `metavar` stands for it in --help."""
 
     metavar = "VALUE"
@@ -38,9 +39,9 @@ class Kind:
         """Return the value that a flag or a variable says."""
         return self.check(text)
 
+    @abc.abstractmethod
     def check(self, value: Any) -> Any:
-        """Return a value given in Python, in the form that `Config` holds."""
-        raise NotImplementedError
+        """Return a value given in Python, in the form that `Config` holds. Raises ValueError."""
 
     def written(self, value: Any) -> str:
         """Return the text that `read` reads as this value."""

@@ -51,9 +51,9 @@ LATE_SIGNAL, STUCK_SIGNAL = signal.SIGURG, signal.SIGWINCH
 LONGEST = 65536
 _DESCRIPTORS = 8
 _SPACE = socket.CMSG_SPACE(_DESCRIPTORS * array.array("i").itemsize)
-# Plain numbers: `|` and `&` of the enums are Python code, in a child that copies each page which it first writes to.
-DONT_WAIT = int(socket.MSG_DONTWAIT)
-_CLOSE_ON_EXEC, _CUT_OFF = int(socket.MSG_CMSG_CLOEXEC), int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
+# Plain numbers: `|` and `&` of the enums are Python code, which in a zygote would write to pages that children share.
+DONT_WAIT, CLOSE_ON_EXEC = int(socket.MSG_DONTWAIT), int(socket.MSG_CMSG_CLOEXEC)
+CUT_OFF = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _ORDER = struct.Struct("=cI?")  # kind, slot, admin; the path of the run's directory follows
 _DEATH = struct.Struct("=chH")
 
@@ -166,12 +166,12 @@ def receive_packet(end: socket.socket, flags: int = 0) -> tuple[bytes, tuple[int
     Raises:
         CutOff: a part is lost; the descriptors that did arrive are closed. OSError: the receive failed.
     """
-    packet, ancillary, said, _ = end.recvmsg(LONGEST, _SPACE, flags | _CLOSE_ON_EXEC)
+    packet, ancillary, said, _ = end.recvmsg(LONGEST, _SPACE, flags | CLOSE_ON_EXEC)
     descriptors = array.array("i")
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-    if said & _CUT_OFF:
+    if said & CUT_OFF:
         for fd in descriptors:
             os.close(fd)
         raise CutOff("a message was cut off")

@@ -36,8 +36,6 @@ _FIVE = struct.Struct("5i")
 _PROCESSORS = os.cpu_count() or 1
 _SIGKILL = int(signal.SIGKILL)
 _KILLED = messages.encode_death(messages.Death(-_SIGKILL))
-# Plain numbers: an enum's `&` is Python code, which would write to pages that all children share.
-_CUT_OFF, _CLOSE_ON_EXEC = int(socket.MSG_TRUNC | socket.MSG_CTRUNC), int(socket.MSG_CMSG_CLOEXEC)
 
 
 class Prepared(NamedTuple):
@@ -96,14 +94,14 @@ class Loop:
                         _tell(fd, told, _KILLED if status == _SIGKILL else overseer.encoded(status, 0))
                     continue
                 try:
-                    packet, ancillary, flags, _ = self._control.recvmsg(_LONGEST, _SPACE, _CLOSE_ON_EXEC)
+                    packet, ancillary, flags, _ = self._control.recvmsg(_LONGEST, _SPACE, messages.CLOSE_ON_EXEC)
                 except OSError:
                     self._end()
                 if not packet:
                     self._end()
                 data = ancillary[0][2] if ancillary else b""
                 descriptors = (_FIVE if len(data) == _FIVE.size else struct.Struct(f"{len(data) // 4}i")).unpack(data)
-                if flags & _CUT_OFF:
+                if flags & messages.CUT_OFF:
                     # The descriptors that did arrive are closed, so the server sees a dead child. Other runs go on.
                     for each in descriptors:
                         os.close(each)

@@ -16,15 +16,18 @@ def _drawn_by_a_child(discard) -> str:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
-        discard()
-        os.write(write, repr((numpy.random.random(), numpy.random.normal(), numpy.random.randint(1 << 62))).encode())
-        os._exit(0)
+        try:
+            discard()
+            drawn = numpy.random.random(), numpy.random.normal(), numpy.random.randint(1 << 62)
+            os.write(write, repr(drawn).encode())
+        finally:
+            os._exit(0)
     os.close(write)
     with open(read) as file:
-        drawn = file.read()
+        said = file.read()
     os.waitpid(pid, 0)
-    assert drawn
-    return drawn
+    assert said, "the child failed"
+    return said
 
 
 @pytest.mark.parametrize("found", [True, False], ids=["state found", "state not found"])

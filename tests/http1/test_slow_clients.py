@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -321,10 +319,10 @@ kept = held() - before
 libc.give_back_freed_memory()
 print(kept, held() - before)
 """
-    if not hasattr(libc._libc, "malloc_trim"):
-        pytest.skip("this C library has no malloc_trim")
     out = subprocess.run([sys.executable, "-c", code, ROOT], stdout=subprocess.PIPE, check=True).stdout.split()
-    assert int(out[0]) > 100 and int(out[1]) < 20  # the control, and what it is for
+    if hasattr(libc._libc, "malloc_trim"):
+        assert int(out[0]) > 100  # the control; a C library without it keeps little anyway
+    assert int(out[1]) < 20
 
 
 # -- a server ---------------------------------------------------------------------------------------------------------
@@ -671,35 +669,12 @@ def test_http_client_with_a_generator(server: RunningServer) -> None:
 
 
 def test_curl_from_a_pipe(server: RunningServer) -> None:
-    if shutil.which("curl") is None:
-        pytest.skip("no curl here")
     for more in ([], ["-H", "Expect: 100-continue"]):
         command = ["curl", "-sS", "-X", "POST", "-H", "Content-Type: application/json", *more]
         done = subprocess.run(
             command + ["-T", "-", server.url + "/execute"], input=json.dumps(SCRIPT).encode(), stdout=subprocess.PIPE
         )
         assert said(json.loads(done.stdout.decode())) == "300000\n"
-
-
-def test_node_in_pieces(server: RunningServer) -> None:
-    if shutil.which("node") is None:
-        pytest.skip("no node here")
-    program = """
-const http = require("http");
-const body = JSON.stringify({code: "print(len(input()))", stdin_data: "x".repeat(300000)});
-const asked = http.request(process.argv[1] + "/execute",
-    {method: "POST", headers: {"Content-Type": "application/json"}}, answer => {
-  let text = "";
-  answer.on("data", part => text += part);
-  answer.on("end", () => console.log(text));
-});
-for (let place = 0; place < body.length; place += 9973) asked.write(body.slice(place, place + 9973));
-asked.end();
-"""
-    done = subprocess.run(
-        ["node", "-e", program, server.url], stdout=subprocess.PIPE, env=dict(os.environ, NO_COLOR="1"), timeout=60
-    )
-    assert said(json.loads(done.stdout.decode())) == "300000\n"
 
 
 def test_an_answer_that_nobody_takes_holds_no_child(start_server) -> None:
