@@ -9,4 +9,6 @@ all: EPERM
 
 
 def attack(target):
-    target["call"]("msgget", 0, 0o1600)
+    made = target["call"]("msgget", 0, 0o1600)
+    # It would outlive every process.
+    target["call"]("msgctl", made, 0, 0)

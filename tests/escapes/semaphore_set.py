@@ -9,4 +9,6 @@ all: EPERM
 
 
 def attack(target):
-    target["call"]("semget", 0, 1, 0o1600)
+    made = target["call"]("semget", 0, 1, 0o1600)
+    # It would outlive every process.
+    target["call"]("semctl", made, 0, 0, 0)

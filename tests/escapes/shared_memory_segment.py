@@ -9,4 +9,6 @@ all: EPERM
 
 
 def attack(target):
-    target["call"]("shmget", 0, 4096, 0o1600)
+    made = target["call"]("shmget", 0, 4096, 0o1600)
+    # It would outlive every process, and with it the keys of its maker, of which a user may have 200.
+    target["call"]("shmctl", made, 0, 0)

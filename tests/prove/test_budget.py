@@ -41,12 +41,12 @@ class Budget(NamedTuple):
 
 # As counted on Debian 12, Linux 6.18, CPython 3.11.
 BUDGETS = {
-    ("print", "new"): Budget(server=72, zygote=17, child=87, threads=0),
-    ("print", "kept"): Budget(server=68, zygote=17, child=87, threads=0),
-    ("numpy", "new"): Budget(server=74, zygote=19, child=98, threads=0),
-    ("numpy", "kept"): Budget(server=72, zygote=19, child=98, threads=0),
-    ("8mb-in", "new"): Budget(server=28, zygote=16, child=89, threads=0, copied=2.5),
-    ("8mb-in", "kept"): Budget(server=23, zygote=16, child=89, threads=0, copied=2.5),
+    ("print", "new"): Budget(server=72, zygote=17, child=89, threads=0),
+    ("print", "kept"): Budget(server=68, zygote=17, child=89, threads=0),
+    ("numpy", "new"): Budget(server=74, zygote=19, child=100, threads=0),
+    ("numpy", "kept"): Budget(server=72, zygote=19, child=100, threads=0),
+    ("8mb-in", "new"): Budget(server=28, zygote=16, child=90, threads=0, copied=2.5),
+    ("8mb-in", "kept"): Budget(server=23, zygote=16, child=90, threads=0, copied=2.5),
     ("8mb-out", "new"): Budget(server=27, zygote=16, child=86, threads=0, copied=2.5),
     ("8mb-out", "kept"): Budget(server=23, zygote=16, child=86, threads=0, copied=2.5),
 }
