@@ -13,6 +13,7 @@ import concurrent.futures
 import email.message
 import email.utils
 import http.client
+import inspect
 import json
 import ssl
 import time
@@ -39,12 +40,11 @@ class ServiceError(Exception):
 
     def __init__(self, status: int, document: dict[str, Any], retry_after_s: int | None, message: str = "") -> None:
         """Only `Client` makes these."""
-        details = document.get("error_details")
-        details = details if isinstance(details, dict) else {}
+        details = document["error_details"] if isinstance(document.get("error_details"), dict) else {}
         self.type = str(details.get("type") or "HTTPError")
         self.hint = details.get("hint")
-        message = f"{self.type}: {details.get('message', message or f'status {status}')}"
-        super().__init__(f"{message} {self.hint or ''}".rstrip())
+        message = details.get("message", message or f"status {status}")
+        super().__init__(f"{self.type}: {message} {self.hint or ''}".rstrip())
         self.status, self.document, self.retry_after_s = status, document, retry_after_s
 
 
@@ -101,8 +101,7 @@ _OPENER = urllib.request.build_opener(_Http, _Https, _NoRedirects)
 
 def _seconds(text: str | None) -> int | None:
     """Return the seconds that Retry-After asks for, as a number or a date (RFC 9110, 10.2.3); None if it is neither."""
-    if text is None:
-        return None
+    text = text or ""
     if text.strip().isdecimal() and text.isascii() and len(text) <= 10:
         return int(text)
     try:
@@ -196,11 +195,13 @@ class Client:
         Args:
             jobs: the arguments of `execute` for each script, by name. at_once: how many are under way at a time.
             progress: called in this thread after each script, with the number of those done and of all.
+        Raises TypeError, before anything begins, if `execute` doesn't take what a job has.
         """
         if at_once < 1:
             raise ValueError(f"at_once must be 1 or more, not {at_once!r}")
+        calls = [inspect.signature(self.execute).bind(**job) for job in jobs]
         with concurrent.futures.ThreadPoolExecutor(at_once) as threads:
-            running = [threads.submit(self._answered, dict(job)) for job in jobs]
+            running = [threads.submit(self._answered, call) for call in calls]
             try:
                 for done, each in enumerate(concurrent.futures.as_completed(running), 1):
                     each.result()
@@ -211,9 +212,9 @@ class Client:
                     each.cancel()
         return [each.result() for each in running]
 
-    def _answered(self, job: dict[str, Any]) -> Answered:
+    def _answered(self, call: inspect.BoundArguments) -> Answered:
         try:
-            return self.execute(**job)
+            return self.execute(*call.args, **call.kwargs)
         except (ServiceError, OSError) as error:
             return error
 
@@ -284,8 +285,7 @@ def _object(status: int, body: bytes, headers: email.message.Message) -> dict[st
 
 
 def _result(document: dict[str, Any]) -> Result:
-    details = document["execution_details"]
-    outputs = details["output_files"]
+    details, outputs = document["execution_details"], document["execution_details"]["output_files"]
     return Result(
         success=details["success"],
         stdout=details["stdout"],

@@ -478,12 +478,13 @@ def test_whom_the_image_trusts(arguments: Sequence[str], environment: Dict[str, 
     assert value_of(from_sources(arguments, environment), "trusted_proxies") == expected
 
 
-def test_the_image_sets_that() -> None:
+def test_the_images_set_that() -> None:
     with open(os.path.join(ROOT, "Containerfile"), encoding="utf-8") as file:
         lines = [line.split()[1:] for line in file if line.startswith("ENV ")]
-    environment = dict(word.split("=", 1) for words in lines for word in words)
-    assert environment == {"PYEXEC_HOST": "0.0.0.0", "PYEXEC_TRUSTED_PROXIES": ""}
-    assert value_of(from_sources([], environment), "trusted_proxies") == ()
+    plain, data = (dict(word.split("=", 1) for word in words) for words in lines)
+    assert plain == {"PYEXEC_HOST": "0.0.0.0", "PYEXEC_TRUSTED_PROXIES": ""}
+    assert data == {"PYEXEC_MODULES": "+data"}
+    assert value_of(from_sources([], plain), "trusted_proxies") == ()
 
 
 @pytest.mark.parametrize("text", ["", " ", "x", "65536", "-1", "80.0", "tcp://10.0.0.1:80"])
