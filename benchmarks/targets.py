@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import IO
+from typing import IO, Sequence
 
 from benchmarks import rivals
 
@@ -60,10 +60,13 @@ class Target:
         self._log.close()
 
 
-def start_pyexec(name: str = "pyexec", root: str = ROOT, max_runs: int = 5, key: str | None = None) -> Target:
-    """Start the pyexec of a checkout and return when it serves. Raises RuntimeError if it doesn't."""
+def start_pyexec(
+    name: str = "pyexec", root: str = ROOT, max_runs: int = 5, key: str | None = None, more: Sequence[str] = ()
+) -> Target:
+    """Start a checkout's pyexec, with `more` flags, and return when it serves. Raises RuntimeError if it doesn't."""
     Target.started += 1
     flags = ["--port", "0", "--rate-per-minute", "1000000", "--rate-per-day", "1000000", "--max-runs", str(max_runs)]
+    flags += more
     # As root each server needs uids of its own: the kernel counts processes by uid.
     flags += ["--uid-base", str(20000000 + 1000 * (os.getpid() % 10000) + 1000 * Target.started)]
     announced = r"serving on http://[^ ]*:(\d+)"

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from figures import record
@@ -55,24 +55,37 @@ CASES = [
 ]
 
 
+Serve = Callable[[str], RunningServer]
+
+
 @pytest.fixture(scope="session")
-def served(request: pytest.FixtureRequest, python: str) -> Iterator[RunningServer]:
-    limits: Dict[str, Any] = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "modules": MODULES}
-    wrapper: List[str] = [*EITHER_HOST[request.param], "sh", "-c", 'shift; exec "$0" "$@"', python]
-    running = RunningServer(limits, wrapper, {"PYTHONWARNINGS": "default"})
-    await_that(lambda: "pandas" in running.client.health()["libraries"], 300)
-    yield running
-    assert running.stop() == 0, running.log
+def serve(python: str) -> Iterator[Serve]:
+    """Return a function that has the server of a kind of host, started once: pytest starts a parameter's anew."""
+    running: Dict[str, RunningServer] = {}
+
+    def on(host: str) -> RunningServer:
+        if host not in running:
+            limits: Dict[str, Any] = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2}
+            wrapper: List[str] = [*EITHER_HOST[host], "sh", "-c", 'shift; exec "$0" "$@"', python]
+            server = running[host] = RunningServer(
+                dict(limits, modules=MODULES), wrapper, {"PYTHONWARNINGS": "default"}
+            )
+            await_that(lambda: "pandas" in server.client.health()["libraries"], 300)
+        return running[host]
+
+    yield on
+    for server in running.values():
+        assert server.stop() == 0, server.log
 
 
-@pytest.mark.parametrize("served", sorted(EITHER_HOST), indirect=True)
-def test_what_can_be_is_loaded_ahead(served: RunningServer) -> None:
-    assert set(AHEAD) <= set(served.client.health()["libraries"]), served.log
+@pytest.mark.parametrize("host", sorted(EITHER_HOST))
+def test_what_can_be_is_loaded_ahead(serve: Serve, host: str) -> None:
+    assert set(AHEAD) <= set(serve(host).client.health()["libraries"]), serve(host).log
 
 
-@pytest.mark.parametrize("served, script", CASES, indirect=["served"])
-def test_a_script_that_uses_the_library(served: RunningServer, script: Script) -> None:
-    result = served.client.execute(script.code, return_files=script.files)
+@pytest.mark.parametrize("host, script", CASES)
+def test_a_script_that_uses_the_library(serve: Serve, host: str, script: Script) -> None:
+    result = serve(host).client.execute(script.code, return_files=script.files)
     assert result.success, result
     assert not result.file_errors, result
     script.check(result.stdout, result.files)
@@ -88,8 +101,8 @@ def _load_example(browser: Any, url: str, title: str) -> None:
     assert browser.run() == "Finished", browser.text("#result")
 
 
-@pytest.mark.parametrize("served", ["mounts"], indirect=True)
-def test_the_page_has_examples_of_what_is_installed(browser: Any, served: RunningServer) -> None:
+def test_the_page_has_examples_of_what_is_installed(browser: Any, serve: Serve) -> None:
+    served = serve("mounts")
     _load_example(browser, served.url, "Chart")
     picture = browser.download(browser.button("Download", ".file"), "figure-1.png")
     assert len(Image.open(io.BytesIO(picture)).convert("RGB").getcolors(1 << 20) or ()) > 10
@@ -111,10 +124,9 @@ CHARTS = {
 }
 
 
-@pytest.mark.parametrize("served", ["mounts"], indirect=True)
 @pytest.mark.parametrize("code", CHARTS)
-def test_a_model_sees_each_chart_once(served: RunningServer, code: str) -> None:
-    reply = ask_modern(served.port, "tools/call", call("import matplotlib.pyplot as plt\n" + code))
+def test_a_model_sees_each_chart_once(serve: Serve, code: str) -> None:
+    reply = ask_modern(serve("mounts").port, "tools/call", call("import matplotlib.pyplot as plt\n" + code))
     result = reply.document["result"]
     said = [line.partition(":")[0] for line in result["content"][0]["text"].splitlines() if "shown below" in line]
     assert sorted(said) == sorted(CHARTS[code]), result
