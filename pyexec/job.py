@@ -13,6 +13,13 @@ SCRIPT_NAME = rules.SCRIPT_NAME
 USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
+# Of the standard library, what is loaded beside these only: it has more code and maps more files than all the rest of
+# the default list, and each fork would copy that for a script that doesn't name it.
+HEAVY = tuple(
+    "asyncio unittest doctest logging sqlite3 queue zipfile tarfile bz2 lzma shutil tempfile argparse optparse pickle"
+    " shelve configparser plistlib pstats cProfile profile tomllib tracemalloc http concurrent threading contextvars"
+    " sched colorsys gzip mimetypes gettext fileinput wave symtable".split()
+)
 # What libraries bring along, as they need it, and scripts import by name; a later release may do without.
 COMPANIONS = ("mpl_toolkits", "mpmath", "joblib", "patsy", "dateutil")
 SEARCHED_BYTES = 65536  # of an attached module
@@ -24,7 +31,10 @@ DESCRIPTORS = 256  # that a process of a run may have open
 
 @dataclass(frozen=True)
 class ZygoteKind:
-    """A row of the table of zygotes: a name, and what is loaded in it beside the standard library."""
+    """A row of the table of zygotes: a name, and what is loaded in it beside the lighter part of the standard library.
+
+    Where there are any libraries, HEAVY is loaded as well.
+    """
 
     name: str
     libraries: tuple[str, ...]

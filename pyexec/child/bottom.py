@@ -92,3 +92,12 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
         return from_c()
     finally:
         field.value = kept
+
+
+def attempt(step: Callable[..., Any], *arguments: Any) -> BaseException | None:
+    """Call a function as `call` does and return what it raised, so that it's dealt with outside of any handler."""
+    try:
+        call(step, *arguments)
+    except BaseException as error:  # noqa: BLE001
+        return error
+    return None

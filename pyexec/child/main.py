@@ -22,7 +22,6 @@ from pyexec.child import (
     confine,
     import_policy,
     libraries,
-    on_disk,
     randomness,
     script,
     show,
@@ -53,7 +52,7 @@ class Kit(NamedTuple):
     snippets: tuple[str, ...]  # what it runs when it is idle; see `warmup`
     workdir: str  # "" where each child has another one
     handlers: tuple[libraries.ExitHandler, ...]
-    deletes: bool  # whether public scripts may
+    keep_files: Callable[[], None] | None  # makes do without deleting, where public scripts can't
     witness: Witness
     discard_randomness: Callable[[], None]
     put_back_hooks: Callable[[], None]  # those that run at forks
@@ -90,10 +89,15 @@ def make_kit(
     def refuse(found: tuple[str, ...]) -> None:
         _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
 
+    keep_files: Callable[[], None] | None = None
+    if not deletes:
+        from pyexec.child import on_disk  # it loads what most hosts have no use for
+
+        keep_files = on_disk.install
     policy = import_policy.Policy(frozenset(allowed), trusted, refuse)
     witness, discard = Witness(_tell), randomness.prepare()
     main_thread = "threading" in sys.modules and sys.modules["threading"].main_thread()
-    parts = policy, first, tuple(snippets), workdir, tuple(handlers), deletes, witness
+    parts = policy, first, tuple(snippets), workdir, tuple(handlers), keep_files, witness
     return Kit(*parts, discard, put_back_hooks, main_thread or None)
 
 
@@ -124,8 +128,8 @@ def main(
         if order.admin:
             _warm_up(kit, workdir, None)
         else:
-            if not kit.deletes:
-                on_disk.install()
+            if kit.keep_files is not None:
+                kit.keep_files()
             kit.policy.install(workdir)
             os.write(CHANNEL_FD, _LAYERS)
             _warm_up(kit, workdir, kit.policy.check_source)

@@ -40,7 +40,7 @@ import weakref
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import Any, Callable, Dict, NamedTuple, Optional
 
-from pyexec.child import bottom, frames, libraries, tracebacks
+from pyexec.child import bottom, frames, libraries, streams, tracebacks
 from pyexec.child.witness import NOBODY, Witness
 from pyexec.job import SCRIPT_NAME
 
@@ -58,22 +58,6 @@ class Exit(NamedTuple):
     code: int
     error: BaseException | None = None  # what it raised, until that is shown
     interrupted: bool = False  # by KeyboardInterrupt: the process ends as by Ctrl-C
-
-
-def open_streams() -> None:
-    """Make `sys.stdin`, `sys.stdout` and `sys.stderr` anew on descriptors 0, 1 and 2, as for files, in UTF-8."""
-    errors = ("surrogateescape", "surrogateescape", "backslashreplace")  # as the locale is C.UTF-8
-    for fd, name in enumerate(("stdin", "stdout", "stderr")):
-        mode = "w" if fd else "r"
-        raw: Any = io.FileIO(fd, mode, closefd=False)
-        raw.name = f"<{name}>"
-        buffer: Any = io.BufferedWriter(raw) if fd else io.BufferedReader(raw)
-        # Line by line, unlike for plain files (stderr is too before 3.9): what was printed must outlive SIGKILL.
-        # Line ends are translated on Windows only, those of stdin too.
-        stream: Any = io.TextIOWrapper(buffer, "utf-8", errors[fd], newline="\n", line_buffering=fd > 0)
-        stream.mode = mode
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
 
 
 def new_main(directory: str) -> types.ModuleType:
@@ -104,14 +88,14 @@ def run(
     timestamps = [] if timestamps is None else timestamps
     end = start(source, new_main(directory).__dict__, check, timestamps, witness)
     timestamps.append(time.monotonic())
-    flush()
+    streams.flush()
     end = show_exception(end, witness)
     end = finish(end)
     end = let_go(end)
     if not end.interrupted:
         return end.code
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _attempt(signal.raise_signal, signal.SIGINT)  # public scripts may not send signals
+    bottom.attempt(signal.raise_signal, signal.SIGINT)  # public scripts may not send signals
     return -2
 
 
@@ -143,7 +127,8 @@ def compile_(source: str, names: _Names, check: _Check, witness: Witness = NOBOD
                 with open(name):  # else fopen would give NULL
                     run_file(ctypes.c_void_p(fopen(name, b"r")), name, _FILE_INPUT, main, main, 1, None)
             elif check is not None:
-                _attempt(check, source)  # what compiles and is yet too deep for `ast` is left to the rules of run time
+                # What compiles and is yet too deep for `ast` is left to the rules of run time.
+                bottom.attempt(check, source)
     except BaseException as error:  # noqa: BLE001
         return Exit(1, error)
     return Exit(0) if program is None else program
@@ -186,34 +171,20 @@ def finish(end: Exit) -> Exit:
         threading: Any = sys.modules.get("threading")
         # Only if there is anything to wait for: it touches many pages, which would be copied in each run.
         if threading and (len(threading._active) > 1 or threading._limbo or vars(threading).get("_threading_atexits")):
-            _say_ignored(_attempt(lambda: threading._shutdown()), "threading shutdown", threading)
-        _attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
-        _attempt(libraries.close_logging)
-        lost = flush()
+            _say_ignored(bottom.attempt(lambda: threading._shutdown()), "threading shutdown", threading)
+        bottom.attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
+        if "logging" in sys.modules:
+            bottom.attempt(libraries.close_logging)
+        lost = streams.flush()
         _say_ignored(lost[0], "flushing sys.stdout", getattr(sys, "stdout", None))
     return end if lost.count(None) == len(lost) else end._replace(code=120)
 
 
 def let_go(end: Exit) -> Exit:
     """Let go of the script's objects, so that their finalisers run and their files are flushed."""
-    _attempt(_release)
-    flush()  # again, for what finalisers wrote: of a failure nobody hears any more
+    bottom.attempt(_release)
+    streams.flush()  # again, for what finalisers wrote: of a failure nobody hears any more
     return end
-
-
-def _attempt(step: Callable[..., Any], *arguments: Any) -> BaseException | None:
-    """Call a function and return what it raised; what is done about it is done outside of any handler."""
-    try:
-        bottom.call(step, *arguments)
-    except BaseException as error:  # noqa: BLE001
-        return error
-    return None
-
-
-def flush() -> list[BaseException | None]:
-    """Flush stdout and stderr and return what each raised."""
-    streams = [getattr(sys, name, None) for name in ("stdout", "stderr")]
-    return [_attempt(lambda it: it is None or getattr(it, "closed", False) or it.flush(), each) for each in streams]
 
 
 def _shown(error: BaseException | None) -> int:
@@ -228,7 +199,7 @@ def _shown(error: BaseException | None) -> int:
         _say("sys.excepthook is missing\n")
         sys.excepthook = _excepthook
     hook = tracebacks.show if sys.excepthook is _excepthook else sys.excepthook
-    second = _attempt(hook, type(error), error, trace)
+    second = bottom.attempt(hook, type(error), error, trace)
     if isinstance(second, SystemExit):
         return _exit_code(second)
     if second is not None:
@@ -249,15 +220,15 @@ def _exit_code(error: Any) -> int:
         # A C long, of which the system keeps one byte; what doesn't fit becomes −1.
         return code & 0xFF if -(2**63) <= code < 2**63 else 255
     # An object without a text, or a stream that is closed: it is just the line's end.
-    _attempt(lambda: (_say if getattr(sys, "stderr", None) is None else sys.stderr.write)(str(code)))
+    bottom.attempt(lambda: (_say if getattr(sys, "stderr", None) is None else sys.stderr.write)(str(code)))
     _say("\n")
     return 1
 
 
 def _say(text: str) -> None:
     """Write to `sys.stderr`, or to the descriptor if that fails, as PySys_WriteStderr does."""
-    if _attempt(lambda: sys.stderr.write(text)) is not None:
-        _attempt(os.write, 2, text.encode("utf-8", "backslashreplace"))
+    if bottom.attempt(lambda: sys.stderr.write(text)) is not None:
+        bottom.attempt(os.write, 2, text.encode("utf-8", "backslashreplace"))
 
 
 def _say_ignored(error: BaseException | None, doing: str, where: object) -> None:
@@ -296,4 +267,4 @@ def _release() -> None:
                 names[name] = None
     gc.collect()
     for each in [each for each in gc.get_objects() if issubclass(type(each), _WRITERS)]:
-        _attempt(each.flush)
+        bottom.attempt(each.flush)

@@ -16,7 +16,7 @@ import os
 import sys
 from typing import Callable, Iterable, Iterator
 
-from pyexec.child import script
+from pyexec.child import script, streams
 from pyexec.job import SCRIPT_NAME
 
 # Children run these only: the others touch a megabyte each, to save a millisecond for a script that takes twenty times
@@ -96,7 +96,7 @@ def run(source: str, directory: str, check: Callable[[str], None] | None) -> Non
     """
     with open(os.devnull, "w", encoding="utf-8") as nowhere, _put_back(), contextlib.redirect_stdout(nowhere):
         end = script.start(source, script.new_main(directory).__dict__, check, [])
-        script.flush()
+        streams.flush()
         script.let_go(end)
     if end.error is not None:
         raise end.error

@@ -116,14 +116,15 @@ class Pool:
                     (child.ready and not all_of_them) or self._is_well(child)
                 )
                 (self._waiting if well else dropped).append(child)
+            own = self._count(zygote) if retired else len(self._waiting)
             try:
-                while self._count(zygote) < self.target and self._order():
-                    continue
+                while own < self.target and self._order():
+                    own += 1
             except LayerError as error:
                 self._say(error)
             if self._waiting:
                 self._changed.notify_all()
-            enough = self._count(zygote) >= self.target
+            enough = own >= self.target
             if retired and sum(child.ready for child in self._waiting if child.zygote is zygote) >= self.target:
                 dropped += [child for child in self._waiting if child.zygote is not zygote]
                 self._waiting = collections.deque(child for child in self._waiting if child.zygote is zygote)

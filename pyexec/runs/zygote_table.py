@@ -16,13 +16,14 @@ from typing import Any, Callable, Sequence
 from pyexec import log
 from pyexec.config import Config
 from pyexec.errors import SandboxError
-from pyexec.job import ADDED, DEFAULT, LIBRARIES, PLAIN, HostReport
+from pyexec.job import ADDED, DEFAULT, HEAVY, LIBRARIES, PLAIN, HostReport
 from pyexec.runs import requirements
 from pyexec.runs.renewal import Renewal
 from pyexec.runs.zygote_handles import LeftOut, NurseryHandle, ZygoteHandle
 from pyexec.runs.zygote_row import Row, kinds
 
 _DYING_S, _LONGEST_S = 0.1, 3600.0
+_BEYOND_PLAIN = LIBRARIES + HEAVY
 
 
 def _top_level(names: Sequence[str]) -> tuple[str, ...]:
@@ -57,7 +58,7 @@ class Rows:
         return all(row.zygote is not None for row in self.rows if row.kind.name != ADDED)
 
     def kind_for(self, code: str) -> str:
-        """Return the kind of zygote for a script: the lightest that has every library which its text names.
+        """Return the kind of zygote for a script: the lightest that has all of LIBRARIES and HEAVY that its text names.
 
         The text, that of attached modules included, is searched, never parsed: it is hostile. A script that hides a
         name loads the library itself, and waits for it. So does one that names a library which can't be loaded ahead,
@@ -65,7 +66,10 @@ class Rows:
         """
         if any(name in code for name in self.added):
             return ADDED if self.rows[-1].zygote is not None and self._has_loaded(code) else DEFAULT
-        return DEFAULT if any(name in code for name in LIBRARIES) else PLAIN
+        for name in _BEYOND_PLAIN:  # a loop: for each run
+            if name in code:
+                return DEFAULT
+        return PLAIN
 
     def _has_loaded(self, code: str) -> bool:
         libraries = self.report.libraries if self.report is not None else {}

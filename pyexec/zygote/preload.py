@@ -119,9 +119,11 @@ def _is_standard(spec: importlib.machinery.ModuleSpec | None) -> bool:
 
 def versions_of(names: Sequence[str]) -> dict[str, str]:
     """Return the versions of loaded libraries, "?" where one doesn't say."""
+    found: dict[str, str] = {}
+    if not names:
+        return found
     import importlib.metadata  # only where something was added: it loads much by itself
 
-    found = {}
     for name in dict.fromkeys(each.partition(".")[0] for each in names):
         version = getattr(sys.modules.get(name), "__version__", None)
         if not isinstance(version, str):

@@ -18,7 +18,7 @@ import sys
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, last_moment, libraries, script, show, tracebacks
+from pyexec.child import compat, confine, frames, last_moment, libraries, script, show, streams, tracebacks
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
@@ -35,6 +35,7 @@ class Nest(NamedTuple):
     host: Host
     shared: tuple[str, ...]  # namespaces that the children of one zygote have in common
     proc_fd: int
+    heavy: tuple[str, ...]  # of the standard library, what is loaded beside libraries only
     added: tuple[str, ...]  # what the operator added to the modules of scripts
 
 
@@ -63,6 +64,7 @@ def main(kind: str, without: Sequence[str], gently: bool, control: socket.socket
         if "mount" in nest.host.namespaces:
             namespaces.own_mounts()
         (row,) = (row for row in ZYGOTES if row.name == kind)
+        preload.standard_library(nest.heavy if row.libraries else ())
         versions, missing = preload.libraries(row.libraries)
         loaded = _load_added(control, nest, without) if kind == ADDED else Loaded((), {}, ())
         show.install()
@@ -174,7 +176,7 @@ def _settle(
     _take_low_numbers()
     frames.conceal(script.run)
     compat.install()
-    script.open_streams()
+    streams.open_all()
     libraries.quieten_logging()
     tracebacks.learn_directories()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # nothing can send one to us: we have our own session
@@ -186,7 +188,7 @@ def _settle(
     deletes = policy.contained(host).deletion
     hooks = fork_hooks.withhold()
     kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, deletes, handlers, hooks)
-    last_moment.install(script.flush, kit.witness)
+    last_moment.install(streams.flush, kit.witness)
     uid_base = nest.settings["uid_base"]
 
     def prepare(order: messages.Order) -> Prepared:

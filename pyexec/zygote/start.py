@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from pyexec import messages
 from pyexec.child import bottom
-from pyexec.job import Host
+from pyexec.job import HEAVY, Host
 from pyexec.kernel import layers, libc, namespaces, policy, seccomp
 from pyexec.zygote import low_priority, overseer, preload
 from pyexec.zygote.loop import OWN_BADNESS
@@ -72,12 +72,14 @@ def main() -> NoReturn:
     gc.disable()
     settings["gently"] = settings["gently"] and low_priority.is_possible()
     standard, added, unknown = preload.sort_out(settings["modules"])
+    heavy = [name for name in standard if name.partition(".")[0] in HEAVY]
+    light = [name for name in standard if name not in heavy]
     with reporting_failures(control), low_priority.at_low_priority(settings["gently"]):
-        preload.standard_library(standard)
+        preload.standard_library(light)
         gc.freeze()
     facts = {"python": sys.version.split()[0], "added": added, "unknown": unknown}
     messages.send(control, messages.READY, dict(report(host), **facts))
-    Nursery(control, Nest(settings, host, shared, proc_fd, tuple(added))).run()
+    Nursery(control, Nest(settings, host, shared, proc_fd, tuple(heavy), tuple(added))).run()
 
 
 def _fork_into_namespace(control: socket.socket, server: int) -> None:

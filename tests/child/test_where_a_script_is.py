@@ -19,7 +19,7 @@ _CHILD = """
 import json, os, signal, sys
 sys.path.insert(0, %r)
 from pyexec import messages
-from pyexec.child import last_moment, script
+from pyexec.child import last_moment, script, streams
 from pyexec.child.witness import Witness
 
 def tell(found):
@@ -27,8 +27,8 @@ def tell(found):
 
 witness = Witness(tell)
 source = open(%r).read()
-script.open_streams()
-last_moment.install(script.flush, witness)
+streams.open_all()
+last_moment.install(streams.flush, witness)
 witness.source, witness.pid = source, int(sys.argv[1]) or os.getpid()
 witness.want(False, sys.argv[2] == "locals")
 import builtins
