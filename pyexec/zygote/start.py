@@ -1,10 +1,10 @@
 """The nursery, from its start to its loop: the interpreter that all zygotes are forked from.
 
 Theory of operation. The server starts a process with a clean environment and one socket (its descriptor 0). It probes
-the host, enters its namespaces and loads the standard library: this is the nursery. Each zygote is forked from it,
-loads the libraries of its kind, leaves the host's file tree, freezes its heap, reports that it is ready, and from then
-on does only three things: fork on request, report how a child ended, reap. All are single-threaded, have no key and no
-listener, and never see a byte of a request.
+the host, enters its namespaces and loads most of the standard library: this is the nursery. Each zygote is forked from
+it, loads the libraries of its kind, leaves the host's file tree, freezes its heap, reports that it is ready, and from
+then on does only three things: fork on request, report how a child ended, reap. All are single-threaded, have no key
+and no listener, and never see a byte of a request.
 
     descriptor   refers to       closed by
     control      the server      the nursery or zygote on exit. End of file here ends it

@@ -6,7 +6,6 @@ import json
 import traceback
 from typing import Any, Dict, Optional
 
-import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,18 +100,6 @@ def test_arrays_as_tables() -> None:
     assert found is not None and "| 0 | a\\|b |\n| 1 | c d |" in found["markdown"]
     assert "markdown" not in (value_of("import numpy as np\nnp.zeros((2, 2, 2))") or {})
     assert "markdown" not in (value_of("import numpy as np\nnp.array([object()])") or {})
-
-
-def test_frames_as_tables() -> None:
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame({"name": ["a", "b|c"], "price": [1.5, None]}, index=["x", "y"])
-    found = last_value.describe(frame)
-    assert found["repr"].startswith("DataFrame of 2 rows × 2 columns: name ")
-    assert found["markdown"] == "|  | name | price |\n| --- | --- | --- |\n| x | a | 1.5 |\n| y | b\\|c | nan |"
-    found = last_value.describe(pandas.DataFrame(numpy.zeros((500, 30))))
-    assert found["markdown"].endswith("500 rows × 30 columns; the first 20 × 10 are shown") and found["truncated"]
-    found = last_value.describe(pandas.Series([1, 2], name="n"))
-    assert found["markdown"] == "|  | n |\n| --- | --- |\n| 0 | 1 |\n| 1 | 2 |"
 
 
 def test_a_larger_value_is_made_to_fit() -> None:

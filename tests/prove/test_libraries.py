@@ -93,6 +93,24 @@ def test_a_script_that_uses_the_library(serve: Serve, host: str, script: Script)
     record("scripts that use a library, each with the result that it should have")
 
 
+FRAMES = """
+import numpy, pandas
+from pyexec.child import last_value
+frame = pandas.DataFrame({"name": ["a", "b|c"], "price": [1.5, None]}, index=["x", "y"])
+found = last_value.describe(frame)
+assert found["repr"].startswith("DataFrame of 2 rows × 2 columns: name "), found
+assert found["markdown"] == "|  | name | price |\\n| --- | --- | --- |\\n| x | a | 1.5 |\\n| y | b\\\\|c | nan |", found
+found = last_value.describe(pandas.DataFrame(numpy.zeros((500, 30))))
+assert found["markdown"].endswith("500 rows × 30 columns; the first 20 × 10 are shown") and found["truncated"], found
+found = last_value.describe(pandas.Series([1, 2], name="n"))
+assert found["markdown"] == "|  | n |\\n| --- | --- |\\n| 0 | 1 |\\n| 1 | 2 |", found
+"""
+
+
+def test_frames_as_tables(python: str) -> None:
+    subprocess.run([python, "-c", FRAMES], env=dict(os.environ, PYTHONPATH=ROOT), check=True)
+
+
 def _load_example(browser: Any, url: str, title: str) -> None:
     browser.open(url)
     browser.until(lambda: title in browser.text("#examples"), "the examples of the libraries that are there")
