@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any, Dict, Iterator
 
 import pytest
-from servers import ADMIN_KEY
+from servers import ADMIN_KEY, RunningServer
 from support import ask, execute
 from wrappers import EITHER_HOST
 
@@ -15,10 +15,13 @@ from pyexec import findings, messages
 WRITE = "import random\nwrite = random._os.write\n"
 
 
-@pytest.fixture(params=sorted(EITHER_HOST))
-def hasty(request: Any, start_server: Any) -> Any:
+@pytest.fixture(scope="module", params=sorted(EITHER_HOST))
+def hasty(request: pytest.FixtureRequest) -> Iterator[RunningServer]:
     """A server on either kind of host with little time for each run."""
-    return start_server(EITHER_HOST[request.param], max_runs=2, rate_per_minute=1000, rate_per_day=1000, wall_s=2)
+    limits = {"max_runs": 2, "rate_per_minute": 1000, "rate_per_day": 1000, "wall_s": 1}
+    running = RunningServer(limits, EITHER_HOST[request.param])
+    yield running
+    assert running.stop() == 0, running.log
 
 
 def details_of(running: Any, code: str, **fields: Any) -> Dict[str, Any]:
@@ -190,7 +193,7 @@ def test_what_was_printed_without_a_line_end_is_there_at_a_time_limit(hasty: Any
 
 
 def test_a_script_that_ends_in_its_last_moment_ends_as_it_does(hasty: Any) -> None:
-    code = "import time\ntime.sleep(1.93)\nraise SystemExit(3)"
+    code = "import time\ntime.sleep(0.93)\nraise SystemExit(3)"
     reply = ask(hasty.port, execute({"code": code}))
     details = reply.document["execution_details"]
     assert reply.error_type == "TimeoutError" or (details["exit_code"] == 3 and "error" not in details)
