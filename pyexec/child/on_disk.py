@@ -3,8 +3,9 @@
 Where a run's directory lies on a disk, the filter refuses to let public scripts delete or replace files: what is
 deleted and still open takes space that nothing counts. Of the kernel's ways to rename, one passes, which takes a free
 name only, and C libraries don't use it. So `os.rename` and `os.replace` do here. The others say what is refused, and
-why. What `tempfile` would delete goes with the run's directory anyway, so it need not fail. A database's journal is
-truncated instead of deleted, and a new shelf is of the kind that replaces no file.
+why. What `tempfile` would delete goes with the run's directory anyway, so it need not fail; and a file in the directory
+for temporary files that is deleted by its name gets another one. A database's journal is truncated instead of deleted,
+and a new shelf is of the kind that replaces no file.
 
 Convenience, not a boundary: what a script does past this file, the filter refuses all the same. Works in the child.
 """
@@ -13,8 +14,10 @@ from __future__ import annotations
 
 import dbm
 import errno
+import itertools
 import os
 import pathlib
+import stat
 import sys
 import tempfile
 import types
@@ -23,6 +26,7 @@ from typing import Any, Callable
 from pyexec.kernel import libc
 
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
+_deleted, _MOST_TRIES = itertools.count(), 1000
 _ADVICE = "not possible on this server, whose --work-dir is on a disk (see its doctor command)"
 
 
@@ -54,10 +58,28 @@ def _refusing(plain: Callable[..., Any], reason: str) -> Callable[..., Any]:
             if error.errno != errno.EPERM:
                 raise
             # The filter answers before anybody looks: what isn't there is an error as ever.
-            os.stat(path, dir_fd=dir_fd, follow_symlinks=False)
+            mode = os.stat(path, dir_fd=dir_fd, follow_symlinks=False).st_mode
+            if dir_fd is None and stat.S_ISREG(mode) and _set_aside(path):
+                return
             raise PermissionError(errno.EPERM, reason, path) from None
 
     return _named(refuse, plain)
+
+
+def _set_aside(path: Any) -> bool:
+    """Give a temporary file a name that nobody looks for; return whether it is one. It still counts."""
+    directory = os.fsencode(tempfile.gettempdir())
+    if os.path.dirname(os.path.abspath(os.fsencode(path))) != directory:
+        return False
+    for number in itertools.islice(_deleted, _MOST_TRIES):
+        try:
+            os.rename(path, os.path.join(directory, b".deleted-%d" % number))
+        except OSError as error:
+            if error.errno == errno.EPERM:  # the name is taken
+                continue
+            return False
+        return True
+    return False
 
 
 def _renaming(plain: Callable[..., Any]) -> Callable[..., Any]:

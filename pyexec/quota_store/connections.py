@@ -164,12 +164,15 @@ class Connections:
                 while self._open >= _MOST or (self._open and self._waiting <= len(self._idle)):
                     self._changed.wait()
             time.sleep(max(0.0, self._down_until_s - time.monotonic()))
-            connection = self._pool.make_connection()
+            connection: Any = None
             try:
+                # Not by the pool, which refuses a hundred and first, though those before have been given back.
+                connection = self._pool.connection_class(**self._pool.connection_kwargs)
                 connection.connect()
                 self._exchange(connection, "PING")  # a store that hangs accepts connections all the same
             except Exception as error:  # noqa: BLE001 - a wrong certificate, say: whatever it is, this thread goes on
-                connection.disconnect()
+                if connection is not None:
+                    connection.disconnect()
                 self._leave_alone(error)
                 continue
             with self._changed:

@@ -26,7 +26,8 @@ os.mkdir("d")
 
 def _said(code: str, directory: str) -> str:
     command = [sys.executable, "-c", _BEFORE % ROOT + code]
-    done = subprocess.run(command, cwd=directory, env={"TMPDIR": directory}, capture_output=True, text=True)
+    environment = {"TMPDIR": directory + "/d"}
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -69,6 +70,28 @@ except Exception as error:
     print(type(error).__name__)
 """
     assert _said(code, str(tmp_path)) == error + "\n"
+
+
+def test_a_temporary_file_that_is_deleted_by_its_name_is_out_of_sight(tmp_path) -> None:
+    """As libraries do it that make files for their own use, such as openpyxl."""
+    code = """
+for place, remove in enumerate([os.remove, os.unlink, lambda path: Path(path).unlink()]):
+    Path("d/.deleted-%d" % place).write_text("in the way")
+    number, path = tempfile.mkstemp()
+    os.close(number)
+    remove(path)
+    assert not os.path.exists(path)
+    try:
+        remove(path)
+    except FileNotFoundError:
+        print("gone")
+try:
+    os.mkdir("d/x")
+    os.remove("d/x")
+except PermissionError:
+    print("no file")
+"""
+    assert _said(code, str(tmp_path)) == "gone\n" * 3 + "no file\n"
 
 
 def test_temporary_files_are_left_for_the_end_of_the_run(tmp_path) -> None:

@@ -73,7 +73,7 @@ type Body = paths['/execute']['post']['requestBody']['content']['application/jso
 const body: Body = { code: 'print(1)', attachments: [{ filename: 'a', content_base_64: '' }], return_files: ['**'] };
 function told(answer: Success | components['schemas']['Error']): string {
   if (answer.status === 'error') return answer.error_details.message;
-  const left: number | undefined = 'ip_address' in answer.user_info ? answer.user_info.requests_remaining_today : undefined;
+  const left: number | null | undefined = 'ip_address' in answer.user_info ? answer.user_info.requests_remaining_today : undefined;
   return answer.execution_details.stdout + answer.execution_details.files_written.map((file) => file.path) + left;
 }
 export { body, told };

@@ -10,6 +10,7 @@ import time
 from typing import Any, Iterator, List
 
 import pytest
+import redis
 from processes import await_that
 from quota_suite import ANN, BOB, FIVE, QuotaSuite, Store
 from redis_servers import PASSWORD, RedisServer, free_port
@@ -194,6 +195,24 @@ def test_a_restart_of_the_store_costs_no_more_than_a_moment(breakable: RedisServ
     assert all(isinstance(charge, bool) for charge in in_threads(8, lambda place: quotas.charge(str(place)).shared))
     breakable.client.client_kill_filter(_type="normal", skipme=True)
     await_that(lambda: quotas.charge(BOB, PLENTY).shared)
+
+
+def test_a_store_that_was_away_for_hundreds_of_tries_is_used_again(breakable: RedisServer, monkeypatch) -> None:
+    """redis-py's pool counts the connections that it makes, and refuses the hundred and first."""
+    tries: List[int] = []
+    connect = redis.connection.AbstractConnection.connect
+
+    def counted(connection: Any) -> Any:
+        tries.append(1)
+        return connect(connection)
+
+    breakable.break_down("killed")
+    monkeypatch.setattr(connections, "_LEFT_ALONE_S", 0.0)
+    monkeypatch.setattr(redis.connection.AbstractConnection, "connect", counted)
+    store = Shared(breakable.url, 1000)
+    await_that(lambda: len(tries) > 250)
+    breakable.come_back("killed")
+    await_that(lambda: store.charge(BOB, PLENTY, Now.read()).shared)
 
 
 def test_closed_connections_are_noticed_before_they_are_used(breakable: RedisServer) -> None:
