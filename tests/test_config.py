@@ -85,6 +85,8 @@ NONE += ("cors_origin", "renew_s")  # take "none" for None
 FRACTIONS = ("queue_s", "renew_s", "drain_s", "wall_s", "header_timeout_s", "body_timeout_s", "idle_timeout_s")
 FRACTIONS += ("write_timeout_s",)
 NUMBERS = [name for name in NAMES if name not in LISTS + TEXTS]
+SIZES = [name for name in NAMES if name.endswith("_bytes")]
+UNITS = {"k": 10, "m": 20, "g": 30}  # of sizes, as powers of two
 
 
 PARSER = argparse.ArgumentParser()
@@ -620,6 +622,9 @@ def said(name: str, text: str) -> Any:
             pairs = [word.partition("=") for word in words]
             return tuple((word, os.path.realpath(directory)) for word, _, directory in pairs)
         return tuple(str(ipaddress.ip_network(word)) for word in words) if name == "trusted_proxies" else words
+    number, unit = text.strip()[:-1], text.strip()[-1:].lower()
+    if name in SIZES and unit in UNITS:
+        return int(number) << UNITS[unit]
     value = float(text)
     if name not in FRACTIONS and value != int(text):
         raise ValueError
@@ -632,6 +637,7 @@ texts = st.one_of(
     st.integers(-5, 2**41).map(str),
     st.floats().map(str),
     st.sampled_from([text for text, _ in SAMPLES.values()] + [setting.default for setting in SETTINGS]),
+    st.tuples(st.integers(0, 2**41), st.sampled_from("kMG")).map(lambda size: "%d%s" % size),
     st.lists(st.ip_addresses().map(str), max_size=3).map(" ".join),
     st.lists(st.sampled_from(["os", "json", "os.path", "*", "10.0.0.0/8", "::/0", "seccomp"]), max_size=4).map(
         ",".join

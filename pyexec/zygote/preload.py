@@ -88,7 +88,8 @@ def sort_out(modules: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
         elif not is_there or not _has_parts(spec, name):
             unknown.append(name)
         else:
-            (standard if _is_standard(spec) else added).append(name)
+            # Before Python 3.9 the specs of `sys` and `builtins` don't say where they come from.
+            (standard if top in sys.builtin_module_names or _is_standard(spec) else added).append(name)
     return standard, added, unknown
 
 
