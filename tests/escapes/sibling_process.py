@@ -4,7 +4,6 @@ danger: outlive the run or bomb with processes
 control: ok
 namespaces: EINVAL
 seccomp: EPERM
-without seccomp@container-root: EAGAIN
 all: EPERM
 """
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from typing import Any, Iterator
 import pytest
 from servers import RunningServer
 from support import ROOT, ask, exchange, execute, parse_replies, request
-from wrappers import DOCKER, on_tmpfs
+from wrappers import DOCKER, directory_on_tmpfs
 
 from pyexec.client import ServiceError
 from pyexec.runs.disk_guard import Guard
@@ -237,10 +236,9 @@ print("done")
 @pytest.fixture(scope="module")
 def on_a_tmpfs() -> Iterator[RunningServer]:
     """As in a container with `--tmpfs`, which has a size of 192 MiB."""
-    with tempfile.TemporaryDirectory(prefix="work-dir-", dir="/var/tmp") as work_dir:
-        os.chmod(work_dir, 0o755)
+    with directory_on_tmpfs() as (work_dir, before):
         limits = {"rate_per_minute": 1000, "rate_per_day": 1000, "max_runs": 3, "work_dir": work_dir}
-        running = RunningServer(limits, on_tmpfs(work_dir, str(192 << 20)) + DOCKER)
+        running = RunningServer(limits, before + DOCKER)
         yield running
         assert running.stop() == 0, running.log
 

@@ -190,9 +190,16 @@ def test_a_name_that_nothing_provides_is_an_error_at_start() -> None:
     )
 
 
-def test_doctor_says_what_is_not_loaded_ahead(tmp_path: Path) -> None:
-    python = environment(tmp_path / "venv", {"bad": BAD["thread_starter"], "fine": "__version__ = '7'\n"})
-    tmp_path.chmod(0o755)
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A directory that runs of another uid may pass through, as they may not through pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="open-") as path:
+        os.chmod(path, 0o755)
+        yield Path(path)
+
+
+def test_doctor_says_what_is_not_loaded_ahead(open_path: Path) -> None:
+    python = environment(open_path / "venv", {"bad": BAD["thread_starter"], "fine": "__version__ = '7'\n"})
     command = [*python, "python", "-m", "pyexec", "doctor", "--modules", "+bad +fine"]
     clean = dict(os.environ, PYTHONPATH=ROOT)
     output = subprocess.run(command, cwd="/", env=clean, stdout=subprocess.PIPE, timeout=120).stdout.decode()
@@ -200,13 +207,12 @@ def test_doctor_says_what_is_not_loaded_ahead(tmp_path: Path) -> None:
     assert "Not loaded ahead: bad (starts threads (1), and a process with threads can't be forked safely)" in output
 
 
-def test_one_whose_process_does_not_stay_alive_is_given_up(tmp_path: Path) -> None:
+def test_one_whose_process_does_not_stay_alive_is_given_up(open_path: Path) -> None:
     """It passes every check, and then ends the process that forks for all that were added."""
     source = (
         "import os\nforks = []\nos.register_at_fork(before=lambda: forks.append(1) or len(forks) > 4 and os._exit(3))\n"
     )
-    python = environment(tmp_path / "venv", {"late": source})
-    tmp_path.chmod(0o755)
+    python = environment(open_path / "venv", {"late": source})
     running = RunningServer({"rate_per_minute": 1000, "modules": "+late"}, python)
     try:
         await_that(lambda: "is given up" in running.log, 120)

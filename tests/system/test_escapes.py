@@ -36,6 +36,7 @@ from typing import Iterator
 
 import claims as claims_of
 import lab
+import laboratory as laboratory_of
 import pytest
 from claims import ESCAPES, SUCCESS, claims
 from figures import not_shown, record
@@ -130,7 +131,10 @@ class _OffersRootAll:
         ("all", "EACCES", "EPERM"),
     ],
 )
-def test_what_root_alone_is_offered_ends_with_roots_rights(key: str, found: str, word: str) -> None:
+def test_what_root_alone_is_offered_ends_with_roots_rights(
+    monkeypatch: pytest.MonkeyPatch, key: str, found: str, word: str
+) -> None:
+    monkeypatch.setattr(laboratory_of, "KINDS", ["root"])
     assert as_expected(_OffersRootAll(), "performance_counter", key, 6, found) == word  # type: ignore[arg-type]
 
 

@@ -5,19 +5,19 @@ Run as root and as an ordinary user these are the four kinds of host, and the tw
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
-from typing import Iterator
+from typing import Iterator, List, Tuple
 
 import pytest
 from processes import await_that
 from servers import RunningServer
-from wrappers import DOCKER, EITHER_HOST, on_tmpfs
+from wrappers import DOCKER, EITHER_HOST, TMPFS_BYTES, directory_on_tmpfs
 
 from pyexec.client import ServiceError
 
 LIMITS = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "code_chars": 20000}
-TMPFS_BYTES = 192 << 20
 
 
 class Host:
@@ -30,14 +30,18 @@ class Host:
         self.deletes = deletes or self.tree
 
 
+@contextlib.contextmanager
+def _directory_on_disk() -> Iterator[Tuple[str, List[str]]]:
+    with tempfile.TemporaryDirectory(prefix="work-dir-", dir="/var/tmp") as work_dir:
+        os.chmod(work_dir, 0o755)
+        yield work_dir, []
+
+
 @pytest.fixture(scope="module", params=("tree", "disk", "tmpfs"))
 def host(request: pytest.FixtureRequest) -> Iterator[Host]:
     """Where each run has a tree, if this machine allows that, and where all lie on a disk, or on a tmpfs with a size."""
-    with tempfile.TemporaryDirectory(prefix="work-dir-", dir="/var/tmp") as work_dir:
-        os.chmod(work_dir, 0o755)
-        wrapper = list(EITHER_HOST["mounts"] if request.param == "tree" else DOCKER)
-        if request.param == "tmpfs":
-            wrapper = on_tmpfs(work_dir, str(TMPFS_BYTES)) + wrapper
+    with directory_on_tmpfs() if request.param == "tmpfs" else _directory_on_disk() as (work_dir, before):
+        wrapper = [*before, *(EITHER_HOST["mounts"] if request.param == "tree" else DOCKER)]
         running = RunningServer(dict(LIMITS, work_dir=work_dir), wrapper)
         yield Host(running, request.param == "tmpfs", work_dir)
         assert running.stop() == 0, running.log

@@ -18,7 +18,7 @@ from laboratory import OLDER as OLDER_ABIS
 from processes import await_that, command, parents, settled
 from servers import left_by_runs
 from support import ROOT, in_threads
-from wrappers import DOCKER, on_tmpfs, refusing, with_landlock_abi
+from wrappers import DOCKER, directory_on_tmpfs, refusing, with_landlock_abi
 
 from pyexec.client import ServiceError
 from pyexec.kernel import landlock
@@ -188,10 +188,11 @@ def test_doctor_shows_the_table() -> None:
     assert "%d for public scripts" % calls in done.stdout or os.uname().machine != "x86_64"
 
 
-def test_doctor_says_what_bounds_deleted_files(work_dir: str) -> None:
-    done = _doctor("docker", flags=["--work-dir", work_dir], before=on_tmpfs(work_dir, "96m"))
+def test_doctor_says_what_bounds_deleted_files() -> None:
+    with directory_on_tmpfs() as (work_dir, before):
+        done = _doctor("docker", flags=["--work-dir", work_dir], before=before)
     assert done.returncode == 0, done.stderr
-    assert "Runs' directories are on a tmpfs of 96 MiB, which bounds what they delete too" in done.stdout
+    assert "Runs' directories are on a tmpfs of 192 MiB, which bounds what they delete too" in done.stdout
 
 
 def test_doctor_says_what_an_older_landlock_holds() -> None:

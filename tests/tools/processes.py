@@ -90,6 +90,16 @@ def tasks_by_session(pid: int) -> Dict[int, int]:
     return found
 
 
+SYS_PTRACE, SYS_NICE = 19, 23  # linux/capability.h
+
+
+def has_capability(number: int) -> bool:
+    """Return whether this process has a capability, which root may lack in a container."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        (effective,) = (line.split()[1] for line in file if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> number & 1)
+
+
 def cpu_s(pid: int) -> float:
     """Return the processor time that a process has used, 0 if it is gone."""
     try:

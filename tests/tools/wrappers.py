@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from typing import List
+import tempfile
+from contextlib import contextmanager
+from typing import Iterator, List, Tuple
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -34,9 +36,19 @@ def with_clock(file: str) -> List[str]:
     return _wrapper("clock", file, "--")
 
 
-def on_tmpfs(directory: str, size: str) -> List[str]:
-    """Return what a command is given to, so that it finds a tmpfs of this size on a directory; see `on_tmpfs.py`."""
-    return _wrapper("on_tmpfs", directory, size)
+TMPFS_BYTES = 192 << 20
+
+
+@contextmanager
+def directory_on_tmpfs() -> Iterator[Tuple[str, List[str]]]:
+    """Yield a directory on a tmpfs of TMPFS_BYTES, and what a command is given to, so that it finds it there.
+
+    A container, whose profile lets nothing be mounted, is started with such a tmpfs, and TMPFS says where.
+    """
+    given = os.environ.get("TMPFS")
+    with tempfile.TemporaryDirectory(prefix="work-dir-", dir=given or "/var/tmp") as directory:
+        os.chmod(directory, 0o755)
+        yield directory, [] if given else _wrapper("on_tmpfs", directory, str(TMPFS_BYTES))
 
 
 # As under Docker's default profile, which refuses what makes and mounts a tree: runs have their directories on disk.
