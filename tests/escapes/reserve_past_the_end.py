@@ -3,10 +3,8 @@
 danger: exhaust memory, CPU, disk or descriptors
 control: ok
 namespaces: ENOSPC
-rlimits@container-user: EFBIG
 rlimits@tmpfs: EFBIG
 seccomp: EPERM
-without seccomp@container-user: EFBIG
 without seccomp@tmpfs: EFBIG
 all: EPERM
 why: of a deleted file nobody sees it: 3 GiB in one call
