@@ -410,4 +410,4 @@ with Sandbox(Config.of(max_runs=2, uid_base=20000000 + 10 * os.getpid())) as san
     assert after <= before, (before, after)
 assert held() < 10, os.listdir("/proc/self/fd")
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, cwd=ROOT, timeout=300)
