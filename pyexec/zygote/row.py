@@ -18,7 +18,7 @@ import sys
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, last_moment, libraries, script, show, streams, tracebacks
+from pyexec.child import compat, confine, frames, last_moment, libraries, metadata, script, show, streams, tracebacks
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
@@ -185,9 +185,11 @@ def _settle(
     if mount_point:
         os.environ.update(child.own_places(mount_point))
         show.begin(workdir)
-    deletes = policy.contained(host).deletion
+    contained = policy.contained(host)
+    if not contained.metadata:
+        metadata.install()
     hooks = fork_hooks.withhold()
-    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, deletes, handlers, hooks)
+    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, contained.deletion, handlers, hooks)
     last_moment.install(streams.flush, kit.witness)
     uid_base = nest.settings["uid_base"]
 

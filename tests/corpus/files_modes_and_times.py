@@ -1,3 +1,4 @@
+# metadata
 import shutil
 import stat
 from pathlib import Path

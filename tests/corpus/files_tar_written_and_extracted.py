@@ -1,3 +1,4 @@
+# metadata
 import io
 import tarfile
 from pathlib import Path

@@ -264,12 +264,13 @@ def test_whoever_holds_deleted_files_pays_for_them_and_nobody_else(on_a_tmpfs, f
     thread.start()
     time.sleep(0.5)
     if os.geteuid() == 0 and not has_capability(SYS_PTRACE):
-        # Nobody can tell who holds what: below the limit of all runs nothing happens, beyond it somebody gets a 500.
+        # Nobody can tell who holds what: below the limit of all runs nothing happens. Beyond it the only run that there
+        # is pays, if what it has of files by name already is much; otherwise it gets a 500.
         thread.join()
         if files * (58 << 20) < TMPFS_BYTES * 0.9:
             assert on_a_tmpfs.client.execute(HOLD % (files, mapped)).success
         else:
-            with pytest.raises(ServiceError, match="InternalServerError"):
+            with pytest.raises(ServiceError, match="InternalServerError|no other run had taken as much of it"):
                 on_a_tmpfs.client.execute(HOLD % (files, mapped))
     else:
         with pytest.raises(ServiceError) as caught:

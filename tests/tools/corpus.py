@@ -3,6 +3,7 @@
 # admin                   it imports modules that public scripts may not; otherwise it runs as public and as admin
 # tree                    it needs a file tree of its own
 # deletes                 it deletes or replaces files, which public scripts can't on a disk
+# metadata                it sets modes and times of files, which do nothing without a file tree and a uid of its own
 # python: 3.10            the first version that can run it; older ones don't collect it
 # stdin: "text\\n"         its standard input
 # attach: NAME "content"  a file put beside it; may stand more than once
@@ -21,7 +22,7 @@ from support import ROOT
 from pyexec.job import Attachment
 
 CORPUS = os.path.join(ROOT, "tests", "corpus")
-_DIRECTIVE = re.compile(r"# *(admin|tree|deletes|python|stdin|attach|files)(?:: *(.*))?")
+_DIRECTIVE = re.compile(r"# *(admin|tree|deletes|metadata|python|stdin|attach|files)(?:: *(.*))?")
 
 
 class Script(NamedTuple):
@@ -32,6 +33,7 @@ class Script(NamedTuple):
     admin: bool
     tree: bool
     deletes: bool
+    metadata: bool
     python: Tuple[int, ...]
     stdin: bytes
     attachments: Tuple[Attachment, ...]
@@ -71,7 +73,7 @@ def read_script(path: str) -> Script:
     return Script(
         name,
         source,
-        *(word in said for word in ("admin", "tree", "deletes")),
+        *(word in said for word in ("admin", "tree", "deletes", "metadata")),
         python,
         stdin,
         tuple(attachments),
