@@ -18,7 +18,7 @@ LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
 HEAVY = tuple(
     "asyncio unittest doctest logging sqlite3 queue zipfile tarfile bz2 lzma shutil tempfile argparse optparse pickle"
     " shelve configparser plistlib pstats cProfile profile tomllib tracemalloc http concurrent threading contextvars"
-    " sched colorsys gzip mimetypes gettext fileinput wave symtable".split()
+    " sched colorsys gzip mimetypes gettext fileinput wave symtable html zoneinfo difflib".split()
 )
 # What libraries bring along, as they need it, and scripts import by name; a later release may do without.
 COMPANIONS = ("mpl_toolkits", "mpmath", "joblib", "patsy", "dateutil")
