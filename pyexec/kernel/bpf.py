@@ -9,6 +9,7 @@ Source: linux/filter.h, linux/seccomp.h and Documentation/userspace-api/seccomp_
 
 from __future__ import annotations
 
+import operator
 import struct
 from typing import NamedTuple, Sequence
 
@@ -17,7 +18,11 @@ LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 JUMP = 0x05  # BPF_JMP | BPF_JA
 JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
+JUMP_GREATER = 0x25  # BPF_JMP | BPF_JGT | BPF_K
+JUMP_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 RETURN = 0x06  # BPF_RET | BPF_K
+
+_COMPARISONS = {JUMP_EQUAL: operator.eq, JUMP_GREATER: operator.gt, JUMP_AT_LEAST: operator.ge}
 
 # struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6].
 OFFSET_NR, OFFSET_ARCH, OFFSET_ARGS = 0, 4, 16
@@ -106,9 +111,29 @@ def assemble(arch: int, rules: Sequence[Rule], default: int) -> list[Instruction
 
 def _any_of(values: Sequence[int], action: int) -> list[Instruction]:
     """Return instructions that end with `action` if the accumulator is one of `values`, else fall through."""
-    count = len(values)
-    tests = [Instruction(JUMP_EQUAL, count - index, 0, value) for index, value in enumerate(values)]
+    tests = _matching(values, 1)
     return tests + [Instruction(JUMP, 0, 0, 1), Instruction(RETURN, 0, 0, action)]
+
+
+def _matching(values: Sequence[int], beyond: int) -> list[Instruction]:
+    """Return instructions that skip `beyond` more behind them if the accumulator is one of `values`.
+
+    Numbers that follow each other take two comparisons together: each child pays for the kernel's compiling of each.
+    """
+    ranges: list[list[int]] = []
+    for value in sorted(values):
+        if ranges and value == ranges[-1][1] + 1:
+            ranges[-1][1] = value
+        else:
+            ranges.append([value, value])
+    found: list[Instruction] = []
+    for first, last in reversed(ranges):  # a jump's distance is known from the end
+        if first == last:
+            found.insert(0, Instruction(JUMP_EQUAL, len(found) + beyond, 0, first))
+        else:
+            found.insert(0, Instruction(JUMP_GREATER, 0, len(found) + beyond, last))
+            found.insert(0, Instruction(JUMP_AT_LEAST, 0, 1, first))
+    return found
 
 
 def _checked(rule: Rule, default: int) -> list[Instruction]:
@@ -123,9 +148,12 @@ def _checked(rule: Rule, default: int) -> list[Instruction]:
             values = sorted({(value >> shift) & 0xFFFFFFFF for value in check.values})
             if shift and len(values) > 1:
                 raise ValueError("alternatives may differ in the low 32 bits only")
-            body += [Instruction(LOAD_WORD, 0, 0, offset), Instruction(AND, 0, 0, mask)]
-            body += [Instruction(JUMP_EQUAL, len(values) - index, 0, value) for index, value in enumerate(values)]
-            body.append(Instruction(RETURN, 0, 0, default))
+            if mask == 0 and values == [0]:
+                continue  # it says nothing about this word
+            body.append(Instruction(LOAD_WORD, 0, 0, offset))
+            if mask != 0xFFFFFFFF:
+                body.append(Instruction(AND, 0, 0, mask))
+            body += [*_matching(values, 1), Instruction(RETURN, 0, 0, default)]
     body.append(Instruction(RETURN, 0, 0, rule.action))
     return body
 
@@ -153,8 +181,8 @@ def simulate(program: Sequence[Instruction], arch: int, nr: int, arguments: Sequ
             accumulator &= k
         elif code == JUMP:
             index += k
-        elif code == JUMP_EQUAL:
-            index += jump_true if accumulator == k else jump_false
+        elif code in _COMPARISONS:
+            index += jump_true if _COMPARISONS[code](accumulator, k) else jump_false
         elif code == RETURN:
             return k
         else:
