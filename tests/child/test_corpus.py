@@ -129,12 +129,11 @@ def test_runs_as_under_plain_python(script: Script, sandbox: Sandbox, plain: Dic
     deletes = sandbox.report.own_tree or sandbox.report.tmpfs_bytes > 0
     if script.tree and not sandbox.report.own_tree:
         pytest.skip("this host can't build a file tree")
-    if script.metadata and not (sandbox.report.own_tree or os.geteuid() == 0):
-        pytest.skip("modes and times do nothing on this host")
+    in_vain = script.metadata and not sandbox.report.own_tree and os.geteuid() != 0
     for admin in (True,) if script.admin or (script.deletes and not deletes) else (False, True):
         got = run_confined(sandbox, script, admin)
         who = "as admin" if admin else "as public"
         assert got.stderr == expected.stderr, who
-        assert got.stdout == expected.stdout, who
+        assert in_vain or got.stdout == expected.stdout, who
         assert got.exit_code == expected.exit_code, who
         assert got.files == expected.files, who
