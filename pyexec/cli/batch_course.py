@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 import time
+import traceback
 from typing import Any, Callable, Counter, Iterator
 
 from pyexec import log, units
@@ -29,15 +30,15 @@ class Batch:
 
     def __init__(self, jobs: Jobs, results: Results, runner: Runner) -> None:
         """Take the parts; nothing is run yet."""
-        left = len(jobs.ids - results.done)
-        self._results, self._runner, self._progress = results, runner, Progress(len(jobs.ids), left)
+        self._ids, self._results, self._runner = jobs.ids, results, runner
+        self._progress = Progress(len(self._ids), len(self._ids - results.done))
         self._waiting: Iterator[Entry] = jobs.without(set(results.done))
         self._suspects: list[Entry] = []  # under way when a runner died
         self._lock = threading.Lock()
         self._stop = ""
 
     def run(self) -> int:
-        """Run all jobs; return the exit status."""
+        """Run all jobs; return the exit status, which is 0 only if every job has a result."""
         threads = [threading.Thread(target=self._work) for _ in range(self._runner.at_once)]
         interrupted = False
         for thread in threads:
@@ -52,6 +53,9 @@ class Batch:
             for thread in threads:
                 thread.join()
         self._progress.end()
+        missing = len(self._ids - self._results.done)
+        if missing and not self._stop:
+            self._stop = f"{units.count(missing, 'script')} ended without a result"
         if self._stop:
             log.say(f"stopped: {self._stop}; the same command goes on from here")
         if interrupted:
@@ -65,12 +69,18 @@ class Batch:
                 return
 
     def _guarded(self, step: Callable[..., bool], *arguments: Any) -> bool:
-        """Take a step; whatever would fail for every further job as well ends the batch. Return what it returns."""
+        """Take a step; whatever would fail for every further job as well ends the batch. Return what it returns.
+
+        So does an error that nobody has thought of: with the thread alone, its job would be gone without a word.
+        """
         try:
             return not self._stop and step(*arguments)
         except (CannotGoOn, ValidationError, OSError) as error:
             self._stop = self._stop or str(error)
-            return False
+        except Exception as error:  # noqa: BLE001
+            self._stop = self._stop or f"unexpected {error!r}"
+            log.say("".join(traceback.format_exception(type(error), error, error.__traceback__)), log.ERROR)
+        return False
 
     def _next(self) -> bool:
         with self._lock:
@@ -100,8 +110,9 @@ class Batch:
         return True
 
     def _add(self, entry: Entry, document: bytes) -> None:
+        kind = _kind(document)  # first: what can't be counted isn't an answer
         self._results.add(entry.id, document)
-        self._progress.add(_kind(document))
+        self._progress.add(kind)
 
 
 def _kind(document: bytes) -> str:

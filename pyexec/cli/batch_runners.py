@@ -132,10 +132,12 @@ class Service:
         """Return the answer to a body. Raises as `Runner`."""
         try:
             document = self._client.submit(body)
-            if "execution_details" not in document:
+            if not _is_of_a_run(document):
                 raise CannotGoOn("the answer isn't from pyexec; is the URL right?")
         except ServiceError as error:
-            if error.status in _OF_THE_JOB and error.document.get("error_details"):
+            if error.status in _OF_THE_JOB:
+                if not _is_of_an_error(error.document):
+                    raise CannotGoOn(f"the answer isn't from pyexec: {error}") from error
                 document = error.document
             elif error.status == 500:
                 raise RunnerDied(str(error)) from error
@@ -157,3 +159,15 @@ class Service:
             self._client.health()
             return True
         return False
+
+
+def _is_of_a_run(document: dict[str, Any]) -> bool:
+    """Say whether an answer has what pyexec says of a run that ended by itself."""
+    details = document.get("execution_details")
+    return document.get("status") == "success" and isinstance(details, dict) and "success" in details
+
+
+def _is_of_an_error(document: dict[str, Any]) -> bool:
+    """Say whether an answer has what pyexec says of an error; a proxy's own may be JSON as well."""
+    details = document.get("error_details")
+    return document.get("status") == "error" and isinstance(details, dict) and isinstance(details.get("type"), str)
