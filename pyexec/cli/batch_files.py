@@ -93,6 +93,7 @@ class Results:
         """
         self.done: set[str] = set()
         self._lock = threading.Lock()
+        self._failure = ""
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,14 +117,26 @@ class Results:
         os.ftruncate(self._fd, whole)
 
     def add(self, id: str, document: bytes) -> None:
-        """Write the answer to a job, a JSON object without line breaks. Raises OSError: such as a full disk."""
+        """Write the answer to a job, a JSON object without line breaks.
+
+        Raises OSError: such as a full disk. Then the file has whole lines only, and gets no further ones.
+        """
         line = b'{"id": ' + json.dumps(id).encode("ascii") + b", " + document[1:] + b"\n"
         with self._lock:
             if id in self.done:
                 return
-            view = memoryview(line)
-            while view:
-                view = view[os.write(self._fd, view) :]
+            if self._failure:
+                raise OSError(self._failure)
+            before = os.fstat(self._fd).st_size
+            try:
+                view = memoryview(line)
+                while view:
+                    view = view[os.write(self._fd, view) :]
+            except OSError as error:
+                # Behind half a line, which only a last one may be, no other may come, even if this fails as well.
+                self._failure = str(error)
+                os.ftruncate(self._fd, before)
+                raise
             self.done.add(id)
 
     def close(self) -> None:

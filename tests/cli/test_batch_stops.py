@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
+import os
 import threading
 from typing import Any, Dict, Iterator, List
 
 import pytest
 
+from pyexec.cli import batch_files
 from pyexec.cli.batch_course import Batch
 from pyexec.cli.batch_files import Jobs, Results
 from pyexec.cli.batch_runners import Runner, Service
@@ -75,6 +77,70 @@ def test_jobs_without_a_result_are_no_success_whatever_became_of_them(tmp_path, 
     monkeypatch.setattr(Results, "add", lambda self, id, document: None)
     assert _run(tmp_path, Plain()) == 1
     assert "stopped: 20 scripts ended without a result" + GOES_ON in capsys.readouterr().err
+
+
+# -- a disk that is full ------------------------------------------------------------------------------------------------
+
+
+class Disk:
+    """In place of `os` for the results: half of one line fits, then nothing does, and later there is space again."""
+
+    def __init__(self, lines: int, undo: bool = True) -> None:
+        self.lines, self.undo, self.calls = lines, undo, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def write(self, descriptor: int, data: Any) -> int:
+        self.calls += 1
+        if self.calls == self.lines + 1:
+            return os.write(descriptor, data[: len(data) // 2])
+        if self.calls == self.lines + 2:
+            raise OSError(28, "No space left on device")
+        return os.write(descriptor, data)
+
+    def ftruncate(self, descriptor: int, size: int) -> None:
+        if not self.undo:
+            raise OSError(5, "Input/output error")
+        os.ftruncate(descriptor, size)
+
+
+def test_half_a_line_is_taken_back_and_nothing_is_written_behind_it(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "out"
+    with contextlib.closing(Results(str(path))) as results, monkeypatch.context() as patch:
+        patch.setattr(batch_files, "os", Disk(1))
+        results.add("a", GOOD)
+        kept = path.read_bytes()
+        for id in ("b", "c", "b"):
+            with pytest.raises(OSError, match="No space left on device"):
+                results.add(id, GOOD)
+            assert path.read_bytes() == kept and results.done == {"a"}
+        results.add("a", GOOD)  # which is there
+    with contextlib.closing(Results(str(path))) as results:
+        results.add("b", GOOD)
+        assert results.done == {"a", "b"} and _ids(tmp_path) == ["a", "b"]
+
+
+def test_half_a_line_that_cannot_be_taken_back_is_the_last(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "out"
+    with contextlib.closing(Results(str(path))) as results, monkeypatch.context() as patch:
+        patch.setattr(batch_files, "os", Disk(1, undo=False))
+        results.add("a", GOOD)
+        for _ in range(2):
+            with pytest.raises(OSError):
+                results.add("b", GOOD)
+        assert path.read_bytes().count(b"\n") == 1 and not path.read_bytes().endswith(b"\n")
+    with contextlib.closing(Results(str(path))) as results:
+        assert results.done == {"a"} and _ids(tmp_path) == ["a"]
+
+
+def test_a_disk_that_was_full_for_a_moment_leaves_a_file_to_go_on_with(tmp_path, capsys, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_files, "os", Disk(5))
+        assert _run(tmp_path, Plain()) == 1
+    assert "stopped: [Errno 28] No space left on device" + GOES_ON in capsys.readouterr().err
+    assert len(_ids(tmp_path)) == 5
+    assert _run(tmp_path, Plain()) == 0 and sorted(_ids(tmp_path), key=int) == [str(n) for n in range(COUNT)]
 
 
 # -- a service that isn't one -------------------------------------------------------------------------------------------
