@@ -10,7 +10,7 @@ import time
 from typing import Any, Iterator, Protocol
 
 from pyexec.accounts import Now
-from pyexec.api import request
+from pyexec.api import hints, request
 from pyexec.api.response import Context, Done, respond
 from pyexec.client import Client, ServiceError
 from pyexec.config import Config
@@ -63,7 +63,10 @@ class Local:
                 raise ValidationError("A batch without a service takes no key; use --admin.", "api_key")
             job = dataclasses.replace(parsed.job, admin=self._admin)
             with self._sandbox.execution(job) as outcome:
-                return _bytes(Done(job, outcome), context, self._config)
+                report = self._sandbox.report
+                libraries = dict.fromkeys((*report.libraries, *report.added))
+                hint = hints.for_run(job, outcome, self._config, libraries)
+                return _bytes(Done(job, outcome, hint), context, self._config)
         except ValidationError as error:
             return _bytes(error, context, self._config)
         except ServerBusy as error:

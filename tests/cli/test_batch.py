@@ -60,6 +60,7 @@ def test_each_job_is_answered_as_a_request_would_be(tmp_path) -> None:
     jobs = [
         {"id": "ok", "code": "print(input())", "stdin_data": "hello"},
         {"id": "raises", "code": "1/0"},
+        {"id": "shell", "code": "!ls"},
         {"id": "import", "code": "import os"},
         {"id": "time", "code": "while True: pass"},
         {"id": "wrong", "cod": "1"},
@@ -75,6 +76,8 @@ def test_each_job_is_answered_as_a_request_would_be(tmp_path) -> None:
     assert set(rows) == {job["id"] for job in jobs}
     assert rows["ok"]["execution_details"]["stdout"] == "hello\n" and rows["ok"]["status"] == "success"
     assert "ZeroDivisionError" in rows["raises"]["execution_details"]["stderr"]
+    assert "a plain Python script, without shell commands" in rows["shell"]["execution_details"]["hint"]
+    assert "hint" not in rows["ok"]["execution_details"]
     assert rows["long"]["execution_details"]["stdout"] == "1\n"
     assert rows["ü\n"]["execution_details"]["output_files"] == {"a": {"content_base64": "eA==", "size_bytes": 1}}
     kinds = {id: row["error_details"]["type"] for id, row in rows.items() if row["status"] == "error"}
@@ -82,7 +85,7 @@ def test_each_job_is_answered_as_a_request_would_be(tmp_path) -> None:
     assert kinds == dict(
         expected, **{"wrong": "ValidationError", "key": "ValidationError", "too long": "ValidationError"}
     )
-    assert "9 scripts in" in done.stderr and "3 ValidationError" in done.stderr and "3 succeeded" in done.stderr
+    assert "10 scripts in" in done.stderr and "3 ValidationError" in done.stderr and "3 succeeded" in done.stderr
 
 
 def test_with_admin_any_import_is_allowed(tmp_path) -> None:
