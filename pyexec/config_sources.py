@@ -1,6 +1,6 @@
 """The settings from flags and environment variables, and the key; the only module that reads the environment.
 
-Flags win over variables, variables over defaults.
+Flags win over variables, variables over defaults, of which a command may have its own.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from typing import Mapping
+from typing import Any, Mapping
 
 from pyexec import config
 from pyexec import config_kinds as kinds
@@ -42,8 +42,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def from_sources(flags: argparse.Namespace, environment: Mapping[str, str] | None = None) -> Config:
-    """Return the Config that flags and environment ask for.
+def from_sources(
+    flags: argparse.Namespace, environment: Mapping[str, str] | None = None, defaults: Mapping[str, Any] | None = None
+) -> Config:
+    """Return the Config that flags and environment ask for; `defaults` stand in for those of the settings.
 
     `$PORT`, as hosting platforms set it, gives the port and, since their routers connect from outside, makes the
     server listen on every address; a flag or PYEXEC_ variable for either wins over it. With it, an empty
@@ -76,7 +78,8 @@ def from_sources(flags: argparse.Namespace, environment: Mapping[str, str] | Non
             repeated[setting.name] = flag, setting.flag
         elif flag is not None:
             texts[setting.name] = flag, setting.flag
-    values = {name: BY_NAME[name].read(*found) for name, found in texts.items()}
+    values = dict(defaults or {})
+    values.update({name: BY_NAME[name].read(*found) for name, found in texts.items()})
     values.update({name: BY_NAME[name].read_each(*found) for name, found in repeated.items()})
     return Config(admin_key=_key_of(given), limits_url=given.get(config.LIMITS_VARIABLE), **values)
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
+from typing import Any
 
 from pyexec import log, units
 from pyexec.config import Config
 
 HELP = "run many scripts, one a line of a file"
 OPTIONS = ("admin", "out", "url")
+_LOCAL_CODE_CHARS = 100_000
 _USAGE_STATUS = 2
 
 
@@ -21,6 +24,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Give the command line what only `batch` takes."""
     add = parser.add_argument_group("batch FILE").add_argument
     add("--url", metavar="URL", help="have a service run the scripts; without it this machine does, on all processors")
+
+
+def defaults(given: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that have another default than a server's.
+
+    On this machine these are all processors, and longer scripts than a caller over HTTP may send.
+    """
+    if given.url is not None:
+        return {}
+    return {"max_runs": len(os.sched_getaffinity(0)), "code_chars": _LOCAL_CODE_CHARS}
 
 
 def main(config: Config, given: argparse.Namespace) -> int:

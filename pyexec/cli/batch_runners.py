@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import time
 from typing import Any, Iterator, Protocol
 
@@ -18,7 +17,6 @@ from pyexec.errors import ConfigError, LayerError, PyexecError, SandboxError, Se
 from pyexec.http1.answer import made_as_written
 from pyexec.sandbox import Sandbox
 
-LOCAL_CODE_CHARS = 100_000
 _PATIENCE_S = 60.0
 _STEP_S = 0.5
 _STARTS = 3
@@ -47,7 +45,7 @@ class Runner(Protocol):
 
 
 class Local:
-    """A sandbox of this process, with one slot for each processor."""
+    """A sandbox of this process."""
 
     def __init__(self, sandbox: Sandbox, config: Config, admin: bool) -> None:
         """Take a sandbox with these settings."""
@@ -93,18 +91,7 @@ def _await(ready: Any, otherwise: str) -> None:
 
 @contextlib.contextmanager
 def local(config: Config, admin: bool) -> Iterator[Local]:
-    """Start a sandbox for a batch: all processors, and longer scripts than a caller over HTTP may send.
-
-    Raises:
-        SandboxError: this host can't confine scripts.
-    """
-    default = Config.of()
-    changes: dict[str, Any] = {}
-    if config.max_runs == default.max_runs:
-        changes["max_runs"] = len(os.sched_getaffinity(0))
-    if config.code_chars == default.code_chars:
-        changes["code_chars"] = LOCAL_CODE_CHARS
-    config = dataclasses.replace(config, **changes)
+    """Start a sandbox for a batch. Raises SandboxError: this host can't confine scripts."""
     with _started(config) as sandbox:
         yield Local(sandbox, config, admin)
 

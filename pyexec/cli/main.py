@@ -14,7 +14,8 @@ from pyexec.errors import ConfigError, SandboxError, ValidationError
 from pyexec.kernel import libc
 
 # A command is a module with HELP, and main(config, given), which returns the exit status. The first is the default. One
-# with options of its own has them in OPTIONS and add_flags(parser); those that two of them share are here.
+# with options of its own has them in OPTIONS and add_flags(parser); those that two of them share are here. One in which
+# settings have other defaults has these in defaults(given).
 COMMANDS = {"serve": serve, "run": run, "batch": batch, "mcp": mcp, "key": key, "doctor": doctor}
 _WITH_FILE = {"run": "FILE", "batch": "FILE", "key": "NAME"}  # what the one argument is
 _OPTIONS = {"admin": False, "attach": [], "returned": [], "out": None, "url": None}  # with what they are if not given
@@ -93,7 +94,8 @@ def main(arguments: list[str] | None = None, program: str = "pyexec") -> int:
     # Another process of our uid must not read the admin key out of our memory or environment.
     libc.prctl(libc.PR_SET_DUMPABLE, 0)
     try:
-        status: int = command.main(config_sources.from_sources(given), given)
+        defaults = command.defaults(given) if hasattr(command, "defaults") else None
+        status: int = command.main(config_sources.from_sources(given, defaults=defaults), given)
         return status
     except ConfigError as error:
         log.say(str(error))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import select
 import signal
 import threading
-from typing import TYPE_CHECKING, BinaryIO, Iterable
+from typing import TYPE_CHECKING, Any, BinaryIO, Iterable
 
 from pyexec import log
-from pyexec.config import BY_NAME, Config
+from pyexec.config import Config
 from pyexec.http1.answer import Part, made_as_written
 from pyexec.sandbox import Sandbox
 
@@ -30,11 +29,14 @@ class _Ended(BaseException):
     """We were told to end."""
 
 
+def defaults(_: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that have another default than a server's."""
+    return {"code_chars": _CODE_CHARS}
+
+
 def main(config: Config, given: argparse.Namespace) -> int:
     """Serve one client until its end of file, or until SIGTERM or SIGINT; return the exit status."""
     lines, output = _own_streams()
-    if config.code_chars == BY_NAME["code_chars"].default_value:
-        config = dataclasses.replace(config, code_chars=_CODE_CHARS)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _end)
     try:
