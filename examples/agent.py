@@ -60,15 +60,15 @@ def run_python(client: Client, code: str, directory: Path) -> str:
         result = client.execute(code, return_files=["**"])
     except ServiceError as error:
         run = error.document.get("execution_details", {})
-        return "\n".join(filter(None, [str(error), run.get("stdout", "")]))[:MOST_SHOWN]
+        return "\n".join(filter(None, [str(error), run.get("stdout", "")[:MOST_SHOWN]]))
     save(result, directory)
     parts = [
-        result.stdout,
-        result.stderr,
+        result.stdout[:MOST_SHOWN],
+        result.stderr[-MOST_SHOWN:],  # a traceback's last line says what is wrong
         result.hint,
         *(f"[file {name}, {size} bytes]" for name, size in result.written.items()),
     ]
-    return "\n".join(filter(None, parts))[:MOST_SHOWN] or "Nothing was printed."
+    return "\n".join(filter(None, parts)) or "Nothing was printed."
 
 
 def save(result: Result, directory: Path) -> None:

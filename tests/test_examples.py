@@ -69,6 +69,13 @@ def test_the_agent_recovers_from_errors_and_answers(server, tmp_path) -> None:
     assert (tmp_path / "a.txt").read_text() == "x"
 
 
+def test_the_agent_shows_why_a_script_failed_that_printed_much(server, tmp_path) -> None:
+    agent = _load("agent")
+    model = Scripted(_call(["print('x' * 20000)\n1 / 0"]), {"role": "assistant", "content": "No."})
+    agent.answer("?", model, server.client, tmp_path)
+    assert model.read[0].endswith("ZeroDivisionError: division by zero\n") and len(model.read[0]) < 9000
+
+
 def test_the_agent_gives_up_in_the_end(server, tmp_path) -> None:
     agent = _load("agent")
     model = Scripted(*[_call(["print(1)"])] * 20)

@@ -137,8 +137,7 @@ def _silence(scene: Scene) -> str | None:
     outcome = scene.outcome
     if outcome.stdout or outcome.stderr or outcome.files or outcome.value is not None:
         return None
-    names = scene.names.return_files
-    return f"The script printed nothing: print() what you want to see. Files come back if {names} names them."
+    return f"The script printed nothing: print() what you want to see. {scene.names.coming_back}"
 
 
 def _no_browser(scene: Scene) -> str | None:

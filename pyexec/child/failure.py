@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import ast
 import collections
-import contextlib
 import re
 import sys
 import types
 from typing import Any, Iterator
 
-from pyexec.child.guarded import Failed, Guard, TooLong
+from pyexec.child.guarded import Failed, Guard, NoTime, TooLong
 from pyexec.child.printer import Printer, clip
 from pyexec.findings import FRAMES, LOCALS_CHARS
 from pyexec.job import SCRIPT_NAME
@@ -73,8 +72,7 @@ def of_frame(frame: types.FrameType | None, source: str, with_locals: bool) -> d
         if with_locals:
             printer = Printer(guard)
             _add_locals(found, places, printer, lines)
-            with contextlib.suppress(Failed, TooLong):
-                _add_largest(found, places, guard, printer)
+            _add_largest(found, places, guard, printer)
     return found
 
 
@@ -242,12 +240,20 @@ def _looked_up(node: ast.AST, values: dict[str, Any]) -> Any:
 
 
 def _add_largest(found: dict[str, Any], places: list[Place], guard: Guard, printer: Printer) -> None:
-    sizes: dict[str, tuple[int, Any]] = {}
+    named: dict[str, Any] = {}
     for place in places:
         for values in (place.frame.f_locals, place.frame.f_globals):
             for name, value in list(values.items())[:200]:
-                if _is_variable(name, value) and name not in sizes:
-                    sizes[name] = (int(guard.call(size_of, value)), value)
+                if _is_variable(name, value):
+                    named.setdefault(name, value)
+    sizes: dict[str, tuple[int, Any]] = {}
+    for name, value in named.items():
+        try:
+            sizes[name] = (int(guard.call(size_of, value)), value)
+        except NoTime:
+            break
+        except (Failed, TooLong):  # one that doesn't answer doesn't keep us from the others
+            continue
     ordered = sorted(sizes.items(), key=lambda item: -item[1][0])
     large = [
         {"name": clip(name, 100), "size_bytes": size, "value": printer.show(value, 100)}
@@ -262,7 +268,8 @@ def size_of(value: Any, depth: int = 2) -> int:
     """Return about how many bytes an object holds; that of a long container is estimated from its first items."""
     kind = type(value)
     total = sys.getsizeof(value)
-    held = getattr(value, "nbytes", None)
+    # Of its class: a script's `__getattr__` may answer to any name.
+    held = value.nbytes if any("nbytes" in vars(base) for base in kind.__mro__) else None
     if held is None and kind.__name__ == "DataFrame":
         held = value.memory_usage().sum()
     if held is not None and type(held) is not types.MethodType:

@@ -154,7 +154,7 @@ def named(walk: Walk) -> tuple[tuple[WrittenFile, ...], bool]:
 
 
 def collect(directory_fd: int, job: Job, walk: Walk, longest: int, most: int) -> Iterator[OutputFile]:
-    """Yield the files that a job asks for: those named first, then those that its patterns match.
+    """Yield the files that a job asks for: those named first, then those that its patterns match, in their order.
 
     An entry that names an existing file is that file, stars or not. A file that several patterns match, or that has
     several names, counts once. Never raises for what a run did.
@@ -204,10 +204,15 @@ def collect(directory_fd: int, job: Job, walk: Walk, longest: int, most: int) ->
 
 
 def _matching(patterns: Sequence[Pattern], walk: Walk) -> Iterator[Found]:
-    for found in walk.files if patterns else ():
-        if walk.late():
-            return
-        if found.name is not None:
-            path = (*found.directory, found.name)
-            if any(pattern.matches(path) for pattern in patterns):
+    """Yield what matches, each file once, in the order of the patterns: those asked for first come back first."""
+    left = list(walk.files) if patterns else []
+    for pattern in patterns:
+        rest: list[Found] = []
+        for found in left:
+            if walk.late():
+                return
+            if found.name is not None and pattern.matches((*found.directory, found.name)):
                 yield found
+            else:
+                rest.append(found)
+        left = rest

@@ -249,6 +249,18 @@ def test_a_pool_without_a_tree_is_told_what_is_missing() -> None:
     assert "a file tree of their own" in str(of("x", stderr, admin=True))
 
 
+def test_an_admin_that_starts_too_many_processes_is_told_how_many_there_may_be() -> None:
+    stderr = TRACEBACK % (b"os.fork()", b"os.fork()", 11, b"Resource temporarily unavailable")
+    assert of("x", stderr.replace(b"PermissionError", b"BlockingIOError"), admin=True) == (
+        f"A run may have {CONFIG.budget.processes} processes beside its first."
+    )
+
+
+def test_a_picture_that_could_not_be_shown_is_told_of() -> None:
+    said = "Not every picture could be shown: out of memory."
+    assert of("print(1)", exit_code=0, stdout=b"1\n", picture_troubles=("out of memory",)) == said
+
+
 def test_every_rule_has_a_name_of_its_own() -> None:
     names = [rule.name for rule in hint_rules.RULES]
     assert len(names) == len(set(names))

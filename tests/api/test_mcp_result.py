@@ -142,6 +142,25 @@ def test_what_was_large_is_told_where_memory_ran_out() -> None:
     assert text_of(shape(run("", "MemoryError", 1, error=found))) == "MemoryError\nLargest: c, 400 MiB; d, 9 MiB"
 
 
+def test_the_value_at_fault_is_told_however_long_the_others_are() -> None:
+    values = {"rows": "[" + "{'p': 1},\n" * 99 + "]", "i": "50", "rows[i]['p']": "'x'"}
+    frame = {"line": 3, "function": "f", "code": "rows[i]['p'] + 1", "locals": values}
+    error = {"type": "TypeError", "message": "m", "line": 3, "code": "", "frames": [frame] * 5}
+    lines = text_of(shape(run(stderr="Traceback\nTypeError: m\n", code=1, error=error))).splitlines()
+    assert len(lines) == 5 and lines[2] == lines[4] and max(map(len, lines)) <= 300
+    assert lines[2].startswith("At line 3 in f: rows[i]['p'] = 'x', rows = [{'p': 1}, ") and lines[2].endswith(
+        "…, i = 50"
+    )
+
+
+def test_what_was_printed_and_the_last_value_share_the_room() -> None:
+    for printed, value in ((5000, 5000), (5000, 10), (10, 5000), (5000, 800)):
+        text = text_of(shape(run("p" * printed, value={"repr": "v" * value, "json": None})))
+        assert len(text) <= 1001 and text.count("p") >= min(printed, 400) and text.count("v") >= min(value, 400)
+    text = text_of(shape(run("p" * 5000, "e" * 5000, 1, value={"repr": "v" * 5000, "json": None})))
+    assert len(text) <= 1002 and text.count("e") > 400 and text.count("p") > 150 and text.count("v") > 150
+
+
 def test_a_hint_stands_last() -> None:
     done = Done(Job("1"), run("x", "SyntaxError: invalid syntax", 1))
     assert text_of(result.of_run(done, "Remove the code fences.", True, CONFIG)).endswith(

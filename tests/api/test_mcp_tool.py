@@ -106,8 +106,15 @@ def test_arguments_make_a_job() -> None:
 
 def test_null_means_absent_and_one_name_needs_no_list() -> None:
     job = job_of(code="1", stdin=None, files=None, return_files=None)
-    assert (job.stdin, job.attachments, job.return_files) == (None, (), ("**",))
+    assert (job.stdin, job.attachments, job.return_files) == (None, (), arguments.DEFAULT)
     assert job_of(code="1", return_files="a.png").return_files == ("a.png",)
+
+
+def test_pictures_are_asked_for_before_all_else() -> None:
+    assert arguments.DEFAULT[0] == "**/*.png" and arguments.DEFAULT[-1] == "**"
+    for most in range(12):
+        job = arguments.job_of({"code": "1"}, Config.of(return_files=most))
+        assert job.return_files == (arguments.DEFAULT if most > 6 else arguments.DEFAULT[6 - most :])
 
 
 def test_whether_files_were_named() -> None:

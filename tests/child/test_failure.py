@@ -159,6 +159,17 @@ def test_hostile_exceptions_are_told_of() -> None:
         assert found["type"] == "E" and (found["message"] == "<exception str() failed>" or "more" in found["message"])
 
 
+def test_an_object_that_answers_to_any_name_hides_nothing() -> None:
+    source = (
+        "class Row(dict):\n    __getattr__ = dict.__getitem__\nclass Odd:\n    __sizeof__ = None\n"
+        "class Slow:\n    def __sizeof__(self):\n        while True: pass\n"
+        "def load(row, odd, slow):\n    rows = list(range(2000000))\n    raise MemoryError\nload(Row(a=1), Odd(), Slow())"
+    )
+    found = failed(source)
+    assert [entry["name"] for entry in found["largest"]] == ["rows"]
+    assert found["frames"][0]["locals"]["row"] == "{'a': 1}"
+
+
 def test_the_largest_objects_where_memory_ran_out() -> None:
     source = "import numpy as np\nsmall = [1]\ndef load(n):\n    data = np.zeros(n)\n    rows = list(range(n))\n    raise MemoryError\nload(2000000)"
     found = failed(source, np=numpy)

@@ -234,6 +234,15 @@ def test_a_cancelled_call_is_not_answered(client: Client) -> None:
     assert client.line(3) is None
 
 
+def test_the_run_of_a_cancelled_call_ends() -> None:
+    """Otherwise the next call would find the only slot taken."""
+    with started("--max-runs", "1", "--wall-s", "300") as client:
+        client.send(legacy("tools/call", call("import time\ntime.sleep(290)"), id="slow"))
+        time.sleep(0.5)
+        client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "slow"}})
+        assert texts(client.ask(legacy("tools/call", call(), id="next"))["result"]) == ["42"]
+
+
 @pytest.mark.parametrize(
     "code",
     [

@@ -11,6 +11,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, Tuple
 
 import pytest
+import rpc
 from processes import await_that, cpu_s, descendants, state
 from servers import ADMIN_KEY, RunningServer
 from support import connect, execute, log_lines, read_reply, request
@@ -118,6 +119,38 @@ def test_a_run_ends_when_its_caller_has_gone(running: RunningServer, how: str, a
     (line,) = _lines(running)[before:]
     assert (line["status"], line["type"]) == (499, "CallerGone") and line["ms"] < 3500
     assert running.client.execute("print(2)").stdout == "2\n"
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_so_does_one_of_an_agent(start_server: Any, era: str) -> None:
+    """By both eras of the protocol, and with a body so large that it would cost a run by itself."""
+    running = start_server(max_runs=1, rate_per_minute=9, rate_per_day=9, wall_s=60)
+    params = rpc.call("import time\ntime.sleep(50)", stdin="x" * 70000)
+    message = rpc.modern("tools/call", params) if era == "modern" else rpc.legacy("tools/call", params)
+    fields = rpc.header(message) if era == "modern" else [("MCP-Protocol-Version", rpc.LEGACY)]
+    with connect(running.port) as sock:
+        sock.sendall(rpc.raw(message, fields))
+        await_that(lambda: _active(running) == 1)
+        time.sleep(0.3)
+    await_that(lambda: _active(running) == 0)
+    assert running.client.execute("print(2)").document["user_info"]["requests_today"] == 2
+    (line,) = [line for line in log_lines(running.log) if line["path"] == "/mcp"]
+    assert (line["status"], line["type"]) == (499, "CallerGone")
+
+
+def test_a_batch_ends_when_its_caller_has_gone(start_server: Any) -> None:
+    running = start_server(max_runs=1, rate_per_minute=9, rate_per_day=9, wall_s=60)
+    calls = [
+        rpc.legacy("tools/call", rpc.call(code), id=code) for code in ("print(1)", "import time\ntime.sleep(50)", "2")
+    ]
+    with connect(running.port) as sock:
+        sock.sendall(rpc.raw(calls))
+        await_that(lambda: running.get("/metrics")[1].count("pyexec_run_duration_seconds_count 1") == 1)
+        await_that(lambda: _active(running) == 1)
+        time.sleep(0.3)
+    await_that(lambda: _active(running) == 0)
+    await_that(lambda: [line["status"] for line in log_lines(running.log) if line["path"] == "/mcp"] == [499])
+    assert running.client.execute("print(2)").document["user_info"]["requests_today"] == 3
 
 
 def test_it_costs_one(start_server: Any) -> None:

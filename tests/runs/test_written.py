@@ -146,6 +146,14 @@ def test_named_files_come_before_those_that_patterns_match(directory, tmp_path) 
     assert _collect(directory, "*.pdf", "x/**") == {}
 
 
+def test_what_the_first_pattern_matches_comes_first(directory, tmp_path) -> None:
+    """So that a picture is among the ten, which the tool for agents relies on."""
+    _make(tmp_path, *("a%02d.csv" % n for n in range(12)), "d/plot.png", "z.png")
+    found = _collect(directory, "**/*.png", "**")
+    returned = [name for name, file in found.items() if file.content is not None]
+    assert returned == ["z.png", "d/plot.png"] + ["a%02d.csv" % n for n in range(8)] and len(found) == 14
+
+
 def test_a_name_with_stars_of_an_existing_file_is_that_file(directory, tmp_path) -> None:
     _make(tmp_path, "*.txt", "a.txt", "d*/x", "dd/x")
     assert list(_collect(directory, "*.txt")) == ["*.txt"]

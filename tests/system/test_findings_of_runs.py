@@ -6,6 +6,7 @@ import json
 from typing import Any, Dict, Iterator
 
 import pytest
+import rpc
 from servers import ADMIN_KEY, RunningServer
 from support import ask, execute
 from wrappers import EITHER_HOST
@@ -60,6 +61,13 @@ def test_the_value_at_fault_is_in_the_answer(either_host: Any, admin: bool) -> N
         # The traceback says the same.
         assert "%s: %s" % (error["type"], error["message"]) in details["stderr"]
         assert "line %d" % error["line"] in details["stderr"] and error["code"] in code
+
+
+def test_the_tool_says_the_value_at_fault(either_host: Any) -> None:
+    for code, name, text in FAULTS:
+        (said,) = rpc.texts(rpc.ask_modern(either_host.port, "tools/call", rpc.call(code)).document["result"])
+        (line,) = [line for line in said.splitlines() if line.startswith("At line ")][:1]
+        assert f"{name} = {text}" in line, said
 
 
 def test_values_are_left_out_on_request(either_host: Any) -> None:

@@ -16,8 +16,9 @@ from pyexec.job import Attachment, Job
 _ALIASES = {"script": "code", "python": "code", "source": "code", "input": "stdin", "stdin_data": "stdin"}
 _ALIASES.update(attachments="files", output_files="return_files", outputs="return_files", filename="files")
 
-
-EVERYTHING = "**"  # what a caller gets who names no files: `result` shows pictures and short texts of these
+# What a caller gets who names no files: `result` shows pictures and short texts of these. Pictures come first, since
+# only so many files come back.
+DEFAULT = (*(f"**/*.{kind}" for kind in ("png", "jpg", "jpeg", "gif", "webp")), "**")
 
 
 def _fail(field: str, message: str) -> NoReturn:
@@ -100,7 +101,7 @@ def _content(value: Any, field: str, config: Config) -> bytes:
 
 def _return_files(value: Any, config: Config) -> tuple[str, ...]:
     if value is None:
-        return (EVERYTHING,) if config.return_files else ()
+        return DEFAULT[-config.return_files :] if config.return_files else ()
     entries = [value] if isinstance(value, str) else value  # one name, which is as clear as a list of one
     if not isinstance(entries, list):
         what = request_json.type_name(value)

@@ -20,7 +20,7 @@ from pyexec.api.request import Request
 from pyexec.api.response import Context, Done
 from pyexec.config import Config
 from pyexec.errors import AuthenticationError, PyexecError
-from pyexec.http1.answer import Answer, Asked, Part
+from pyexec.http1.answer import CLOSED_BY_CLIENT, Answer, Asked, Part
 from pyexec.http1.memory import one_at_a_time
 from pyexec.sandbox import Sandbox
 
@@ -45,7 +45,7 @@ class Endpoint:
             answer = self._batch(value, asked, header) if batch else self._one(value, asked, header)
         except RpcError as error:
             answer = _refusal(error)
-        if answer.kept is not None:  # its run was charged
+        if answer.kept is not None or answer.status == CLOSED_BY_CLIENT:  # its run was charged, or given back
             return answer
         refusal = self._scripts.charge_large(asked)
         return answer if refusal is None else _denied(refusal, None)
@@ -94,9 +94,15 @@ class Endpoint:
             # What is left of each run goes at once: a batch must not hold several children.
             with contextlib.ExitStack() as after:
                 try:
-                    answers.append(self._one(value, asked.within(after), header))
+                    answer = self._one(value, asked.within(after), header)
                 except RpcError as error:
-                    answers.append(_refusal(error))
+                    answer = _refusal(error)
+            if answer.status == CLOSED_BY_CLIENT:
+                for each in answers:
+                    if each.kept is not None:
+                        each.kept.release()
+                return answer
+            answers.append(answer)
         spoken = [answer for answer in answers if answer.parts]
         if not spoken:
             return Answer(202, [])

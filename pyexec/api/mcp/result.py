@@ -21,7 +21,7 @@ from pyexec.limits import Quota
 
 _MARK_CHARS = 60  # that the note in the middle of a cut text may have
 _MOST_NAMED = 20
-_ERROR_LINES, _ERROR_CHARS = 3, 300
+_ERROR_LINES, _ERROR_CHARS, _VALUE_CHARS = 3, 300, 90
 NO_OUTPUT = "No output; print what you want to see."
 
 
@@ -106,14 +106,18 @@ def _printed(details: Mapping[str, Any], config: Config) -> list[str]:
     """Return what was printed and the value of the last line, together as long as a model should read."""
     out, err = details["stdout"].rstrip("\n"), details["stderr"].rstrip("\n")
     most = config.mcp_chars
-    # The traceback is what counts, so stderr has at least half of the room.
-    for_err = min(len(err), max(most // 2, most - len(out)))
-    lines = [cut(out, most - for_err)] if out else []
+    found = details.get("value") or {}
+    value = ""
+    if found.get("repr", "None") != "None":  # which every call of print() returns
+        value = str(found.get("markdown") or found["repr"])
+    # The traceback is what counts, so stderr has at least half of the room; of the rest, the value has.
+    for_err = min(len(err), max(most // 2, most - len(out) - len(value)))
+    for_value = min(len(value), max((most - for_err) // 2, most - for_err - len(out)))
+    lines = [cut(out, most - for_err - for_value)] if out else []
     if details["stdout_truncated"] or details["stderr_truncated"]:
         lines.append(f"[The output was cut at {units.size(config.budget.output_bytes)}.]")
-    value = details.get("value") or {}
-    if value.get("repr", "None") != "None":  # which every call of print() returns
-        lines.append(cut(str(value.get("markdown") or value["repr"]), most - for_err))
+    if value:
+        lines.append(cut(value, for_value))
     if err:
         lines += [*(["[stderr]"] if details["success"] else []), cut(err, for_err)]
     return lines
@@ -132,15 +136,23 @@ def _failure(details: Mapping[str, Any], error: PyexecError | None) -> list[str]
 def _values(error: Mapping[str, Any], ended: bool) -> Iterator[str]:
     """Yield lines with the values at fault; of a run that was ended, without a traceback, its lines at least."""
     for frame in error.get("frames", ())[:_ERROR_LINES]:
-        values = ", ".join(f"{name} = {value}" for name, value in frame.get("locals", {}).items())
+        # Parts first, such as `rows[i]`: where one is told, it is the value at fault.
+        found = sorted(frame.get("locals", {}).items(), key=lambda item: str(item[0]).isidentifier())
+        values = ", ".join(f"{name} = {_short(str(value), _VALUE_CHARS)}" for name, value in found)
         if not values and ended:
             values = str(frame.get("code", ""))
         if values:
             place = f"line {frame.get('line')}" + (f" in {frame['function']}" if frame.get("function") else "")
-            yield cut(f"At {place}: {' '.join(values.split())}", _ERROR_CHARS)
+            yield _short(f"At {place}: {values}", _ERROR_CHARS)
     largest = [f"{each['name']}, {_about(each['size_bytes'])}" for each in error.get("largest", ())[:_ERROR_LINES]]
     if largest:
-        yield cut(f"Largest: {'; '.join(largest)}", _ERROR_CHARS)
+        yield _short(f"Largest: {'; '.join(largest)}", _ERROR_CHARS)
+
+
+def _short(text: str, most: int) -> str:
+    """Return a text as one line of at most `most` characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
 def _about(size: int) -> str:
