@@ -82,12 +82,15 @@ def done_already(path: str) -> set[Any]:
 
 
 def chunks(path: str, done: set[Any], size: int) -> Iterator[list[Script]]:
-    """Yield the scripts of a file that have no result yet, so many at a time."""
+    """Yield the scripts of a file whose ids aren't in `done`, each id once, so many at a time."""
     chunk: list[Script] = []
     with open(path, encoding="utf-8") as file:
         for line in file:
+            if not line.strip():
+                continue
             script = json.loads(line)
             if script["id"] not in done:
+                done.add(script["id"])
                 chunk.append(script)
             if len(chunk) == size:
                 yield chunk

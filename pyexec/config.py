@@ -98,7 +98,7 @@ class Config:
     )
     rate_per_day: int | None = _setting(30, OrNone(_count), LIMITS, "requests a day (UTC) for each caller")
     max_runs: int = _setting(5, Whole(1, 256), LIMITS, "scripts running at once on the whole server")
-    queue: int = _setting(0, Whole(0, 10000), LIMITS, "requests that may wait for a slot, 2 of them from one caller")
+    queue: int = _setting(0, Whole(0, 10000), LIMITS, "requests that may wait for a slot, 2 of them from one address")
     queue_s: float = _setting(5.0, Seconds(0.1, 3600), LIMITS, "seconds that a request may wait for a slot")
     keys_file: str | None = _setting(
         None, OrNone(kinds.Directory()), LIMITS, "file of named keys, each with limits of its own; read again on SIGHUP"

@@ -127,7 +127,7 @@ SENT = {
         },
     ),
     "Fly": (
-        {"client_header": "Fly-Client-IP"},
+        {"client_header": "Fly-Client-IP", "trusted_proxies": "172.16.0.0/12"},
         "172.16.4.2",
         {"x-forwarded-for": f"{FORGED}, {CLIENT}, 66.241.124.9", "fly-client-ip": CLIENT, "fly-region": "fra"},
     ),

@@ -208,7 +208,7 @@ def test_a_photo_is_converted_in_128_mib(on_render) -> None:
 
 
 def test_runs_that_take_all_that_they_may_end_and_the_server_goes_on(on_render) -> None:
-    """Both slots at once, a hundred times over: memory, output and files."""
+    """Both slots at once, five times over: memory, output and files."""
     running, counter = on_render
     greedy = [
         "held = []\nwhile True:\n    held.append(bytearray(1 << 20))",

@@ -37,8 +37,10 @@ class Watch:
                 " proxy, see docs/deployment.md, and if none is in front, set --trusted-proxies",
             )
             return
+        if self._proxies.header is not None or self._proxies.hops is not None:
+            return  # several proxies: the last of them takes the one before it for the client, and says so
         real = parse_address(head.get(REAL_IP.lower()))
-        if real is not None and field != REAL_IP and str(real) != caller.address:
+        if real is not None and str(real) != caller.address:
             self._say(
                 "contradicted",
                 peer,

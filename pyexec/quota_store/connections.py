@@ -9,6 +9,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import importlib
+import math
 import threading
 import time
 from typing import Any, Sequence
@@ -17,11 +18,12 @@ from pyexec import log
 from pyexec.errors import ConfigError
 
 _MOST = 8  # each is used for less than a millisecond at a time
-# Together at most 0.5 s, since the script may have to be sent a second time. Shorter ones would have a busy node take a
-# healthy store for one that hangs.
+# Shorter ones would have a busy node take a healthy store for one that hangs.
+_ALL_S = 0.5  # for a call, whose script may have to be sent three times
 _TIMEOUT_S = 0.15  # for each exchange
 _WAIT_S = 0.2  # for a connection to become free
 _LEFT_ALONE_S = 1.0
+_BACK = "the shared limits are back"
 
 
 class Unreachable(Exception):
@@ -51,24 +53,29 @@ class Connections:
     def call(self, keys: Sequence[str], arguments: Sequence[object]) -> Any:
         """Return what the script says. Raises Unreachable."""
         rest = (len(keys), *keys, *arguments)
+        latest_s = time.monotonic() + _ALL_S - _TIMEOUT_S
         try:
-            return self._call_once(rest)
+            return self._call_once(rest, latest_s)
         except self._redis.exceptions.ConnectionError:
             self._drop_idle()  # closed just then, as when the store restarts: the others were, too
         try:
-            return self._call_once(rest)
+            return self._call_once(rest, latest_s)
         except self._redis.exceptions.ConnectionError as error:
             self._leave_alone(error)
             raise Unreachable from None
 
-    def _call_once(self, rest: Sequence[object]) -> Any:
-        """Return what the script says. Raises Unreachable, and redis-py's ConnectionError."""
-        connection = self._take()
+    def _call_once(self, rest: Sequence[object], latest_s: float) -> Any:
+        """Return what the script says; no exchange begins later than that.
+
+        Raises:
+            Unreachable, and redis-py's ConnectionError.
+        """
+        connection = self._take(latest_s)
         try:
             try:
-                found = self._exchange(connection, "EVALSHA", self._digest, *rest)
+                found = self._exchange(connection, latest_s, "EVALSHA", self._digest, *rest)
             except self._redis.exceptions.NoScriptError:
-                found = self._exchange(connection, "EVAL", self._script, *rest)
+                found = self._exchange(connection, latest_s, "EVAL", self._script, *rest)
         except self._redis.exceptions.ConnectionError:
             self._drop(connection)
             raise
@@ -77,17 +84,22 @@ class Connections:
             self._leave_alone(error)
             raise Unreachable from None
         with self._changed:
+            back, self._down = self._down, False  # while others had no answer in time
             self._idle.append(connection)
             self._changed.notify_all()
+        if back:
+            log.say(_BACK)
         return found
 
-    def _exchange(self, connection: Any, *command: object) -> Any:
+    def _exchange(self, connection: Any, latest_s: float, *command: object) -> Any:
+        if time.monotonic() > latest_s:
+            raise TimeoutError
         connection.send_command(*command)
         return connection.read_response()
 
-    def _take(self) -> Any:
+    def _take(self, latest_s: float) -> Any:
         """Return an open connection. Raises Unreachable."""
-        deadline_s = time.monotonic() + _WAIT_S
+        deadline_s = min(time.monotonic() + _WAIT_S, latest_s)
         while True:
             with self._changed:
                 connection = self._idle.pop() if self._idle or self._await_idle(deadline_s) else None
@@ -102,13 +114,13 @@ class Connections:
             self._drop(connection)
 
     def _await_idle(self, deadline_s: float) -> bool:
-        """Wait until a connection is idle; return False if none is in time, or the store is being left alone."""
+        """Wait until a connection is idle; return False if none is in time, or has been for others just now."""
         self._waiting += 1
         self._changed.notify_all()
         try:
             while not self._idle:
                 now_s = time.monotonic()
-                if now_s >= deadline_s or now_s < self._down_until_s:
+                if now_s >= deadline_s or now_s < max(self._down_until_s, self._busy_until_s):
                     return False
                 self._changed.wait(deadline_s - now_s)
             return True
@@ -135,7 +147,8 @@ class Connections:
             said = self._down or now_s < self._busy_until_s
             self._busy_until_s = self._busy_until_s if said else now_s + _LEFT_ALONE_S
         if not said:
-            log.say("the shared limits can't be reached in time (all connections busy); this node counted alone")
+            text = "the shared limits can't be reached in time (all connections busy); this node counted alone"
+            log.say(text, log.WARNING)
 
     def _drop_idle(self) -> None:
         with self._changed:
@@ -169,7 +182,7 @@ class Connections:
                 # Not by the pool, which refuses a hundred and first, though those before have been given back.
                 connection = self._pool.connection_class(**self._pool.connection_kwargs)
                 connection.connect()
-                self._exchange(connection, "PING")  # a store that hangs accepts connections all the same
+                self._exchange(connection, math.inf, "PING")  # a store that hangs accepts connections all the same
             except Exception as error:  # noqa: BLE001 - a wrong certificate, say: whatever it is, this thread goes on
                 if connection is not None:
                     connection.disconnect()
@@ -181,4 +194,4 @@ class Connections:
                 self._idle.append(connection)
                 self._changed.notify_all()
             if back:
-                log.say("the shared limits are back")
+                log.say(_BACK)

@@ -1,8 +1,7 @@
 """Callers' quotas in Redis or Valkey, which all nodes ask: a caller has one quota, whichever node a request lands on.
 
-One script does all of it, by the store's clock, so that neither races between nodes nor their clocks matter. What
-belongs to a caller has one hash tag, so a cluster of stores shares the callers out. When the store is gone or hangs,
-each node counts in its own memory, and no request waits for it longer than 0.5 s.
+One script does all of it, by the store's clock, so that neither races between nodes nor their clocks matter. When the
+store is gone or hangs, each node counts in its own memory, and no request waits for it longer than 0.5 s.
 """
 
 from __future__ import annotations

@@ -64,6 +64,9 @@ def test_a_field_that_clients_can_choose_is_named_once(said: List[str]) -> None:
         ({"trusted_proxies": ""}, "127.0.0.1", {}),
         ({"client_header": "X-Real-IP"}, PROXY, {"x_real_ip": CLIENT}),
         ({"client_header": "CF-Connecting-IP"}, PROXY, {"cf_connecting_ip": CLIENT}),
+        # Cloudflare, then nginx as the documentation has it
+        ({"client_header": "CF-Connecting-IP"}, PROXY, {"cf_connecting_ip": CLIENT, "x_real_ip": "173.245.48.9"}),
+        ({"proxy_hops": 2}, PROXY, {"x_forwarded_for": f"{CLIENT}, 173.245.48.9", "x_real_ip": "173.245.48.9"}),
     ],
 )
 def test_nothing_is_said_where_nothing_is_wrong(said: List[str], settings: Any, peer: str, fields: Any) -> None:

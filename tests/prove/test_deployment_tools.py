@@ -1,4 +1,4 @@
-"""The files of deploy/ and render.yaml, each checked by the tool that it is for. Debian: docker-compose, haproxy."""
+"""The files of deploy/, each checked by the tool that it is for. Debian: docker-compose, haproxy, systemd."""
 
 from __future__ import annotations
 
@@ -57,6 +57,22 @@ def test_the_unit_gives_away_little() -> None:
     said = _run("systemd-analyze", "security", "--offline=true", os.path.join(DEPLOY, "pyexec.service"))
     found = re.search(r"Overall exposure level for pyexec.service: ([0-9.]+)", said)
     assert found and float(found.group(1)) <= MOST_EXPOSED, said
+
+
+def test_the_file_for_render_has_what_its_specification_knows() -> None:
+    """Render's own tool needs an account."""
+    (service,) = yaml.safe_load(_text("../render.yaml"))["services"]
+    variables = service.pop("envVars")
+    assert service == {
+        "type": "web",
+        "name": "pyexec",
+        "runtime": "docker",
+        "dockerfilePath": "./Containerfile",
+        "plan": "free",
+        "healthCheckPath": "/health",
+    }
+    assert all(set(each) in ({"key", "value"}, {"key", "generateValue"}) for each in variables)
+    assert all(isinstance(each.get("value", ""), str) for each in variables)
 
 
 def test_compose_is_valid() -> None:
