@@ -4,11 +4,11 @@ A zygote puts it together once, in a mount namespace of its own, and leaves the 
 one empty directory, on which each child mounts a tmpfs of its own, with a directory for each purpose; what programs
 expect elsewhere are links to these. Works in the zygote.
 
-    /run/box        mount point of the child's tmpfs        /work, /mnt/data → /run/box/work
-      work/         the script's directory                  /tmp             → /run/box/tmp
-      tmp/ home/    temporary files; HOME, for caches       /dev/shm         → /run/box/shm
-      shm/          shared memory by name               /data/NAME: an operator's directory, read-only
-      shm/          shared memory by name                   small files      see `tree_files`
+    /run/box        mount point of the child's tmpfs      /work, /mnt/data → /run/box/work
+      work/         the script's directory                /tmp             → /run/box/tmp
+      tmp/ home/    temporary files; HOME, for caches     /dev/shm         → /run/box/shm
+      shm/          shared memory by name                 /data/NAME       an operator's directory, read-only
+                                                          small files      see `tree_files`
 
 Source: pivot_root(2), mount_setattr(2).
 """
