@@ -126,13 +126,15 @@ def versions_of(names: Sequence[str]) -> dict[str, str]:
     import importlib.metadata  # only where something was added: it loads much by itself
 
     for name in dict.fromkeys(each.partition(".")[0] for each in names):
-        version = getattr(sys.modules.get(name), "__version__", None)
-        if not isinstance(version, str):
-            try:
+        try:
+            version = getattr(sys.modules.get(name), "__version__", None)
+            if not isinstance(version, str):
                 version = importlib.metadata.version(DISTRIBUTIONS.get(name, name))
-            except importlib.metadata.PackageNotFoundError:
-                version = "?"
-        found[name] = version
+        except BaseException:  # noqa: BLE001
+            # Not installed by this name; or code of the library's, whose failure must not end a zygote that works.
+            version = None
+        # `str`: metadata may lack it, and what is one already may be of a class of the library's.
+        found[name] = str.__str__(version) if isinstance(version, str) else "?"
     return found
 
 

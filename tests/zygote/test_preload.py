@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,3 +50,41 @@ def test_the_libraries_that_every_server_has_may_be_missing_but_not_in_part() ->
 def test_a_companion_that_is_not_installed_is_no_error() -> None:
     """`+data` names what its libraries bring along today; a release that does without must not stop the server."""
     assert preload.sort_out(["no_such_module_x", *COMPANIONS])[2] == ["no_such_module_x"]
+
+
+class _Odd(types.ModuleType):
+    """A module that runs code of its own when it is asked for its version."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__("odd")
+        self._answer = answer
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "__version__":
+            raise AttributeError(name)
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    "answer, version",
+    [
+        ("1.2", "1.2"),
+        (None, "?"),
+        ((1, 2), "?"),
+        (AttributeError("no"), "?"),
+        (ZeroDivisionError("no"), "?"),
+        (SystemExit("no"), "?"),
+    ],
+)
+def test_a_library_that_does_not_say_its_version_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, answer: Any, version: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "odd", _Odd(answer))
+    assert preload.versions_of(["odd", "odd.part", "not_loaded"]) == {"odd": version, "not_loaded": "?"}
+
+
+def test_the_version_of_a_library_that_has_none_is_its_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytest", types.ModuleType("pytest"))
+    assert preload.versions_of(["pytest"]) == {"pytest": pytest.__version__}
