@@ -27,7 +27,8 @@ from pyexec.runs.environment import zygote_environment
 from pyexec.runs.slots import POOLS
 
 _START_S, _END_S = 60.0, 5.0
-_IMPORT_S = 75.0  # in the zygote a name has 60 s, after which the kernel kills it
+# What each name has in the zygote (`zygote/added.py`), and what the kernel has to kill one that takes longer.
+_IMPORT_S, _KILLED_S = 60.0, 15.0
 # First on the path, so that the zygotes are of this very copy of the package, whatever else is installed.
 _BOOT = "import sys; sys.path.insert(0, %r); from pyexec.zygote import start; start.main()"
 
@@ -171,7 +172,7 @@ class ZygoteHandle:
                 if "offence" in said:
                     raise LeftOut(said["offence"]["name"], said["offence"]["reason"])
                 if "name" in said:  # LOADING
-                    self._loading, self.due = said["name"], time.monotonic() + _IMPORT_S
+                    self._loading, self.due = said["name"], time.monotonic() + _IMPORT_S + _KILLED_S
                 else:
                     self.libraries = said
         except LeftOut:
