@@ -170,7 +170,7 @@ class Execute:
         report = self._sandbox.report
         # Not all that were added are loaded ahead.
         libraries = dict.fromkeys((*report.libraries, *report.added))
-        return hints.for_run(job, outcome, self._config, libraries)
+        return hints.for_run(job, outcome, self._config, libraries, own_tree=report.own_tree)
 
     def _book(self, outcome: Outcome, watch: Stopwatch) -> None:
         """Enter the run's time into the request's account and the metrics."""

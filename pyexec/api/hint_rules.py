@@ -26,6 +26,8 @@ _SIGNALS = {
     31: "a system call that scripts may not make",
 }
 
+_OF_A_TREE = ("/tmp/", "/mnt/data", "/dev/shm")  # what a run finds only in a tree of its own
+
 
 class Rule(NamedTuple):
     """A rule: its name, and what it says of a scene, None if it doesn't apply."""
@@ -57,6 +59,16 @@ def _missing_module(scene: Scene) -> str | None:
     if scene.kind != "ModuleNotFoundError" or not name or not scene.message.startswith("No module named"):
         return None
     return f"The module isn't installed here, and scripts can't install any. {scene.installed}"
+
+
+def _no_tree(scene: Scene) -> str | None:
+    refused = scene.kind in ("PermissionError", "FileNotFoundError") and scene.errno in (2, 13)
+    if scene.own_tree or not refused or not scene.path.startswith(_OF_A_TREE):
+        return None
+    return (
+        f"{scene.path} isn't the run's: this server can't give runs a file tree of their own (see its doctor command)."
+        " Use the current directory, or tempfile."
+    )
 
 
 def _missing_file(scene: Scene) -> str | None:
@@ -172,6 +184,7 @@ RULES = (
     Rule("attached module not imported", _shadowed),
     Rule("module not installed", _missing_module),
     Rule("no semaphores", hint_limits.no_semaphores),
+    Rule("no file tree", _no_tree),
     Rule("file not there", _missing_file),
     Rule("read-only place", _read_only),
     Rule("no network", _no_network),

@@ -43,6 +43,7 @@ class Scene:
     message: str
     line: str  # of the script, where the last traceback ends; "" if that isn't known
     file: str = ""  # in which it ends
+    own_tree: bool = True
 
     @property
     def errno(self) -> int:
@@ -68,14 +69,15 @@ class Scene:
         return self.job.admin or name in self.config.modules
 
 
-def look(job: Job, outcome: Outcome, config: Config, libraries: tuple[str, ...], names: Names) -> Scene:
+def look(
+    job: Job, outcome: Outcome, config: Config, libraries: tuple[str, ...], names: Names, own_tree: bool = True
+) -> Scene:
     """Return the scene of a run that ended by itself; of one that succeeded, stderr isn't looked at."""
     if not outcome.exit_code:
         return Scene(job, outcome, config, libraries, names, "", "", "")
     tail = outcome.stderr[-TAIL:].decode("utf-8", "replace")
-    return Scene(
-        job, outcome, config, libraries, names, *_last_exception(tail), _line_of(job.code, tail), _file_of(tail)
-    )
+    where = _line_of(job.code, tail), _file_of(tail)
+    return Scene(job, outcome, config, libraries, names, *_last_exception(tail), *where, own_tree)
 
 
 def _last_exception(tail: str) -> tuple[str, str]:

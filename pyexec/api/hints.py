@@ -18,17 +18,23 @@ from pyexec.job import ENDED, LIBRARIES, Job, Outcome
 
 
 def for_run(
-    job: Job, outcome: Outcome, config: Config, libraries: Iterable[str] = LIBRARIES, names: Names = HTTP
+    job: Job,
+    outcome: Outcome,
+    config: Config,
+    libraries: Iterable[str] = LIBRARIES,
+    names: Names = HTTP,
+    own_tree: bool = True,
 ) -> str | None:
     """Return the hint for a run that ended by itself, None if no rule applies.
 
     Args:
         libraries: those that are installed and that scripts may import.
         names: what the caller knows the request's fields by.
+        own_tree: whether runs have a file tree of their own on this host.
     """
     if outcome.verdict != ENDED:
         return None
-    scene = look(job, outcome, config, tuple(libraries), names)
+    scene = look(job, outcome, config, tuple(libraries), names, own_tree)
     return next(filter(None, (rule.advice(scene) for rule in (RULES if outcome.exit_code else OF_SUCCESS))), None)
 
 

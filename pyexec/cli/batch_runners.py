@@ -63,7 +63,7 @@ class Local:
             with self._sandbox.execution(job) as outcome:
                 report = self._sandbox.report
                 libraries = dict.fromkeys((*report.libraries, *report.added))
-                hint = hints.for_run(job, outcome, self._config, libraries)
+                hint = hints.for_run(job, outcome, self._config, libraries, own_tree=report.own_tree)
                 return _bytes(Done(job, outcome, hint), context, self._config)
         except ValidationError as error:
             return _bytes(error, context, self._config)

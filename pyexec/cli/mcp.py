@@ -52,7 +52,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
                 # Libraries that were added are loaded later.
                 report = sandbox.report
                 found = installed.libraries(report)
-                return Server(config, report.python, found, given.admin, False, sandbox.data)
+                return Server(config, report.python, found, given.admin, False, sandbox.data, report.own_tree)
 
             session = Session(server, config.max_runs, sandbox.execution, output.send)
             log.say("serving on standard input and output")

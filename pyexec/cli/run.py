@@ -56,7 +56,8 @@ def main(config: Config, given: argparse.Namespace) -> int:
     job = Job(code, stdin, attachments, asked, given.admin)
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(job)
-        libraries = dict.fromkeys((*sandbox.report.libraries, *sandbox.report.added))
+        report = sandbox.report
+        libraries = dict.fromkeys((*report.libraries, *report.added))
     sys.stdout.buffer.write(outcome.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(outcome.stderr)
@@ -69,7 +70,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
     else:
         # A script that prints nothing may well be meant to.
         spoken = dataclasses.replace(outcome, stdout=outcome.stdout or b"\n")
-        hint = hints.for_run(job, spoken, config, libraries, _NAMES)
+        hint = hints.for_run(job, spoken, config, libraries, _NAMES, report.own_tree)
     if hint is not None:
         log.say(hint)
     missing = _save(outcome, given.out)

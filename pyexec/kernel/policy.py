@@ -192,7 +192,7 @@ ON_A_DISK = Group("files by name, so that no write waits for the disk", argument
 _DONE_ALREADY = "fsync fdatasync msync sync_file_range fadvise64"
 # Callers have a fallback for these and use it on ENOSYS; EPERM they would take as final. flock can wait for a lock, and
 # pwritev2 for a disk.
-_ABSENT = "clone3 openat2 faccessat2 set_robust_list memfd_create close_range statx fchmodat2 flock preadv2 pwritev2"
+_ABSENT = "clone3 openat2 faccessat2 set_robust_list memfd_create close_range fchmodat2 flock preadv2 pwritev2"
 _WRITE_ATTRIBUTES = "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
 
 

@@ -261,6 +261,16 @@ def test_a_picture_that_could_not_be_shown_is_told_of() -> None:
     assert of("print(1)", exit_code=0, stdout=b"1\n", picture_troubles=("out of memory",)) == said
 
 
+@pytest.mark.parametrize("path, number", [("/tmp/x.txt", 13), ("/mnt/data/x.txt", 2), ("/dev/shm/x", 13)])
+def test_where_runs_have_no_tree_the_missing_layer_is_named(path: str, number: int) -> None:
+    kind = "PermissionError" if number == 13 else "FileNotFoundError"
+    stderr = f"Traceback (most recent call last):\n{kind}: [Errno {number}] Refused: '{path}'\n".encode()
+    outcome = Outcome(ENDED, 1, 0.1, stderr=stderr)
+    for own_tree in (False, True):
+        said = str(hints.for_run(Job("x"), outcome, CONFIG, own_tree=own_tree))
+        assert ("can't give runs a file tree of their own" in said) is not own_tree
+
+
 def test_every_rule_has_a_name_of_its_own() -> None:
     names = [rule.name for rule in hint_rules.RULES]
     assert len(names) == len(set(names))

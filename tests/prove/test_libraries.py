@@ -1,15 +1,17 @@
 """What an operator installs works: thirty libraries in public runs, their results looked at.
 
-In an environment of their own, whose versions the lock files pin; the ten that are used most also where
-runs have no file tree, and as an ordinary user.
+In an environment of their own, whose versions the lock files pin; the ten that are used most also where runs have no
+file tree, and as an ordinary user with one and without.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
@@ -22,7 +24,7 @@ from processes import await_that
 from rpc import ask_modern, call
 from servers import RunningServer
 from support import ROOT
-from wrappers import EITHER_HOST
+from wrappers import DOCKER
 
 pytest_plugins = ["browser"]
 
@@ -31,6 +33,8 @@ MODULES = "+data +polars +pyarrow +duckdb +cv2 +wordcloud +pymupdf"
 # Loaded ahead whatever else is installed; others depend on what a dependency of theirs does at its import.
 AHEAD = "pandas matplotlib scipy sympy sklearn seaborn networkx openpyxl docx pptx pypdf lxml yaml plotly".split()
 USED_MOST = "pandas matplotlib scipy sympy sklearn openpyxl docx pypdf lxml yaml".split()
+_USER = ["setpriv", "--reuid", "64100", "--regid", "64100", "--clear-groups"]
+HOSTS = {"mounts": [], "no mounts": DOCKER, "user, mounts": _USER, "user, no mounts": [*DOCKER, *_USER]}
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +53,7 @@ def python() -> str:
 
 CASES = [
     pytest.param(host, script, id=f"{host}-{script.library}-{number}")
-    for host in sorted(EITHER_HOST)
+    for host in sorted(HOSTS)
     for number, script in enumerate(SCRIPTS)
     if host == "mounts" or script.library in USED_MOST
 ]
@@ -59,17 +63,28 @@ Serve = Callable[[str], RunningServer]
 
 
 @pytest.fixture(scope="session")
-def serve(python: str) -> Iterator[Serve]:
+def public(python: str) -> Iterator[Path]:
+    """Return a directory with the package and the environment that everybody may read, wherever the checkout is."""
+    with tempfile.TemporaryDirectory(prefix="pyexec-libraries-", dir="/var/tmp") as name:
+        os.chmod(name, 0o755)
+        how = "-al" if os.stat(name).st_dev == ENVIRONMENT.stat().st_dev else "-a"  # it has 1.6 GB
+        subprocess.check_call(["cp", how, str(ENVIRONMENT), name])
+        shutil.copytree(os.path.join(ROOT, "pyexec"), os.path.join(name, "pyexec"))
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def serve(public: Path) -> Iterator[Serve]:
     """Return a function that has the server of a kind of host, started once: pytest starts a parameter's anew."""
     running: Dict[str, RunningServer] = {}
 
     def on(host: str) -> RunningServer:
         if host not in running:
             limits: Dict[str, Any] = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2}
-            wrapper: List[str] = [*EITHER_HOST[host], "sh", "-c", 'shift; exec "$0" "$@"', python]
-            server = running[host] = RunningServer(
-                dict(limits, modules=MODULES), wrapper, {"PYTHONWARNINGS": "default"}
-            )
+            python = str(public / ENVIRONMENT.name / "bin" / "python")
+            wrapper: List[str] = [*HOSTS[host], "sh", "-c", 'shift; exec "$0" "$@"', python]
+            environment = {"PYTHONWARNINGS": "default", "PYTHONPATH": str(public)}
+            server = running[host] = RunningServer(dict(limits, modules=MODULES), wrapper, environment)
             await_that(lambda: "pandas" in server.client.health()["libraries"], 300)
         return running[host]
 
@@ -78,7 +93,7 @@ def serve(python: str) -> Iterator[Serve]:
         assert server.stop() == 0, server.log
 
 
-@pytest.mark.parametrize("host", sorted(EITHER_HOST))
+@pytest.mark.parametrize("host", sorted(HOSTS))
 def test_what_can_be_is_loaded_ahead(serve: Serve, host: str) -> None:
     assert set(AHEAD) <= set(serve(host).client.health()["libraries"]), serve(host).log
 
@@ -137,6 +152,11 @@ CHARTS = {
     "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.show()": ["a.png"],
     "plt.plot([1, 2])\nplt.savefig('a.png', dpi=50, bbox_inches='tight')": ["a.png"],
     "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.title('x')": ["figure-1.png", "a.png"],
+    "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.title('x')\nplt.savefig('b.pdf')\nplt.show()": ["figure-1.png", "a.png"],
+    "fig, ax = plt.subplots()\nplt.savefig('a.png')\nax.set_title('x')\nfig.canvas.draw()\nplt.show()": [
+        "figure-1.png",
+        "a.png",
+    ],
     "fig, ax = plt.subplots()\nax.bar([1], [2])\nfig.savefig('a.png')\nfig.savefig('b.pdf')\nfig": ["a.png"],
     "import pandas\npandas.DataFrame({'a': [1, 2]}).plot()": ["figure-1.png"],
 }

@@ -50,7 +50,7 @@ class Call:
             ended = response.error_of(done.outcome, self._server.config, done.job)
             if ended is not None:
                 return hints.for_error(ended)
-            libraries = self._server.libraries
-            return hints.for_run(done.job, done.outcome, self._server.config, libraries, _NAMES)
+            server = self._server
+            return hints.for_run(done.job, done.outcome, server.config, server.libraries, _NAMES, server.own_tree)
         # When to go on stands in the message.
         return None if isinstance(done, (RateLimitExceeded, ServerBusy)) else hints.for_error(done)

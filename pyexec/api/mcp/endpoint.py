@@ -118,8 +118,9 @@ class Endpoint:
         return together
 
     def _server(self, admin: bool) -> Server:
-        report = self._sandbox.report
-        return Server(self._config, report.python, installed.libraries(report), admin, data=self._sandbox.data)
+        report, data = self._sandbox.report, self._sandbox.data
+        libraries = installed.libraries(report)
+        return Server(self._config, report.python, libraries, admin, data=data, own_tree=report.own_tree)
 
 
 def _refusal(error: RpcError, version: str = revisions.MODERN) -> Answer:

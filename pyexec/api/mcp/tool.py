@@ -21,7 +21,8 @@ class Server:
 
     Attributes:
         python: the version. libraries: name → version. admin: whether imports are free and no quota applies.
-        quotas: whether runs are counted at all. data: name → where scripts find it.
+        quotas: whether runs are counted at all. data: name → where scripts find it. own_tree: whether runs have a
+            file tree of their own.
     """
 
     config: Config
@@ -30,6 +31,7 @@ class Server:
     admin: bool = False
     quotas: bool = True
     data: Mapping[str, str] = field(default_factory=dict)
+    own_tree: bool = True
 
 
 def definition(server: Server) -> dict[str, Any]:
