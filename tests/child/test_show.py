@@ -27,6 +27,8 @@ class Figure:
         self.canvas.figure = self
     def get_children(self):
         return self.children
+    def draw(self, renderer):
+        self.stale = False
     def savefig(self, path, format=None):
         self.canvas.print_figure(path, format=format)
     def show(self, warn=True):
@@ -34,10 +36,14 @@ class Figure:
 """,
     "backend_bases": """
 class FigureCanvasBase:
+    def draw(self):
+        self.figure.draw("renderer")
     def print_figure(self, path, format=None):
+        self.figure.stale = True  # as its size is the file's
+        self.draw()
         if self.figure.fails:
             raise ValueError("no such colour")
-        self.figure.stale = True  # as the size is put back
+        self.figure.stale = True  # as its size is put back
         if isinstance(path, str):
             with open(path if "." in path.rpartition("/")[2] else path + ".png", "w") as file:
                 file.write(format or "png")
@@ -56,6 +62,9 @@ from matplotlib.figure import Figure
 def figure():
     Gcf.figures.append(Figure())
     return Gcf.figures[-1]
+def savefig(path):
+    Gcf.figures[-1].savefig(path)
+    Gcf.figures[-1].canvas.draw()  # to put colours back
 def close(which):
     assert which == "all"
     Gcf.figures.clear()
@@ -151,6 +160,12 @@ def test_pictures_beyond_what_an_answer_may_have_are_not_written(tmp_path: Path)
 
 
 IN_RUN = "os.chdir(show._directory); "
+FAILING = """figure.fails = True
+try:
+    figure.savefig("no.png")
+except ValueError:
+    figure.fails = False
+"""
 
 
 def test_figures_that_are_still_open_at_the_end_are_shown_once(tmp_path: Path) -> None:
@@ -158,9 +173,10 @@ def test_figures_that_are_still_open_at_the_end_are_shown_once(tmp_path: Path) -
     assert shown(tmp_path, code)["files"] == ["figure-1.png", "figure-2.png"]  # an empty one isn't
 
 
+@pytest.mark.parametrize("more", ["", "figure.canvas.draw(); ", "plt.savefig(sys.stdout); ", FAILING])
 @pytest.mark.parametrize("name", ["a.png", "a.JPG", "a"])
-def test_a_figure_that_the_script_has_saved_is_not_written_again(tmp_path: Path, name: str) -> None:
-    found = shown(tmp_path, IN_RUN + f"plt.figure().savefig({name!r}); show.collect()")
+def test_a_figure_that_the_script_has_saved_is_not_written_again(tmp_path: Path, name: str, more: str) -> None:
+    found = shown(tmp_path, IN_RUN + f"figure = plt.figure(); plt.savefig({name!r}); {more}\nshow.collect()")
     file = name if "." in name else name + ".png"
     assert (found["names"], found["files"]) == ([], [file])
 
@@ -178,13 +194,22 @@ def test_to_show_what_was_saved_has_that_file_come_back(tmp_path: Path) -> None:
         "figure.savefig('../a.png')",
         "figure.savefig(sys.stdout)",
         "figure.savefig('a.png'); figure.stale = True",
+        "figure.savefig('a.png'); figure.stale = True; plt.savefig('b.pdf')",
+        "figure.savefig('a.png'); figure.stale = True; figure.canvas.draw()",
+        "figure.savefig('a.png'); figure.stale = True; " + FAILING,
         "figure.savefig('a.png'); os.remove('a.png')",
     ],
 )
 @pytest.mark.parametrize("show_it", ["show.collect()", "plt.show()"])
 def test_a_figure_that_is_no_picture_of_the_runs_as_it_is_now_is_shown(tmp_path: Path, save: str, show_it: str) -> None:
-    found = shown(tmp_path, IN_RUN + f"figure = plt.figure(); {save}; {show_it}")
+    found = shown(tmp_path, IN_RUN + f"figure = plt.figure(); {save}\n{show_it}")
     assert found["names"] == ["figure-1.png"]
+
+
+def test_a_figure_that_is_gone_is_not_remembered(tmp_path: Path) -> None:
+    """A new one may have its id."""
+    code = "import gc; plt.figure(); plt.savefig('a.png'); assert len(figures._saved) == 1; plt.close('all'); "
+    shown(tmp_path, IN_RUN + code + "gc.collect(); assert len(figures._saved) == 0")
 
 
 def test_what_is_drawn_is_told_from_other_values(tmp_path: Path) -> None:

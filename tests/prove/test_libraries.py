@@ -152,11 +152,8 @@ CHARTS = {
     "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.show()": ["a.png"],
     "plt.plot([1, 2])\nplt.savefig('a.png', dpi=50, bbox_inches='tight')": ["a.png"],
     "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.title('x')": ["figure-1.png", "a.png"],
-    "plt.plot([1, 2])\nplt.savefig('a.png')\nplt.title('x')\nplt.savefig('b.pdf')\nplt.show()": ["figure-1.png", "a.png"],
-    "fig, ax = plt.subplots()\nplt.savefig('a.png')\nax.set_title('x')\nfig.canvas.draw()\nplt.show()": [
-        "figure-1.png",
-        "a.png",
-    ],
+    "plt.axes()\nplt.savefig('a.png')\nplt.title('x')\nplt.savefig('b.pdf')\nplt.show()": ["figure-1.png", "a.png"],
+    "plt.axes()\nplt.savefig('a.png')\nplt.title('x')\nplt.gcf().canvas.draw()\nplt.show()": ["figure-1.png", "a.png"],
     "fig, ax = plt.subplots()\nax.bar([1], [2])\nfig.savefig('a.png')\nfig.savefig('b.pdf')\nfig": ["a.png"],
     "import pandas\npandas.DataFrame({'a': [1, 2]}).plot()": ["figure-1.png"],
 }
