@@ -78,8 +78,9 @@ def _import_alone(name: str, handlers: list[ExitHandler]) -> str:
     """Import a module and put back what it changes besides; return why it can't be, if so. Raises Offence."""
     from pyexec.zygote import as_before  # not in every zygote: it loads more than is needed there
 
+    library = name.partition(".")[0]
     try:
-        with as_before.put_back(), _recorded(name.partition(".")[0], handlers):
+        with as_before.put_back(library), _recorded(library, handlers):
             return _import(name, as_before.with_builtins)
     except (OSError, ValueError) as error:
         raise Offence(name, f"changes something that can't be put back: {error}"[:200]) from None

@@ -11,6 +11,7 @@ import builtins
 import contextlib
 import decimal
 import gc
+import itertools
 import locale
 import logging
 import os
@@ -23,6 +24,7 @@ import warnings
 from typing import Any, Callable, Iterator
 
 _OF_SYS = ("stdin", "stdout", "stderr", "excepthook", "displayhook", "unraisablehook", "breakpointhook")
+_SEARCHED = ("path", "meta_path", "path_hooks")
 _OF_THREADING = ("excepthook",)
 _OF_WARNINGS = ("showwarning", "formatwarning")
 _OF_LOGGING = ("raiseExceptions", "lastResort", "_loggerClass", "_logRecordFactory", "_srcfile")
@@ -32,11 +34,16 @@ _LIMITS = [getattr(resource, name) for name in dir(resource) if name.startswith(
 
 
 @contextlib.contextmanager
-def put_back() -> Iterator[None]:
-    """Put everything back afterwards. Raises OSError, ValueError: something can't be."""
+def put_back(library: str) -> Iterator[None]:
+    """Put everything back afterwards. Raises OSError, ValueError: something can't be.
+
+    Args:
+        library: the package that is imported meanwhile, whose own modules are its own affair.
+    """
     with contextlib.ExitStack() as stack:
         for each in (_process, _signals, _modules, _warnings, _logging, _tracing, _audits):
             stack.enter_context(each())
+        stack.enter_context(_imports(library))  # put back first: the others may import something
         yield
 
 
@@ -105,6 +112,42 @@ def _settings() -> list[tuple[Any, tuple[str, ...]]]:
     logging_names = tuple(name for name in _OF_LOGGING if hasattr(logging, name))
     found: list[tuple[Any, tuple[str, ...]]] = [(sys, _OF_SYS), (threading, _OF_THREADING), (warnings, _OF_WARNINGS)]
     return [*found, (logging, logging_names)]
+
+
+@contextlib.contextmanager
+def _imports(library: str) -> Iterator[None]:
+    """Put back what was taken out of the lists that every import goes through, and keep what was added.
+
+    The library's own code may be found by what it adds, as the parts of `six` are. A module that another one stands for
+    is put back too: who has imported it goes on with the old one's classes.
+    """
+    lists = [(name, getattr(sys, name), list(getattr(sys, name))) for name in _SEARCHED]
+    modules, loaded = sys.modules, dict(sys.modules)
+    cache, finders = sys.path_importer_cache, dict(sys.path_importer_cache)
+    try:
+        yield
+    finally:
+        sys.modules, sys.path_importer_cache = modules, cache
+        for name, module in loaded.items():
+            if modules.get(name, modules) is not module and name.partition(".")[0] != library:
+                modules[name] = module
+        for name, searched, old in lists:
+            _put_into(searched, old, getattr(sys, name, searched))
+            setattr(sys, name, searched)
+        # That no hook knew a directory is remembered, and may be because the hook for directories was gone.
+        for path in [each for each, finder in cache.items() if finder is None and finders.get(each, each) is not None]:
+            del cache[path]
+
+
+def _put_into(searched: list[Any], old: list[Any], now: Any) -> None:
+    """Make a list that which was there before, in its order, and what has been added in front and behind."""
+    found = list(now) if isinstance(now, list) else []
+    ahead = list(itertools.takewhile(lambda each: each not in old, found))
+    behind = [each for each in found[len(ahead) :] if each not in old]
+    if [each for each in found if each in old] == old:
+        searched[:] = found
+    else:
+        searched[:] = ahead + old + behind
 
 
 @contextlib.contextmanager

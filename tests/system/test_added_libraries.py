@@ -82,6 +82,19 @@ CHANGES = {
         "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))\n",
         "open('x', 'w').write('x')\nprint(1)",
     ),
+    "path_taker": (
+        "import sys\nsys.path.clear()\nsys.meta_path.clear()\nsys.path_hooks.clear()\n"
+        "sys.path_importer_cache.clear()\n",
+        "import wave\nprint(1)",
+    ),
+    "module_taker": (
+        "import sys\ndel sys.modules['enum'], sys.modules['json']\nimport enum\nsys.modules['re'] = None\n",
+        "import enum, json, re\nprint(int(isinstance(re.I, enum.Flag)))",
+    ),
+    "finder_adder": (
+        "import sys\nsys.path.pop()\nsys.meta_path[:0] = [type('F', (), {'find_spec': lambda *_: None})]\n",
+        "import sys, wave\nprint(sum(each.__name__ == 'F' for each in sys.meta_path if isinstance(each, type)))",
+    ),
 }
 BAD.update({name: source for name, (source, _) in CHANGES.items()})
 LEFT_OUT = {

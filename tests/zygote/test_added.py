@@ -135,6 +135,46 @@ def test_what_belongs_to_the_process_is_put_back(tmp_path: Path, source: str) ->
     assert found["as_before"] and found["loaded"] == ["a", "b"], found
 
 
+FINDER = """
+import enum, importlib.machinery, importlib.util, os, sys
+class Finder:
+    @staticmethod
+    def find_spec(name, path, target=None):
+        return importlib.machinery.ModuleSpec(name, Maker) if name == "made" else None
+class Maker:
+    create_module = staticmethod(lambda spec: None)
+    exec_module = staticmethod(lambda module: None)
+"""
+
+
+@pytest.mark.parametrize(
+    "source, check",
+    [
+        ("sys.path.clear()\n", ""),
+        ("sys.path = ['/ahead', *sys.path[2:], '/behind']\n", "[sys.path[0], sys.path[-1]] == ['/ahead', '/behind']"),
+        ("del sys.path\nsys.path_hooks = sys.meta_path = None\n", ""),
+        ("sys.path_hooks.clear()\nsys.path_importer_cache.clear()\nimportlib.util.find_spec('none')\n", ""),
+        ("sys.meta_path[:] = [Finder]\n", "__import__('made')"),
+        ("sys.meta_path.insert(0, Finder)\nsys.path.pop()\n", "__import__('made')"),
+        ("sys.path_hooks.append(Finder)\n", "len(sys.path_hooks) == 3"),
+        ("sys.modules['made'] = Finder\ndel sys.modules['enum'], sys.modules['re']\nimport re", "__import__('made')"),
+        ("sys.modules['enum'] = sys.modules['wave'] = None\n", "sys.modules.pop('wave') is None"),
+        ("own = sys.modules[__name__]\nsys.modules.clear()\nsys.modules[__name__] = own\n", ""),
+        ("sys.modules = dict(sys.modules)\nsys.path_importer_cache = None\n", ""),
+        ("sys.modules[__name__] = Finder\n", "__import__('a').__name__ == 'Finder'"),
+    ],
+)
+def test_what_every_import_goes_through_keeps_what_was_there_and_what_was_added(
+    tmp_path: Path, source: str, check: str
+) -> None:
+    """Library `b` finds the same classes, a module of the standard library that nobody has imported, and itself."""
+    before = "import enum, re, sys\nsys.kept = enum, re, [*sys.path]\n"
+    after = "import enum, re, sys\nassert sys.kept[:2] == (enum, re) and {*sys.kept[2]} <= {*sys.path}\n"
+    after += "assert %s\nimport wave\n" % (check or "True")
+    found = load(tmp_path, {"first": before, "a": FINDER + source, "b": after})
+    assert found["loaded"] == ["first", "a", "b"], found
+
+
 def test_exit_handlers_are_for_runs_that_name_the_library(tmp_path: Path) -> None:
     """One that hangs must not hold the others; `register` works as ever once the library is loaded."""
     (tmp_path / "a.py").write_text(
