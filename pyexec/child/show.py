@@ -19,6 +19,9 @@ from pyexec.child.figures import saved_as, still_open, watch
 
 MOST = 10  # as many files as an answer may have
 
+# Modes that no PNG has → the one that keeps how transparent they are; Pillow turns La into no other.
+_TRANSPARENT = {"La": "LA", "PA": "RGBA", "RGBa": "RGBA"}
+
 _directory = "."
 _names: list[str] = []
 _troubles: list[str] = []
@@ -108,9 +111,12 @@ def _write(save: Callable[[str], Any]) -> None:
 def _hook_pillow(image_show: Any) -> None:
     class FileViewer(image_show.Viewer):  # type: ignore[misc]
         def show(self, image: Any, **options: Any) -> bool:
-            plain = image if image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16") else image.convert("RGB")
-            _write(lambda path: plain.save(path, "PNG"))
+            _write(lambda path: as_png_has_it(image).save(path, "PNG"))
             return True
+
+    def as_png_has_it(image: Any) -> Any:
+        plain = image.mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
+        return image if plain else image.convert(_TRANSPARENT.get(image.mode, "RGB"))
 
     image_show._viewers.insert(0, FileViewer())  # `register` would take it for a program and look for that first
 

@@ -103,7 +103,10 @@ def shown(directory: Path, code: str, before: str = LOADED, after: str = "") -> 
     return {**json.loads(output.splitlines()[-1]), "files": sorted(os.listdir(str(run)))}
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV", "I", "F", "I;16"])
+MODES = "1 L LA La P PA RGB RGBA RGBa RGBX CMYK YCbCr LAB HSV I F I;16 I;16B".split()
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_a_picture_of_any_mode_is_written_as_png(tmp_path: Path, mode: str) -> None:
     from PIL import Image
 
@@ -111,6 +114,7 @@ def test_a_picture_of_any_mode_is_written_as_png(tmp_path: Path, mode: str) -> N
     assert found == {"names": ["figure-1.png"], "troubles": [], "files": ["figure-1.png"]}
     with Image.open(tmp_path / "run" / "figure-1.png") as picture:
         assert (picture.format, picture.size) == ("PNG", (3, 2))
+        assert ("A" in picture.mode) == (mode in ("LA", "La", "PA", "RGBA", "RGBa"))
 
 
 def test_every_open_figure_is_written_and_closed_as_a_window_would_be(tmp_path: Path) -> None:
@@ -151,6 +155,13 @@ def test_no_file_of_the_scripts_is_written_over(tmp_path: Path) -> None:
 def test_to_show_what_cannot_be_written_does_not_fail(tmp_path: Path) -> None:
     found = shown(tmp_path, "plt.figure().fails = True; plt.show(); plt.figure().fails = True; plt.show()")
     assert found["names"] == [] and found["troubles"] == ["a picture could not be written: ValueError: no such colour"]
+
+
+def test_to_show_what_cannot_be_converted_does_not_fail(tmp_path: Path) -> None:
+    code = "class Odd(Image.Image):\n    def convert(self, mode): raise ValueError('no such mode')\n"
+    code += "picture = Odd(); picture._mode = 'odd'; picture._size = (1, 1)\n"
+    found = shown(tmp_path, code + "from PIL import ImageShow\nassert ImageShow.show(picture)")
+    assert found == {"names": [], "troubles": ["a picture could not be written: ValueError: no such mode"], "files": []}
 
 
 def test_pictures_beyond_what_an_answer_may_have_are_not_written(tmp_path: Path) -> None:
