@@ -37,7 +37,7 @@ def defaults(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def main(config: Config, given: argparse.Namespace) -> int:
-    """Run the jobs in a file that have no result yet; return 0 when every one has a result and none is lost."""
+    """Run the jobs in a file that have no result yet; return 0 when every one has a result and none was lost."""
     # Only now: a server that starts has no use for any of it.
     from pyexec.cli.batch_course import Batch
     from pyexec.cli.batch_files import Jobs, Results
