@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,13 +13,16 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Tuple
 
 import pytest
 from servers import RunningServer
 from support import ROOT
 from wrappers import EITHER_HOST
 
+from pyexec.kernel import libc
+
+RENAME_EXCHANGE = 2
 SECRET = "the host's own"
 FIND = "import os\nbase = os.environ['PYEXEC_DATA_set']\n"
 TRY = """
@@ -37,6 +41,26 @@ attempt('make a directory', lambda: os.mkdir(base + '/d'))
 attempt('rename', lambda: os.rename(base + '/a.txt', base + '/b.txt'))
 attempt('link', lambda: os.link(base + '/a.txt', base + '/c.txt'))
 attempt('link symbolically', lambda: os.symlink('a.txt', base + '/s'))
+"""
+# Where nothing confines these, Python's own do nothing; so what C code calls is tried as well.
+MODES_AND_TIMES = """
+import numpy
+native = numpy.ctypeslib.ctypes.CDLL(None, use_errno=True)
+times = (numpy.ctypeslib.ctypes.c_long * 4)(1, 0, 1, 0)
+for path in (base + '/a.txt', base + '/sub', base):
+    fd, name = os.open(path, os.O_RDONLY), path.encode()
+    attempt('mode', lambda: os.chmod(path, 0o700))
+    attempt('mode of a descriptor', lambda: os.chmod(fd, 0o700))
+    attempt('times', lambda: os.utime(path, (1, 1)))
+    attempt('now', lambda: os.utime(path))
+    attempt('times of a descriptor', lambda: os.utime(fd, (1, 1)))
+    attempt('now of a descriptor', lambda: os.utime(fd))
+    attempt('chmod', lambda: native.chmod(name, 0o700))
+    attempt('fchmod', lambda: native.fchmod(fd, 0o700))
+    attempt('utimensat', lambda: native.utimensat(-100, name, times, 0))
+    attempt('utimensat now', lambda: native.utimensat(-100, name, None, 0))
+    attempt('futimens', lambda: native.futimens(fd, times))
+    attempt('futimens now', lambda: native.futimens(fd, None))
 """
 
 
@@ -59,7 +83,13 @@ def served(request: pytest.FixtureRequest) -> Iterator[Dict[str, Any]]:
         running = RunningServer(dict(limits, data="set=%s" % base), EITHER_HOST[request.param])
         layers = running.client.health()["layers"]
         own_pids = "pid_namespace" in layers
-        yield {"running": running, "base": base, "tree": "mount_namespace" in layers, "own_pids": own_pids}
+        yield {
+            "running": running,
+            "base": base,
+            "tree": "mount_namespace" in layers,
+            "own_pids": own_pids,
+            "own_uid": "own_uid" in layers,
+        }
         assert running.stop() == 0, running.log
 
 
@@ -85,6 +115,86 @@ def test_no_script_changes_them(served: Dict[str, Any]) -> None:
         assert len(words) == 8 and set(words) <= {"PermissionError", "OSError"}, result
     assert sorted((path, path.lstat().st_mode) for path in served["base"].rglob("*")) == before
     assert (served["base"] / "a.txt").read_text() == "first\n"
+
+
+def _modes_and_times(base: Path) -> Dict[Path, Tuple[int, int]]:
+    found = {path: path.lstat() for path in [base, *base.rglob("*")]}
+    return {path: (status.st_mode, status.st_mtime_ns) for path, status in found.items()}
+
+
+def test_no_script_changes_their_modes_and_times(served: Dict[str, Any]) -> None:
+    """But for what docs/libraries.md says of files that everybody may write to."""
+    touches = served["own_uid"] and not served["tree"]
+    for client in (served["running"].client, served["running"].admin):
+        before, began = _modes_and_times(served["base"]), time.time_ns()
+        result = client.execute(FIND + TRY + MODES_AND_TIMES)
+        lines = result.stdout.splitlines()
+        done = [line for line in lines if line.split()[-1] not in ("PermissionError", "OSError", "-1")]
+        if served["tree"]:
+            assert len(lines) == 36 and not done, result
+        else:
+            expected = "now" if touches else "None"  # Python's own do nothing, and C code's are refused
+            assert len(lines) == 36 and all(expected in line for line in done), result
+        for path, (mode, changed_ns) in _modes_and_times(served["base"]).items():
+            assert mode == before[path][0], (path, result)
+            if changed_ns != before[path][1]:
+                assert touches and mode & 0o002 and changed_ns > began - 10**8, (path, result)
+
+
+READ_WHILE_IT_CHANGES = """
+import time
+found, until = {}, time.monotonic() + 1
+def note(name, function):
+    try:
+        said = str(function())
+    except OSError as error:
+        said = type(error).__name__
+    found[name, said] = found.get((name, said), 0) + 1
+def by_descriptor():
+    fd = os.open(base + '/swapped', os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        inner = os.open('secret', os.O_RDONLY, dir_fd=fd)
+        try:
+            return os.read(inner, 99)
+        finally:
+            os.close(inner)
+    finally:
+        os.close(fd)
+while time.monotonic() < until:
+    note('by name', lambda: open(base + '/swapped/secret').read())
+    note('upwards', lambda: open(base + '/swapped/../secret').read())
+    note('by descriptor', by_descriptor)
+    note('list', lambda: sorted(os.listdir(base + '/swapped')))
+print(found)
+"""
+
+
+def test_a_directory_that_becomes_a_link_while_it_is_read_does_not_lead_out(served: Dict[str, Any]) -> None:
+    """The operator's programs exchange it for a link to the directory above, again and again."""
+    place, link = served["base"] / "swapped", served["base"] / "link"
+    place.mkdir()
+    place.chmod(0o755)
+    (place / "secret").write_text("inside")
+    (place / "secret").chmod(0o644)
+    link.symlink_to("..")
+    is_over = threading.Event()
+
+    def exchange() -> None:
+        while not is_over.wait(0.001):
+            libc.syscall("renameat2", -100, bytes(place), -100, bytes(link), RENAME_EXCHANGE)
+
+    exchanging = threading.Thread(target=exchange)
+    exchanging.start()
+    try:
+        for client in (served["running"].client, served["running"].admin):
+            result = client.execute(FIND + READ_WHILE_IT_CHANGES)
+            assert SECRET not in result.stdout and "'secret', 'set'" not in result.stdout, result
+            assert "('by name', 'inside')" in result.stdout and "Error" in result.stdout, result  # it was both
+    finally:
+        is_over.set()
+        exchanging.join()
+        for path in (place, link):
+            path.unlink() if path.is_symlink() else shutil.rmtree(str(path))
 
 
 def test_links_do_not_lead_out_of_them(served: Dict[str, Any]) -> None:
