@@ -13,11 +13,16 @@ from typing import Iterator, List, Tuple
 import pytest
 from processes import await_that
 from servers import RunningServer
-from wrappers import DOCKER, EITHER_HOST, TMPFS_BYTES, directory_on_tmpfs
+from wrappers import DOCKER, EITHER_HOST, TMPFS_BYTES, directory_on_tmpfs, with_landlock_abi
 
 from pyexec.client import ServiceError
+from pyexec.kernel import landlock
 
 LIMITS = {"rate_per_minute": 100000, "rate_per_day": 100000, "max_runs": 2, "code_chars": 20000}
+try:
+    KERNEL_ABI = landlock.probe()
+except OSError:
+    KERNEL_ABI = 0
 
 
 class Host:
@@ -83,6 +88,48 @@ print(shutil.move("a/x", "b/x"), Path("a/x").exists(), Path("b/x").read_text())
 
 def test_files_move_between_directories(host: Host) -> None:
     assert _both(host, MOVE) == "b/x False x\n"
+
+
+BETWEEN_DIRECTORIES = """
+import errno, numpy, os, shutil
+from pathlib import Path
+Path("a").mkdir(); Path("b").mkdir(); Path("a/x").write_text("x"); Path("a/z").mkdir()
+os.rename("a/x", "a/y")
+Path("a/z").rename("a/w")
+print(sorted(os.listdir("a")), Path("a/y").read_text())
+def attempt(function, *paths):
+    try:
+        function(*paths)
+        print("done", end=" ")
+    except OSError as error:
+        print(errno.errorcode[error.errno], paths == (error.filename, error.filename2), end=" ")
+attempt(os.rename, "a/y", "b/y"); attempt(os.replace, "a/w", "b/w"); attempt(os.rename, "none", "b/none")
+native = numpy.ctypeslib.ctypes.CDLL(None, use_errno=True)
+print(native.renameat2(-100, b"a/y", -100, b"b/y", 1), errno.errorcode[numpy.ctypeslib.ctypes.get_errno()])
+try:
+    print(shutil.move("a/y", "b/y"), os.path.exists("a/y"), Path("b/y").read_text())
+except PermissionError as error:
+    print("--work-dir" in str(error), Path("a/y").read_text())
+"""
+
+
+@pytest.mark.skipif(KERNEL_ABI < 2, reason="this kernel has no Landlock above ABI 1")
+@pytest.mark.parametrize("where", ["disk", "tmpfs"])
+def test_under_landlocks_first_abi_nothing_moves_between_directories(where: str) -> None:
+    """`shutil.move` copies then, as between two disks, and deletes where that is possible."""
+    with directory_on_tmpfs() if where == "tmpfs" else _directory_on_disk() as (work_dir, before):
+        wrapper = [*before, *with_landlock_abi(1), *DOCKER]
+        running = RunningServer(dict(LIMITS, work_dir=work_dir, modules="+os"), wrapper)
+        try:
+            for client in (running.client, running.admin):
+                result = client.execute(BETWEEN_DIRECTORIES)
+                within, across, moved = result.stdout.splitlines()
+                assert within == "['w', 'y'] x", result
+                assert across == "EXDEV True EXDEV True ENOENT True -1 EXDEV", result
+                copies = where == "tmpfs" or client is running.admin
+                assert moved == ("b/y False x" if copies else "True x"), result
+        finally:
+            assert running.stop() == 0, running.log
 
 
 DELETE = """
