@@ -1,8 +1,9 @@
 """Handles of the nursery and of a zygote: the server's sockets to them, and one process. No thread, no decisions.
 
 Two sockets tell of a zygote's end. Its control socket, which carries its orders, reaches end of file when the zygote
-exits; the status socket, held by the nursery, carries a message once nothing is left of any of the zygote's runs. If
-the nursery itself has ended, everything is gone when the process that the server started has exited.
+exits; the status socket, held by the nursery, carries a message once nothing is left of any of the zygote's runs, and
+is shut by the server to have a zygote that hangs killed. If the nursery itself has ended, everything is gone when the
+process that the server started has exited.
 """
 
 from __future__ import annotations
@@ -180,6 +181,7 @@ class ZygoteHandle:
         except SandboxError as error:
             if not self._loading:
                 raise
+            self.status.shutdown(socket.SHUT_WR)  # if it hangs, closing its socket doesn't end it: the nursery kills it
             raise LeftOut(self._loading, f"its import crashes, or takes longer than {_IMPORT_S:g} s") from error
         return self.libraries is not None
 

@@ -40,8 +40,10 @@ class Nursery:
             for fd, _ in self._poll.poll(_DYING_POLL_MS if self._ended else None):
                 if fd in self._zygotes:
                     self._note_end(fd)
-                else:
+                elif fd == self._control.fileno():
                     self._take_order()
+                else:
+                    self._kill(fd)
             if self._ended and not self._any_left():
                 for zygote, code in self._ended:
                     with contextlib.suppress(OSError):  # the server has closed its end and no longer needs this
@@ -71,6 +73,7 @@ class Nursery:
             pidfd = libc.syscall("pidfd_open", pid, 0)
             self._zygotes[pidfd] = Running(pid, pidfd, status)
             self._poll.register(pidfd, select.POLLIN)
+            self._poll.register(status, select.POLLRDHUP)
         except OSError:
             if pid:
                 os.kill(pid, signal.SIGKILL)
@@ -92,9 +95,17 @@ class Nursery:
         finally:
             os._exit(1)
 
+    def _kill(self, status: int) -> None:
+        """Kill the zygote of a status socket whose other end the server has shut: it hangs and can't be asked."""
+        for zygote in self._zygotes.values():
+            if zygote.status == status:
+                self._poll.modify(status, 0)
+                os.kill(zygote.pid, signal.SIGKILL)
+
     def _note_end(self, pidfd: int) -> None:
         zygote = self._zygotes.pop(pidfd)
         self._poll.unregister(pidfd)
+        self._poll.unregister(zygote.status)
         _, status = os.waitpid(zygote.pid, 0)
         os.close(pidfd)
         self._ended.append((zygote, overseer.exit_code(status)))

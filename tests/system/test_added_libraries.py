@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List
 
 import pytest
-from processes import await_that
+from processes import await_that, descendants
 from servers import RunningServer
 from support import ROOT
 from wrappers import EITHER_HOST
@@ -218,6 +219,37 @@ def test_doctor_says_what_is_not_loaded_ahead(open_path: Path) -> None:
     output = subprocess.run(command, cwd="/", env=clean, stdout=subprocess.PIPE, timeout=120).stdout.decode()
     assert "fine 7" in output
     assert "Not loaded ahead: bad (starts threads (1), and a process with threads can't be forked safely)" in output
+
+
+HURRIED = """
+import sys
+from pyexec.cli import main as cli
+from pyexec.runs import zygote_handles
+zygote_handles._IMPORT_S, zygote_handles._KILLED_S = 4.0, 1.0
+sys.exit(cli.main(sys.argv[4:]))
+"""
+HANGS = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())\nwhile True:\n    pass\n"
+
+
+def _blocks_everything(pid: int) -> bool:
+    try:
+        fields = dict(line.split(":\t", 1) for line in Path("/proc/%d/status" % pid).read_text().splitlines())
+    except OSError:  # it has ended meanwhile
+        return False
+    return bool(int(fields["SigBlk"], 16) >> (signal.SIGRTMIN + 1) & 1)
+
+
+def test_one_that_hangs_past_every_signal_is_killed_and_the_others_are_loaded(open_path: Path) -> None:
+    python = environment(open_path / "venv", {"hanging": HANGS, "fine": "__version__ = '7'\n"})[-1]
+    running = RunningServer({"rate_per_minute": 1000, "modules": "+hanging,+fine"}, [python, "-c", HURRIED])
+    try:
+        await_that(lambda: any(map(_blocks_everything, descendants(running.process.pid))), 60)
+        await_that(lambda: running.client.health()["libraries"].get("fine") == "7", 60)
+        assert running.log.count("hanging is not loaded ahead") == 1
+        assert "(its import crashes, or takes longer than 4 s)" in running.log
+        await_that(lambda: not any(map(_blocks_everything, descendants(running.process.pid))))
+    finally:
+        assert running.stop() == 0, running.log
 
 
 def test_one_whose_process_does_not_stay_alive_is_given_up(open_path: Path) -> None:
