@@ -242,6 +242,9 @@ def test_well_known_places(host: Host) -> None:
         assert set(said) <= {"PermissionError", "FileNotFoundError"}
     for place in ("/tmp", "/dev/shm"):
         assert not os.path.exists(place + "/x.txt")
+    for place in ("/tmp", "/mnt/data", "/dev/shm"):
+        result = host.client.execute(f"open('{place}/x.txt', 'w')")
+        assert result.success or "can't give runs a file tree of their own" in str(result.hint)
 
 
 STREAMS = """
