@@ -74,6 +74,7 @@ class TestRedis(QuotaSuite):
         # What is counted, not how fast: a busy machine must not make a node count alone.
         monkeypatch.setattr(connections, "_WAIT_S", 20.0)
         monkeypatch.setattr(connections, "_TIMEOUT_S", 20.0)
+        monkeypatch.setattr(connections, "_ALL_S", 60.0)
         return InRedis(running)
 
 
