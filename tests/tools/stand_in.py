@@ -35,6 +35,8 @@ class Figure:
         self.canvas, self.children = FigureCanvasBase(self), ["background"]
     def get_children(self):
         return self.children
+    def draw(self, renderer):
+        self.stale = False
     def savefig(self, name, **options):
         self.canvas.print_figure(name, **options)
 """,
