@@ -34,8 +34,8 @@ RET_ALLOW = 0x7FFF0000
 
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
-# A jump's distance is one byte, so that only so many comparisons can share a target.
-_LONGEST_RUN = 250
+# A comparison's distances are one byte each; both of its targets may need an instruction of their own before it.
+_FARTHEST = 255 - 2
 _LONGEST_PROGRAM = 4096  # BPF_MAXINSNS
 INSTRUCTION_BYTES = 8
 
@@ -77,8 +77,10 @@ def errno_action(number: int) -> int:
 
 
 def assemble(arch: int, rules: Sequence[Rule], default: int) -> list[Instruction]:
-    """Return the program for these rules.
+    """Return the program for these rules: a binary search for the call's number, then the checks of its rule.
 
+    A search, since the kernel runs the program once for each call there is whenever a child puts it on, to learn which
+    calls are always allowed (Linux 5.11); and shared ends, since each child pays for compiling every instruction.
     A call made through another architecture's entry ends the process: its numbers mean other calls.
 
     Raises:
@@ -87,62 +89,108 @@ def assemble(arch: int, rules: Sequence[Rule], default: int) -> list[Instruction
     numbers = [rule.nr for rule in rules]
     if len(set(numbers)) != len(numbers):
         raise ValueError("a system call has two rules")
-    program = [
-        Instruction(LOAD_WORD, 0, 0, OFFSET_ARCH),
-        Instruction(JUMP_EQUAL, 1, 0, arch),
-        Instruction(RETURN, 0, 0, RET_KILL_PROCESS),
-        Instruction(LOAD_WORD, 0, 0, OFFSET_NR),
-    ]
-    plain = [rule for rule in rules if not rule.checks]
-    for action in sorted({rule.action for rule in plain}, reverse=True):
-        same = [rule.nr for rule in plain if rule.action == action]
-        for start in range(0, len(same), _LONGEST_RUN):
-            program += _any_of(same[start : start + _LONGEST_RUN], action)
-    for rule in rules:
-        if rule.checks:
-            body = _checked(rule, default)
-            program.append(Instruction(JUMP_EQUAL, 0, len(body), rule.nr))
-            program += body
-    program.append(Instruction(RETURN, 0, 0, default))
+    made = _Assembly(default)
+    made.start_with(made.search(made.ranges(rules)))
+    known = made.add(LOAD_WORD, OFFSET_NR)
+    foreign = made.add(RETURN, RET_KILL_PROCESS)
+    made.compare(JUMP_EQUAL, arch, known, foreign)
+    made.add(LOAD_WORD, OFFSET_ARCH)
+    program = made.program()
     if len(program) > _LONGEST_PROGRAM:
         raise ValueError(f"{len(program)} instructions are more than the kernel's {_LONGEST_PROGRAM}")
     return program
 
 
-def _any_of(values: Sequence[int], action: int) -> list[Instruction]:
-    """Return instructions that end with `action` if the accumulator is one of `values`, else fall through."""
-    tests = _matching(values, 1)
-    return tests + [Instruction(JUMP, 0, 0, 1), Instruction(RETURN, 0, 0, action)]
+class _End(NamedTuple):
+    """A target that isn't a place yet: the program ends with this action."""
+
+    action: int
 
 
-def _matching(values: Sequence[int], beyond: int) -> list[Instruction]:
-    """Return instructions that skip `beyond` more behind them if the accumulator is one of `values`.
+class _Range(NamedTuple):
+    """Numbers from `first` to the next range's, and where they lead: an end, or a place in the program."""
 
-    Numbers that follow each other take two comparisons together: each child pays for the kernel's compiling of each.
+    first: int
+    target: _End | int
+
+
+class _Assembly:
+    """A program from its last instruction to its first, so that the target of each jump is there before the jump.
+
+    A place is the number of instructions behind an instruction.
     """
-    ranges: list[list[int]] = []
-    for value in sorted(values):
-        if ranges and value == ranges[-1][1] + 1:
-            ranges[-1][1] = value
-        else:
-            ranges.append([value, value])
-    found: list[Instruction] = []
-    for first, last in reversed(ranges):  # a jump's distance is known from the end
-        if first == last:
-            found.insert(0, Instruction(JUMP_EQUAL, len(found) + beyond, 0, first))
-        else:
-            found.insert(0, Instruction(JUMP_GREATER, 0, len(found) + beyond, last))
-            found.insert(0, Instruction(JUMP_AT_LEAST, 0, 1, first))
-    return found
 
+    def __init__(self, default: int) -> None:
+        self._default = _End(default)
+        self._backwards: list[Instruction] = []
+        self._ends: dict[_End, int] = {}
+        self._bodies: dict[tuple[tuple[Check, ...], int], _End | int] = {}
 
-def _checked(rule: Rule, default: int) -> list[Instruction]:
-    """Return the body of a rule with checks: it always ends, in the rule's action or in the default."""
-    body: list[Instruction] = []
-    for check in rule.checks:
+    def program(self) -> list[Instruction]:
+        """Return the instructions, first to last."""
+        return self._backwards[::-1]
+
+    def add(self, code: int, k: int, jump_true: int = 0, jump_false: int = 0) -> int:
+        """Put an instruction before all others; return its place."""
+        self._backwards.append(Instruction(code, jump_true, jump_false, k))
+        return len(self._backwards) - 1
+
+    def compare(self, code: int, k: int, if_true: _End | int, if_false: _End | int) -> int:
+        """Put a comparison of the accumulator before all others; return its place."""
+        true, false = self._near(if_true), self._near(if_false)
+        here = len(self._backwards)
+        return self.add(code, k, here - true - 1, here - false - 1)
+
+    def start_with(self, target: _End | int) -> None:
+        """See to it that what is put before all others next goes on at the target."""
+        place = self._near(target)
+        if place != len(self._backwards) - 1:
+            self.add(JUMP, len(self._backwards) - place - 1)
+
+    def _near(self, target: _End | int) -> int:
+        """Return a place that a comparison made next can reach, and that leads to the target."""
+        place = self._ends.get(target, -1) if isinstance(target, _End) else target
+        distance = len(self._backwards) - place - 1
+        if 0 <= place and distance <= _FARTHEST:
+            return place
+        if isinstance(target, _End):
+            self._ends[target] = self.add(RETURN, target.action)
+            return self._ends[target]
+        return self.add(JUMP, distance)
+
+    def ranges(self, rules: Sequence[Rule]) -> list[_Range]:
+        """Add the checks of all rules; return the ranges of numbers, in order, from 0 on."""
+        found = [_Range(0, self._default)]
+        for rule in sorted(rules):
+            if found[-1].first == rule.nr:  # no number that nobody names lies between the last rule and this one
+                found.pop()
+            found += [_Range(rule.nr, self._body(rule)), _Range(rule.nr + 1, self._default)]
+        return _joined(found)
+
+    def search(self, ranges: Sequence[_Range]) -> _End | int:
+        """Add a binary search; return where it begins."""
+        if len(ranges) == 1:
+            return ranges[0].target
+        if len(ranges) == 3 and ranges[0].target == ranges[2].target and ranges[2].first == ranges[1].first + 1:
+            return self.compare(JUMP_EQUAL, ranges[1].first, ranges[1].target, ranges[0].target)
+        middle = len(ranges) // 2
+        above, below = self.search(ranges[middle:]), self.search(ranges[:middle])
+        return self.compare(JUMP_AT_LEAST, ranges[middle].first, above, below)
+
+    def _body(self, rule: Rule) -> _End | int:
+        """Add a rule's checks, once for all rules that have the same; return where they begin."""
+        key = rule.checks, rule.action
+        if key not in self._bodies:
+            target: _End | int = _End(rule.action)
+            for check in reversed(rule.checks):
+                target = self._check(check, target)
+            self._bodies[key] = target
+        return self._bodies[key]
+
+    def _check(self, check: Check, then: _End | int) -> _End | int:
+        """Add one check: it leads to `then`, or ends with the default."""
         low = OFFSET_ARGS + 8 * check.argument  # little-endian on both machines: the low word comes first
-        words = [(low, 0)] if check.width == 32 else [(low, 0), (low + 4, 32)]
-        for offset, shift in words:
+        for offset, shift in [(low, 0)] if check.width == 32 else [(low + 4, 32), (low, 0)]:
             mask = (check.mask >> shift) & 0xFFFFFFFF
             # Per word: exact for one value, and for several as long as they differ in the low word only.
             values = sorted({(value >> shift) & 0xFFFFFFFF for value in check.values})
@@ -150,12 +198,18 @@ def _checked(rule: Rule, default: int) -> list[Instruction]:
                 raise ValueError("alternatives may differ in the low 32 bits only")
             if mask == 0 and values == [0]:
                 continue  # it says nothing about this word
-            body.append(Instruction(LOAD_WORD, 0, 0, offset))
+            edges = {0, *values, *(value + 1 for value in values if value < 0xFFFFFFFF)}
+            found = [_Range(edge, then if edge in values else self._default) for edge in sorted(edges)]
+            self.start_with(self.search(_joined(found)))
             if mask != 0xFFFFFFFF:
-                body.append(Instruction(AND, 0, 0, mask))
-            body += [*_matching(values, 1), Instruction(RETURN, 0, 0, default)]
-    body.append(Instruction(RETURN, 0, 0, rule.action))
-    return body
+                self.add(AND, mask)
+            then = self.add(LOAD_WORD, offset)
+        return then
+
+
+def _joined(ranges: Sequence[_Range]) -> list[_Range]:
+    """Return these ranges with neighbours that lead to the same place as one."""
+    return [one for n, one in enumerate(ranges) if not n or one.target != ranges[n - 1].target]
 
 
 def encode(program: Sequence[Instruction]) -> bytes:

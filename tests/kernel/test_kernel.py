@@ -9,7 +9,7 @@ import itertools
 import os
 import resource
 import signal
-from typing import List
+from typing import Any, List
 
 import pytest
 from hypothesis import given, settings, strategies
@@ -379,6 +379,40 @@ def test_assembled_program_means_its_rules(rules: list, nr: int, arguments: List
             want = rule.action if holds else ENOSYS
     arch = bpf.AUDIT_ARCH["x86_64"]
     assert bpf.simulate(bpf.assemble(arch, made, ENOSYS), arch, nr, arguments) == want
+
+
+def test_jumps_farther_than_a_byte_says() -> None:
+    """Bodies of their own for so many calls that no comparison reaches from one end of the program to the other."""
+    rules = [
+        bpf.Rule(nr, (bpf.Check(0, 64, 2**64 - 1, (nr, nr + 3, nr + 7)),), bpf.RET_ALLOW) for nr in range(0, 300, 2)
+    ]
+    program = bpf.assemble(7, rules, EPERM)
+    assert len(program) > 3 * 255
+    for nr in range(300):
+        for value in (nr, nr + 1, nr + 7, nr + (1 << 32)):
+            want = bpf.RET_ALLOW if nr % 2 == 0 and value in (nr, nr + 7) else EPERM
+            assert bpf.simulate(program, 7, nr, [value]) == want
+
+
+class _Counted(list):  # type: ignore[type-arg]
+    """A program that counts the instructions which are executed."""
+
+    executed = 0
+
+    def __getitem__(self, index: Any) -> Any:
+        self.executed += 1
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("machine", sorted(TABLES))
+@pytest.mark.parametrize("admin", [False, True])
+def test_no_call_takes_long_to_find(machine: str, admin: bool) -> None:
+    """The kernel asks for each of several hundred calls, in each child, before it starts to filter."""
+    program = seccomp.program(admin, ALL, machine)
+    for number in TABLES[machine].values():
+        counted = _Counted(program)
+        bpf.simulate(counted, bpf.AUDIT_ARCH[machine], number, [2**64 - 1] * 6)
+        assert counted.executed <= 20
 
 
 def test_assembler_refuses_nonsense() -> None:
