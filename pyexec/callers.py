@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ UNIX = "unix"  # the peer of every connection to a Unix socket, which has no add
 FORWARDED_FOR, REAL_IP = "X-Forwarded-For", "X-Real-IP"
 
 _MOST_PROXIES = 20  # in a chain; each address takes longer to parse than the rest of a small request
+_LONGEST_ADDRESS = 45  # characters: IPv6 with an IPv4 address at its end
 _REQUEST_ID = re.compile(r"[\x20-\x7e]{1,64}\Z")
 
 Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
@@ -49,8 +51,14 @@ def parse_address(text: str) -> Address | None:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    text = text.partition("%")[0]
+    return _parsed(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@functools.lru_cache(maxsize=1024)  # each request asks for its peer's several times
+def _parsed(text: str) -> Address | None:
     try:
-        address = ipaddress.ip_address(text.partition("%")[0])
+        address = ipaddress.ip_address(text)
     except ValueError:
         return None
     mapped = getattr(address, "ipv4_mapped", None)

@@ -243,6 +243,11 @@ class HostReport:
         )
 
     @property
+    def installed(self) -> tuple[str, ...]:
+        """The libraries that scripts may import, of which not all that were added are loaded ahead."""
+        return tuple(dict.fromkeys((*self.libraries, *self.added)))
+
+    @property
     def own_tree(self) -> bool:
         """Whether each run sees a file tree made for it, its directory a tmpfs that vanishes with it."""
         return "mount" in self.namespaces

@@ -168,9 +168,7 @@ class Execute:
     def _hint(self, job: Job, outcome: Outcome) -> str | None:
         """Return the advice for a run's caller, which names the libraries that are installed."""
         report = self._sandbox.report
-        # Not all that were added are loaded ahead.
-        libraries = dict.fromkeys((*report.libraries, *report.added))
-        return hints.for_run(job, outcome, self._config, libraries, own_tree=report.own_tree)
+        return hints.for_run(job, outcome, self._config, report.installed, own_tree=report.own_tree)
 
     def _book(self, outcome: Outcome, watch: Stopwatch) -> None:
         """Enter the run's time into the request's account and the metrics."""

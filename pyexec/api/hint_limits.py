@@ -39,8 +39,11 @@ def descriptors(scene: Scene) -> str | None:
 
 
 def threads(scene: Scene) -> str | None:
-    """Advise on a thread that could not be started."""
-    if scene.kind != "RuntimeError" or not scene.message.startswith("can't start new thread"):
+    """Advise on a thread that could not be started, by Python or by native code (OpenBLAS, OpenMP, Rust)."""
+    of_python = scene.kind == "RuntimeError" and scene.message.startswith("can't start new thread")
+    # What else answers so, files that don't block and an admin's processes, has an exception of its own.
+    of_native_code = scene.kind != "BlockingIOError" and not scene.job.admin and _refused(scene)
+    if not of_python and not of_native_code:
         return None
     threads = units.count(scene.config.budget.threads, "thread")
     return f"A run may have {threads} beside its first: start fewer at once, for example by max_workers."
@@ -71,6 +74,10 @@ def no_semaphores(scene: Scene) -> str | None:
         "Pools of processes need /dev/shm, which runs don't have on this server: it can't give them a file tree of"
         " their own (see its doctor command). Use ThreadPoolExecutor, or subprocess."
     )
+
+
+def _refused(scene: Scene) -> bool:
+    return b"Resource temporarily unavailable" in scene.outcome.stderr[-TAIL:]
 
 
 def _ends_with(scene: Scene, calls: tuple[bytes, ...]) -> bool:

@@ -195,6 +195,7 @@ RULES = (
     Rule("processes", hint_limits.processes),
     Rule("no processes", hint_limits.no_processes),
     Rule("crash", _crash),
+    Rule("pictures", _pictures),
 )
 OF_SUCCESS = (
     Rule("attached module not imported", _shadowed),

@@ -23,7 +23,6 @@ class Names:
 
     stdin: str = "'stdin_data'"
     attachments: str = "'attachments'"
-    return_files: str = "'return_files'"
     coming_back: str = "Files come back if 'return_files' names them."
 
 

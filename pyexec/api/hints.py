@@ -35,7 +35,11 @@ def for_run(
     if outcome.verdict != ENDED:
         return None
     scene = look(job, outcome, config, tuple(libraries), names, own_tree)
-    return next(filter(None, (rule.advice(scene) for rule in (RULES if outcome.exit_code else OF_SUCCESS))), None)
+    for rule in RULES if outcome.exit_code else OF_SUCCESS:
+        advice = rule.advice(scene)
+        if advice:
+            return advice
+    return None
 
 
 def for_error(error: PyexecError) -> str | None:

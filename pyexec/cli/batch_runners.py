@@ -62,8 +62,7 @@ class Local:
             job = dataclasses.replace(parsed.job, admin=self._admin)
             with self._sandbox.execution(job) as outcome:
                 report = self._sandbox.report
-                libraries = dict.fromkeys((*report.libraries, *report.added))
-                hint = hints.for_run(job, outcome, self._config, libraries, own_tree=report.own_tree)
+                hint = hints.for_run(job, outcome, self._config, report.installed, own_tree=report.own_tree)
                 return _bytes(Done(job, outcome, hint), context, self._config)
         except ValidationError as error:
             return _bytes(error, context, self._config)

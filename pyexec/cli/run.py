@@ -18,7 +18,7 @@ from pyexec.sandbox import Sandbox
 HELP = "run one script as the server would"
 OPTIONS = ("admin", "attach", "returned", "out")
 _REFUSED_STATUS, _USAGE_STATUS = 1, 2
-_NAMES = Names(stdin="standard input", attachments="--attach", return_files="--return")
+_NAMES = Names(stdin="standard input", attachments="--attach")
 _EVERYTHING = "**"
 
 
@@ -57,7 +57,6 @@ def main(config: Config, given: argparse.Namespace) -> int:
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(job)
         report = sandbox.report
-        libraries = dict.fromkeys((*report.libraries, *report.added))
     sys.stdout.buffer.write(outcome.stdout)
     sys.stdout.flush()
     sys.stderr.buffer.write(outcome.stderr)
@@ -70,7 +69,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
     else:
         # A script that prints nothing may well be meant to.
         spoken = dataclasses.replace(outcome, stdout=outcome.stdout or b"\n")
-        hint = hints.for_run(job, spoken, config, libraries, _NAMES, report.own_tree)
+        hint = hints.for_run(job, spoken, config, report.installed, _NAMES, report.own_tree)
     if hint is not None:
         log.say(hint)
     missing = _save(outcome, given.out)

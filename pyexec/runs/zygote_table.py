@@ -64,9 +64,10 @@ class Rows:
         name loads the library itself, and waits for it. So does one that names a library which can't be loaded ahead,
         or that comes before that has been done.
         """
-        if any(name in code for name in self.added):
-            return ADDED if self.rows[-1].zygote is not None and self._has_loaded(code) else DEFAULT
-        for name in _BEYOND_PLAIN:  # a loop: for each run
+        for name in self.added:  # loops: for each run
+            if name in code:
+                return ADDED if self.rows[-1].zygote is not None and self._has_loaded(code) else DEFAULT
+        for name in _BEYOND_PLAIN:
             if name in code:
                 return DEFAULT
         return PLAIN

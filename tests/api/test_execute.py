@@ -34,7 +34,7 @@ FAILURES: Dict[str, Tuple[BaseException, int]] = {
 class Sandbox:
     """Collects a thousand bytes, then fails or gives an outcome."""
 
-    report = types.SimpleNamespace(libraries={"numpy": "2"}, added=(), own_tree=True)
+    report = types.SimpleNamespace(installed=("numpy",), own_tree=True)
 
     def __init__(self, verdict: str = ENDED, failure: Optional[BaseException] = None) -> None:
         self.outcome, self.failure = Outcome(verdict, 0, 0.1, b"out", modules=("os",)), failure

@@ -158,7 +158,7 @@ def test_a_file_that_is_not_there_beside_those_that_are(tmp_path: Any) -> None:
 
 def test_the_names_are_those_of_the_callers_interface(tmp_path: Any) -> None:
     outcome = Outcome(ENDED, 1, 0.1, stderr=b"EOFError: EOF when reading a line\n")
-    names = Names(stdin="stdin", attachments="files", return_files="return_files")
+    names = Names(stdin="stdin", attachments="files")
     assert "in stdin." in str(hints.for_run(Job("input()"), outcome, CONFIG, names=names))
 
 
@@ -244,6 +244,20 @@ def test_a_public_script_that_wants_a_process_is_told_of_threads(call: bytes) ->
     assert of("x", stderr.replace(call, b"os.link(a, b)")) is None
 
 
+NATIVE_THREADS = (
+    b"OpenBLAS blas_thread_init: pthread_create failed for thread 3 of 8: Resource temporarily unavailable\n",
+    b"terminate called after throwing an instance of 'std::system_error'\n  what():  Resource temporarily unavailable\n",
+    b'PanicException: could not spawn threads: Os { code: 11, message: "Resource temporarily unavailable" }\n',
+)
+
+
+@pytest.mark.parametrize("stderr", NATIVE_THREADS)
+def test_native_code_that_starts_too_many_threads_is_told_how_many_there_may_be(stderr: bytes) -> None:
+    assert "A run may have 32 threads beside its first" in str(of("x", stderr, exit_code=-6))
+    other = b"BlockingIOError: [Errno 11] Resource temporarily unavailable\n"
+    assert of("x", other) is None
+
+
 def test_a_pool_without_a_tree_is_told_what_is_missing() -> None:
     stderr = TRACEBACK % (b"Pool(2)", b"sl = self._semlock = _multiprocessing.SemLock(", 13, b"Permission denied")
     assert "a file tree of their own" in str(of("x", stderr, admin=True))
@@ -259,6 +273,7 @@ def test_an_admin_that_starts_too_many_processes_is_told_how_many_there_may_be()
 def test_a_picture_that_could_not_be_shown_is_told_of() -> None:
     said = "Not every picture could be shown: out of memory."
     assert of("print(1)", exit_code=0, stdout=b"1\n", picture_troubles=("out of memory",)) == said
+    assert of("import sys; sys.exit(1)", exit_code=1, picture_troubles=("out of memory",)) == said
 
 
 @pytest.mark.parametrize("path, number", [("/tmp/x.txt", 13), ("/mnt/data/x.txt", 2), ("/dev/shm/x", 13)])

@@ -18,7 +18,7 @@ from pyexec.http1.answer import Part
 from pyexec.job import Job
 from pyexec.limits import Quota
 
-_NAMES = Names("'stdin'", "'files'", "'return_files'", "Pictures and short texts that it writes come back as well.")
+_NAMES = Names("'stdin'", "'files'", "Pictures and short texts that it writes come back as well.")
 
 
 class Call:
