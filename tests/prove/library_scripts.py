@@ -282,6 +282,12 @@ SCRIPTS = [
         "print(pq.read_table('a.parquet').to_pydict())",
         prints("{'a': [1, 2]}\n"),
     ),
+    Script(
+        "psutil",  # /proc has no more than it needs for this
+        "import psutil\nmemory = psutil.virtual_memory()\n"
+        "print(memory.total >= memory.available > 0, psutil.cpu_count() > 0)",
+        prints("True True\n"),
+    ),
     Script("duckdb", "import duckdb\nprint(duckdb.sql('select 6 * 7').fetchall())", prints("[(42,)]\n")),
     Script(
         "cv2",

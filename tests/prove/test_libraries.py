@@ -29,7 +29,7 @@ from wrappers import DOCKER
 pytest_plugins = ["browser"]
 
 ENVIRONMENT = Path(ROOT) / "build" / "libraries"
-MODULES = "+data +polars +pyarrow +duckdb +cv2 +wordcloud +pymupdf"
+MODULES = "+data +polars +pyarrow +duckdb +cv2 +wordcloud +pymupdf +psutil"
 # Loaded ahead whatever else is installed; others depend on what a dependency of theirs does at its import.
 AHEAD = "pandas matplotlib scipy sympy sklearn seaborn networkx openpyxl docx pptx pypdf lxml yaml plotly".split()
 USED_MOST = "pandas matplotlib scipy sympy sklearn openpyxl docx pypdf lxml yaml".split()

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 from tests.prove_slow import machines
 from tests.prove_slow.outcomes import SuiteError
@@ -21,6 +21,7 @@ NAME = "kernels"
 _MARK = "PYEXEC-GUEST "  # as `guest` writes it, which needs the libraries of a guest and isn't imported here
 _MOST_NAMED = 25  # troubles of each kernel in the report; more are counted
 _ON = "  on  "  # as `doctor` marks a layer
+_MACHINES = {"x86-64": "x86_64", "arm64": "aarch64"}
 _KINDS = ("kernel", "doctor", "server", "photo", "stopped", "attacks", "end")
 ROLES = ("root", "user")
 
@@ -85,7 +86,18 @@ class Boot:
         """Return what is wrong, each with the role in which it is; empty if the claim holds."""
         if self.trouble:
             return [self.trouble]
-        return ["as %s: %s" % (role, trouble) for role in ROLES for trouble in self.roles[role].troubles()]
+        found = [(role, trouble) for role in ROLES for trouble in self.roles[role].troubles()]
+        return ["as %s: %s" % each for each in [*self._another(), *found]]
+
+    def _another(self) -> Iterator[Tuple[str, str]]:
+        """Yield what tells that another kernel ran than the machine's name says."""
+        series, machine = self.machine.name.split("-", 1)
+        for role in ROLES:
+            kernel = self.roles[role].said.get("kernel")
+            if kernel and not kernel["release"].startswith(series + "."):
+                yield role, "this is Linux %s" % kernel["release"]
+            if kernel and kernel["machine"] != _MACHINES[machine]:
+                yield role, "this is a machine of type %s" % kernel["machine"]
 
 
 def read(console: str) -> Dict[str, Findings]:
