@@ -255,7 +255,8 @@ def test_the_run_of_a_cancelled_call_ends() -> None:
     ],
 )
 def test_nothing_that_a_script_prints_reaches_the_stream(code: str) -> None:
-    with started("--admin") as client:
+    # One who writes to the channel of its run has nothing to say any more, and goes on to the time limit.
+    with started("--admin", "--wall-s", "3") as client:
         answer = client.ask(legacy("tools/call", call(code), id="a"))
         assert "content" in answer["result"]
         assert client.ask(legacy("ping", id="b"))["result"] == {}

@@ -63,8 +63,9 @@ else:
 BOMB = """
 import threading, time
 threading.stack_size(1 << 17)  # the least that arm64 takes
+end = time.monotonic() + 3
 def breed():
-    while True:
+    while time.monotonic() < end:
         try:
             threading.Thread(target=breed, daemon=True).start()
         except Exception:
