@@ -13,14 +13,13 @@ SCRIPT_NAME = rules.SCRIPT_NAME
 USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
-# Of the standard library, what is loaded beside these only: it has more code and maps more files than all the rest of
-# the default list, and each fork would copy that for a script that doesn't name it.
+# Of the standard library, what is loaded beside these only: all the rest of the default list has less code than this.
 HEAVY = tuple(
     "asyncio unittest doctest logging sqlite3 queue zipfile tarfile bz2 lzma shutil tempfile argparse optparse pickle"
     " shelve configparser plistlib pstats cProfile profile tomllib tracemalloc http concurrent threading contextvars"
     " sched colorsys gzip mimetypes gettext fileinput wave symtable html zoneinfo difflib".split()
 )
-# What libraries bring along, as they need it, and scripts import by name; a later release may do without.
+# What libraries bring along and scripts import by name; a later release may do without.
 COMPANIONS = ("mpl_toolkits", "mpmath", "joblib", "patsy", "dateutil")
 SEARCHED_BYTES = 65536  # of an attached module
 # Distributions of another name than their module's.
@@ -41,9 +40,8 @@ class ZygoteKind:
 
 
 PLAIN, DEFAULT, ADDED = "plain", "default", "added"
-# From light to heavy: a run goes to the lightest that has all libraries which its text names. Everything that exists
-# once a zygote (process, pools, restarts) is made from this table. The last loads what the operator added as well, and
-# is there only if there is such a thing: which names those are, only the nursery can tell.
+# From light to heavy: a run goes to the lightest that has all libraries which its text names. All that exists once a
+# zygote is made from this table. The last is there only if the operator added what it can load.
 ZYGOTES = (ZygoteKind(PLAIN, ()), ZygoteKind(DEFAULT, LIBRARIES), ZygoteKind(ADDED, LIBRARIES))
 
 
@@ -144,10 +142,7 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class WrittenFile:
-    """A regular file that a run created or changed, by its path in the run's directory.
-
-    What isn't UTF-8 in the path is replaced, so that such a file can't be asked for.
-    """
+    """A regular file that a run created or changed, by its path in the run's directory, what isn't UTF-8 replaced."""
 
     path: str
     size_bytes: int
@@ -159,7 +154,7 @@ ENDED, TIMEOUT, RESOURCE, FORBIDDEN = "ended", "timeout", "resource", "forbidden
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run, as judged from outside the child.
+    """The result of a run, judged from outside.
 
     `exit_code` is −9 when the service ended the run; a script that ended by itself in a full directory keeps its own.
     `stdout` and `stderr` each hold at most `output_bytes` of the budget. `resource` and `limit` are set for RESOURCE,
@@ -208,7 +203,7 @@ class DangerStatus:
 
 @dataclass(frozen=True)
 class HostReport:
-    """What the zygotes found out about this host, as the server holds it; it comes as the dictionary of a message."""
+    """What the zygotes found out about this host; it comes as the dictionary of a message."""
 
     layers: tuple[LayerStatus, ...]
     dangers: tuple[DangerStatus, ...]
@@ -219,6 +214,7 @@ class HostReport:
     python: str
     libraries: Mapping[str, str]  # those that are loaded ahead, with their versions
     missing: tuple[str, ...]
+    counts_tasks: bool = True  # the kernel counts the processes and threads of each run alone
     own_stacks: bool = True  # a script is at the bottom of its stacks, without frames of ours below
     added: tuple[str, ...] = ()  # modules of the setting that are neither the standard library's nor LIBRARIES
     unknown: tuple[str, ...] = ()  # modules of the setting that nothing provides
@@ -237,6 +233,7 @@ class HostReport:
             python=str(said["python"]),
             libraries=dict(said.get("libraries", {})),
             missing=tuple(said.get("missing", ())),
+            counts_tasks=bool(said["counts_tasks"]),
             own_stacks=bool(said["own_stacks"]),
             added=tuple(said.get("added", ())),
             unknown=tuple(said.get("unknown", ())),
@@ -279,9 +276,7 @@ class Host:
     landlock_abi: int
     seccomp: bool
     refusals: dict[str, str]  # layer name → the kernel's error, for each missing layer
-    counts_tasks: bool = (
-        True  # RLIMIT_NPROC counts one run's processes and threads alone, where its uid or user is its own
-    )
+    counts_tasks: bool = True  # RLIMIT_NPROC counts one run's alone, where its uid or user is its own
     tmpfs_bytes: int = 0  # the size of the tmpfs that runs' directories lie on; 0 for a disk, or where each has its own
 
 

@@ -15,7 +15,7 @@ import os
 import resource
 import signal
 
-from pyexec.job import DESCRIPTORS, Plan
+from pyexec.job import DESCRIPTORS, Host, Plan
 from pyexec.kernel import libc, namespaces
 
 STACK_BYTES = 8 * 1024 * 1024
@@ -35,9 +35,8 @@ INHERITED = (
 )
 
 
-def counts_own_processes(plan: Plan) -> bool:
-    """Return whether RLIMIT_NPROC counts this run alone: it has its own uid, or a user namespace of a non-root user."""
-    host = plan.host
+def counts_own_processes(host: Host) -> bool:
+    """Return whether RLIMIT_NPROC counts one run alone: it has its own uid, or a user namespace of a non-root user."""
     return host.counts_tasks and (host.own_uids or ("user" in host.namespaces and host.uid != 0))
 
 
@@ -109,7 +108,7 @@ def values(plan: Plan) -> dict[int, int]:
         resource.RLIMIT_RTPRIO: 0,
         resource.RLIMIT_SIGPENDING: 64,
     }
-    if counts_own_processes(plan):
+    if counts_own_processes(plan.host):
         # Threads count as processes do. A public script is one process. An admin script has its supervisor beside it.
         limits[resource.RLIMIT_NPROC] = budget.threads + (2 + budget.processes if plan.admin else 1)
     return limits

@@ -206,13 +206,16 @@ class ChildHandle:
         return bool(poll.poll(patience_ms))
 
     def kill(self) -> None:
-        """Kill the run: its whole pid namespace, or else its first process.
+        """Kill the run: its whole pid namespace, or else its first process and, from Linux 6.9 on, its process group.
 
-        Without a pid namespace the zygote kills the rest of the process group before it reaps; see `gone`. A child
+        Without a pid namespace the zygote kills the rest of the group, too, before it reaps; see `gone`. A child
         whose pidfd never arrived, for lack of descriptors perhaps, has no job yet and exits when the channel closes.
         """
         if self.pidfd < 0:
             self.channel.close()
+        if self.admin:
+            with contextlib.suppress(OSError):
+                self.signal_all(signal.SIGKILL)
         self._signal(signal.SIGKILL, 0)
 
     def stop(self) -> None:

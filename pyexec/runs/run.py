@@ -31,7 +31,6 @@ from pyexec.timing import Stopwatch
 
 _TAKE_S, _GONE_S = 20.0, 20.0
 _TRIES = 3
-_WATCH_S = 0.05
 _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
@@ -101,7 +100,7 @@ class Run:
         except OSError as error:
             raise SandboxError(f"a child was lost before its job began: {error}") from error
         deletes = child.admin or report.tmpfs_bytes > 0
-        watch = Watch(child, budget, report.own_pids, self._keeper.guard, deletes)
+        watch = Watch(child, budget, report.own_pids, self._keeper.guard, deletes, report.counts_tasks)
         deadline = started + budget.wall_s
         last_moment = LastMoment(child, started, deadline)
         try:
@@ -133,9 +132,11 @@ class Run:
         while True:
             last_moment.ask()
             now = time.monotonic()
-            event = child.next_event(min(deadline, now + _WATCH_S, last_moment.next_at()))
+            event = child.next_event(min(deadline, now + watch.pause_s, last_moment.next_at()))
             if isinstance(event, (Unbegun, Lost, Abandoned)):
                 return self._end_of(event), event
+            if isinstance(event, Late) and now < deadline and not watch.is_due():
+                continue
             if isinstance(event, (Ended, Died)) and event.cpu_limit_s and time.monotonic() < deadline:
                 # RLIMIT_CPU is more than a run can use in its time: it was killed for another reason.
                 event = dataclasses.replace(event, cpu_limit_s=0)

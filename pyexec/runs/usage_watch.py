@@ -3,6 +3,9 @@
 Runs in the server, twenty times a second from a run's 50th millisecond on, so a short run costs nothing. It reads
 `/proc` in the server's own pid namespace: one file for a public run; for an admin run, which may have many processes,
 the files of each. A run's directory is walked only if it isn't a tmpfs of its own.
+
+Where the kernel doesn't count an admin run's tasks, those of the whole machine are looked at a hundred times a second,
+which is cheap: in a twentieth a bomb of threads grows so large that it takes a second to see and to end it.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import time
 from typing import Iterator, NamedTuple
 
 from pyexec.errors import SandboxError
@@ -23,6 +27,8 @@ from pyexec.runs.workdirs_on_disk import RunDirectory
 # What no rlimit counts may come on top of the budget, which RLIMIT_AS holds to the byte for what it does count.
 _MEMORY_QUARTERS = 5
 _OUTPUT_TIMES = 4
+_PAUSE_S, _SHORT_PAUSE_S = 0.05, 0.01
+_MANY_MORE = 16  # tasks of the machine since the last look
 _NICE = 5  # of a run of one thread, as `kernel.rlimits` sets it
 _LEAST_PRIORITY = 19
 
@@ -36,22 +42,45 @@ class Excess(NamedTuple):
 
 
 class Watch:
-    """Looks at one run."""
+    """Looks at one run.
+
+    Attributes:
+        pause_s: how long to wait before asking whether a look is due.
+    """
 
     def __init__(
-        self, child: ChildHandle, budget: Budget, own_pids: bool, guard: Guard | None = None, deletes: bool = True
+        self,
+        child: ChildHandle,
+        budget: Budget,
+        own_pids: bool,
+        guard: Guard | None = None,
+        deletes: bool = True,
+        counted: bool = True,
     ) -> None:
         """Prepare to watch a run; reads nothing yet.
 
         Args:
             own_pids: whether the run has its own pid namespace. guard: for the disk that its directory is on, if any.
-            deletes: whether it may delete files there, and so hold some that have no name.
+            deletes: whether it may delete files there, and so hold some that have no name. counted: whether the kernel
+            counts the run's processes and threads.
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
         self._deletes = deletes
         self._baseline_bytes: int | None = None
         self.memory_is_short = False  # whether the run has used all of its budget, so that little more will end it
+        self.pause_s = _PAUSE_S if counted or not child.admin else _SHORT_PAUSE_S
+        self._looked_at, self._tasks = time.monotonic(), processes.tasks_of_machine() if self._is_quick else 0
         self._nice = self._nice_of_one = os.getpriority(os.PRIO_PROCESS, 0) + _NICE
+
+    @property
+    def _is_quick(self) -> bool:
+        return self.pause_s < _PAUSE_S
+
+    def is_due(self) -> bool:
+        """Return whether to look: after the usual pause, or at once where the machine has many more tasks by now."""
+        if not self._is_quick or time.monotonic() - self._looked_at >= _PAUSE_S:
+            return True
+        return processes.tasks_of_machine() >= self._tasks + _MANY_MORE
 
     def exceeded(self, ended: bool) -> Excess | None:
         """Return the resource that the run uses too much of; None while it is within all limits.
@@ -63,6 +92,8 @@ class Watch:
             SandboxError: nothing would bound the run, because /proc hides it, say; or the disk is nearly full and the
                 run must be ended through no fault of its own.
         """
+        if self._is_quick:
+            self._looked_at, self._tasks = time.monotonic(), processes.tasks_of_machine()
         found = self._output()
         if found is None and (self._child.admin or not ended):
             found = self._processes()

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from pyexec import messages
 from pyexec.child import bottom
 from pyexec.job import HEAVY, Host
-from pyexec.kernel import layers, libc, namespaces, policy, seccomp
+from pyexec.kernel import layers, libc, namespaces, policy, rlimits, seccomp
 from pyexec.zygote import low_priority, overseer, preload
 from pyexec.zygote.loop import OWN_BADNESS
 from pyexec.zygote.nursery import Nursery
@@ -106,6 +106,7 @@ def report(host: Host) -> dict[str, Any]:
         "namespaces": host.namespaces,
         "own_uids": host.own_uids,
         "tmpfs_bytes": host.tmpfs_bytes,
+        "counts_tasks": rlimits.counts_own_processes(host),
         "own_stacks": bottom.FOUND,
         "calls": {
             name: len(seccomp.allowed(admin, policy.contained(host), libc.machine()))

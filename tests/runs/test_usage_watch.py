@@ -117,7 +117,7 @@ print(threading.active_count() - 1)
 done.set()
 """
     # As on a host whose RLIMIT_NPROC counts nothing, or every process: set in the nursery, before there is a zygote.
-    boot_with(monkeypatch, "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda plan: False; ")
+    boot_with(monkeypatch, "from pyexec.kernel import rlimits; rlimits.counts_own_processes = lambda host: False; ")
     config = Config.of(max_runs=1, memory_bytes=4 << 30, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
         outcome = sandbox.run(Job(code % (300, 5), admin=True))

@@ -77,6 +77,7 @@ breed()
 LOOK_S = 0.01
 IN_SEVERAL_PROCESSES = """
 import os
+time.sleep(0.3)  # after the first looks
 for _ in range(5):
     if os.fork() == 0:
         break
