@@ -43,6 +43,7 @@ _SETTINGS = {
     "wall_s": WALL_S,
     "memory_bytes": 8192 * _MIB,
     "processes": 1000,
+    "threads": 500,
     "output_bytes": 128 * _MIB,
     "workdir_bytes": 8192 * _MIB,
     "workdir_files": 50000,

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import List
+from typing import List, Set, Tuple
 
 import pytest
 from processes import PLAIN, await_that, zygote
@@ -126,9 +126,14 @@ def test_directories_of_a_zygote_that_is_killed_go_once_its_children_are_dead(mo
                 await_that(lambda n=restarts: (sandbox.state()["restarts"], sandbox.state()["ready"]) == (n, True))
                 assert sandbox.run(Job("print(1)")).stdout == b"1\n"
                 # Those of the other kind stay; of the plain ones there are as many as wait, and none of the old.
-                await_that(lambda b=base, old=before: len(os.listdir(b.path)) == len(old))
+                await_that(lambda b=base, old=before: _counts(b.path, old) == (len(old), 2))  # the mark, the other's
                 assert child.directory is None
-                assert len(before & set(os.listdir(base.path))) == 2  # the mark, the other's
+
+
+def _counts(path: str, before: Set[str]) -> Tuple[int, int]:
+    """Return how many entries there are, and how many of them were there before."""
+    now = set(os.listdir(path))
+    return len(now), len(now & before)
 
 
 def _abandon(parent: str) -> str:
