@@ -13,7 +13,7 @@ SCRIPT_NAME = rules.SCRIPT_NAME
 USER = "runner"  # what a run's uid is called
 # What scripts can import besides the standard library; the server itself never imports them.
 LIBRARIES = ("numpy", "PIL", "reportlab", "fpdf")
-# Of the standard library, what is loaded beside these only: all the rest of the default list has less code than this.
+# Of the standard library, what is loaded beside these only: more code than all the rest, for which each fork would pay.
 HEAVY = tuple(
     "asyncio unittest doctest logging sqlite3 queue zipfile tarfile bz2 lzma shutil tempfile argparse optparse pickle"
     " shelve configparser plistlib pstats cProfile profile tomllib tracemalloc http concurrent threading contextvars"
@@ -276,7 +276,7 @@ class Host:
     landlock_abi: int
     seccomp: bool
     refusals: dict[str, str]  # layer name → the kernel's error, for each missing layer
-    counts_tasks: bool = True  # RLIMIT_NPROC counts one run's alone, where its uid or user is its own
+    counts_tasks: bool = True  # RLIMIT_NPROC counts one run's tasks alone, if its uid or user is its own
     tmpfs_bytes: int = 0  # the size of the tmpfs that runs' directories lie on; 0 for a disk, or where each has its own
 
 

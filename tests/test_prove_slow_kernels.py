@@ -61,8 +61,8 @@ def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
     assert section.held, section.body
     rows = [line for line in section.body.splitlines() if line.startswith("| 6.")]
     row = "| %s | %s | %s | ABI 2 | right | 2 / 2 | 1 | 90 s |"
-    kernels_ = [("6.1.0", "x86_64"), ("6.12.0", "x86_64"), ("6.1.0", "aarch64")]
-    assert rows == [row % (*kernel, role) for kernel in kernels_ for role in ("root", "user")]
+    booted = [("6.1.0", "x86_64"), ("6.12.0", "x86_64"), ("6.1.0", "aarch64")]
+    assert rows == [row % (*kernel, role) for kernel in booted for role in ("root", "user")]
     assert ": seccomp, rlimits." in section.body
 
 

@@ -9,6 +9,7 @@ from pyexec import units
 from pyexec.api.hint_scene import TAIL, Scene
 from pyexec.job import DESCRIPTORS
 
+_TRY_AGAIN = "Resource temporarily unavailable"  # strerror(EAGAIN)
 _STARTS_A_PROCESS = (b"os.pipe()", b"_fork_exec(", b"os.fork()", b"os.posix_spawn(")
 
 
@@ -41,8 +42,10 @@ def descriptors(scene: Scene) -> str | None:
 def threads(scene: Scene) -> str | None:
     """Advise on a thread that could not be started, by Python or by native code (OpenBLAS, OpenMP, Rust)."""
     of_python = scene.kind == "RuntimeError" and scene.message.startswith("can't start new thread")
-    # What else answers so, files that don't block and an admin's processes, has an exception of its own.
-    of_native_code = scene.kind != "BlockingIOError" and not scene.job.admin and _refused(scene)
+    # Said by the exception itself, or by what ended without one: a library may warn of it and go on. What else answers
+    # so, files that don't block and an admin's processes, has an exception of its own.
+    said = scene.message if scene.kind else scene.outcome.stderr[-TAIL:].decode("utf-8", "replace")
+    of_native_code = scene.kind != "BlockingIOError" and not scene.job.admin and _TRY_AGAIN in said
     if not of_python and not of_native_code:
         return None
     threads = units.count(scene.config.budget.threads, "thread")
@@ -74,10 +77,6 @@ def no_semaphores(scene: Scene) -> str | None:
         "Pools of processes need /dev/shm, which runs don't have on this server: it can't give them a file tree of"
         " their own (see its doctor command). Use ThreadPoolExecutor, or subprocess."
     )
-
-
-def _refused(scene: Scene) -> bool:
-    return b"Resource temporarily unavailable" in scene.outcome.stderr[-TAIL:]
 
 
 def _ends_with(scene: Scene, calls: tuple[bytes, ...]) -> bool:

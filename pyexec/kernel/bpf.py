@@ -18,11 +18,10 @@ LOAD_WORD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 AND = 0x54  # BPF_ALU | BPF_AND | BPF_K
 JUMP = 0x05  # BPF_JMP | BPF_JA
 JUMP_EQUAL = 0x15  # BPF_JMP | BPF_JEQ | BPF_K
-JUMP_GREATER = 0x25  # BPF_JMP | BPF_JGT | BPF_K
 JUMP_AT_LEAST = 0x35  # BPF_JMP | BPF_JGE | BPF_K
 RETURN = 0x06  # BPF_RET | BPF_K
 
-_COMPARISONS = {JUMP_EQUAL: operator.eq, JUMP_GREATER: operator.gt, JUMP_AT_LEAST: operator.ge}
+_COMPARISONS = {JUMP_EQUAL: operator.eq, JUMP_AT_LEAST: operator.ge}
 
 # struct seccomp_data: int nr; u32 arch; u64 instruction_pointer; u64 args[6].
 OFFSET_NR, OFFSET_ARCH, OFFSET_ARGS = 0, 4, 16

@@ -214,6 +214,7 @@ class ChildHandle:
         if self.pidfd < 0:
             self.channel.close()
         if self.admin:
+            # At once, since threads grow in number until the zygote has noticed. Before Linux 6.9 that is left to it.
             with contextlib.suppress(OSError):
                 self.signal_all(signal.SIGKILL)
         self._signal(signal.SIGKILL, 0)

@@ -57,7 +57,7 @@ class Watch:
         deletes: bool = True,
         counted: bool = True,
     ) -> None:
-        """Prepare to watch a run; reads nothing yet.
+        """Prepare to watch a run; nothing of it is read yet.
 
         Args:
             own_pids: whether the run has its own pid namespace. guard: for the disk that its directory is on, if any.

@@ -254,8 +254,12 @@ NATIVE_THREADS = (
 @pytest.mark.parametrize("stderr", NATIVE_THREADS)
 def test_native_code_that_starts_too_many_threads_is_told_how_many_there_may_be(stderr: bytes) -> None:
     assert "A run may have 32 threads beside its first" in str(of("x", stderr, exit_code=-6))
-    other = b"BlockingIOError: [Errno 11] Resource temporarily unavailable\n"
-    assert of("x", other) is None
+    assert of("x", b"BlockingIOError: [Errno 11] Resource temporarily unavailable\n") is None
+    assert of("x", stderr, exit_code=-6, admin=True) != of("x", stderr, exit_code=-6)
+
+
+def test_a_library_that_warns_of_threads_and_goes_on_is_not_to_blame() -> None:
+    assert of("x", NATIVE_THREADS[0] + b"ValueError: no number\n") is None
 
 
 def test_a_pool_without_a_tree_is_told_what_is_missing() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import threading
+import types
+from typing import Any
 
 import pytest
 from figures import record
@@ -12,7 +16,7 @@ from pyexec.client import ServiceError
 from pyexec.config import Config
 from pyexec.errors import SandboxError
 from pyexec.job import ENDED, RESOURCE, Job
-from pyexec.runs import usage_watch
+from pyexec.runs import processes, usage_watch
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.sandbox import Sandbox
 
@@ -127,3 +131,40 @@ done.set()
         monkeypatch.setattr(usage_watch.Watch, "_processes", lambda watch: None)
         unwatched = sandbox.run(Job(code % (300, 0.3), admin=True))
         assert unwatched.stdout == b"300\n"  # the control
+
+
+@pytest.mark.parametrize("admin, counted, quick", [(True, False, True), (True, True, False), (False, False, False)])
+def test_where_nothing_counts_an_admins_tasks_those_of_the_machine_bring_the_look_forward(
+    monkeypatch: pytest.MonkeyPatch, admin: bool, counted: bool, quick: bool
+) -> None:
+    tasks, now_s = [100], [7.0]
+    monkeypatch.setattr(usage_watch, "time", types.SimpleNamespace(monotonic=lambda: now_s[0]))
+    monkeypatch.setattr(processes, "tasks_of_machine", lambda: tasks[0])
+    child: Any = types.SimpleNamespace(admin=admin, streams=(), directory=None)
+    watch = usage_watch.Watch(child, Config.of().budget, own_pids=False, counted=counted)
+    monkeypatch.setattr(watch, "_processes", lambda: None)
+    assert (watch.pause_s < 0.05) is quick
+    tasks[0] += 15
+    # Elsewhere each pause is as long as the time between two looks.
+    assert watch.is_due() is not quick
+    tasks[0] += 1
+    assert watch.is_due()
+    assert watch.exceeded(ended=False) is None
+    assert watch.is_due() is not quick  # counted from that look on
+    now_s[0] += 0.06
+    assert watch.is_due()
+
+
+def test_the_tasks_of_the_machine_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = threading.Event()
+    started = [threading.Thread(target=done.wait) for _ in range(300)]
+    before = processes.tasks_of_machine()
+    for each in started:
+        each.start()
+    with_them = processes.tasks_of_machine()
+    done.set()
+    for each in started:
+        each.join()
+    assert before > 0 and with_them > before + 150  # others come and go
+    monkeypatch.setattr(processes, "open", lambda *_, **__: io.BytesIO(b"nonsense"), raising=False)
+    assert processes.tasks_of_machine() == 0
