@@ -18,7 +18,7 @@ import time
 from pyexec import log
 from pyexec.config import Config
 from pyexec.errors import LayerError, SandboxError
-from pyexec.job import HostReport
+from pyexec.job import ADDED, HostReport
 from pyexec.runs import requirements, usage_watch, workdir
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.disk_guard import Guard
@@ -68,7 +68,7 @@ class Keeper:
     # Called by other threads.
 
     def await_start(self) -> None:
-        """Return when the first child of each pool is ready.
+        """Return when the first child of each pool that the server doesn't start without is ready.
 
         Raises:
             SandboxError, LayerError: something could not start.
@@ -78,12 +78,12 @@ class Keeper:
         if self._failure is not None:
             raise self._failure
         deadline = time.monotonic() + _READY_S
-        for pool in self._pools.values():
-            for child in pool.waiting()[:1]:
-                child.await_ready(deadline)
-                if not usage_watch.can_see(child):
-                    reason = "/proc hides processes: mount it without hidepid."
-                    raise SandboxError("pyexec does not start on this host. " + reason)
+        for (kind, _), pool in self._pools.items():
+            if pool.target and kind != ADDED:
+                with pool.first_ready(deadline) as child:
+                    if not usage_watch.can_see(child):
+                        reason = "/proc hides processes: mount it without hidepid."
+                        raise SandboxError("pyexec does not start on this host. " + reason)
 
     def await_libraries(self, timeout_s: float) -> bool:
         """Return whether all that the operator added is loaded, as far as it can be, within this time."""

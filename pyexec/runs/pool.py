@@ -9,9 +9,10 @@ finds none waiting orders one itself.
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
 import time
-from typing import Callable, Sequence
+from typing import Callable, Iterator, Sequence
 
 from pyexec import log
 from pyexec.errors import LayerError, SandboxError
@@ -77,6 +78,25 @@ class Pool:
             else:
                 self._failures = 0
                 return child
+
+    @contextlib.contextmanager
+    def first_ready(self, deadline: float) -> Iterator[ChildHandle]:
+        """Lend a child, once it is ready, to look at. It stays in the pool, and nobody takes or drops it meanwhile.
+
+        Raises:
+            LayerError, SandboxError: as for `take`, but for the first child that fails.
+        """
+        # The lock is kept throughout: otherwise `repair`, in another thread, could read the child's last word and close
+        # it under whoever waits for that word here.
+        with self._changed:
+            child = self._next(deadline)
+            try:
+                child.await_ready(deadline)
+            except BaseException:
+                self._release(child)
+                raise
+            self._waiting.appendleft(child)
+            yield child
 
     def _next(self, deadline: float) -> ChildHandle:
         with self._changed:

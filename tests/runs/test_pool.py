@@ -179,6 +179,37 @@ def test_without_a_zygote_or_a_slot_a_caller_waits_until_there_is_one() -> None:
     assert bench.pool.take(_soon(10)).slot.index == first.slot.index
 
 
+def test_the_first_is_lent_while_nobody_else_can_look_at_it() -> None:
+    """A keeper that read the reason of a child's failure first would close it under whoever waits for that word."""
+    bench = Bench(target=1)
+    bench.fault = LayerError("identity", "Input/output error")
+    bench.pool.repair(ZYGOTE)  # type: ignore[arg-type]
+    keeper = threading.Thread(target=bench.pool.repair, args=(ZYGOTE,))
+    released_before_the_word: List[bool] = []
+
+    def await_ready(deadline: float) -> None:
+        keeper.start()
+        keeper.join(0.3)
+        released_before_the_word.append(bool(bench.released))
+        bench.made[0].look()
+
+    bench.made[0].await_ready = await_ready  # type: ignore[method-assign]
+    with pytest.raises(LayerError, match="identity"):
+        with bench.pool.first_ready(_soon(5)):
+            pass
+    keeper.join()
+    assert released_before_the_word == [False] and bench.released[0] is bench.made[0]
+
+
+def test_the_first_is_ordered_if_none_waits_and_stays() -> None:
+    bench = Bench(target=1)
+    bench.pool.repair(ZYGOTE)  # type: ignore[arg-type]
+    bench.pool.take(_soon())
+    with bench.pool.first_ready(_soon(5)) as child:
+        assert child is bench.made[1]  # type: ignore[comparison-overlap]
+    assert bench.pool.waiting() == [child] and not bench.released
+
+
 def test_a_closed_one_gives_nothing() -> None:
     bench = Bench()
     bench.pool.closed = True
