@@ -51,11 +51,14 @@ class RunningServer:
 
     @property
     def log(self) -> str:
-        """All that the server has written so far."""
+        """All that the server has written so far; while it runs, the whole lines of it."""
         if self._log.closed:
             return self._last_words
+        ended = self.process.poll() is not None
         with open(self._log.name, encoding="utf-8") as file:
-            return file.read()
+            text = file.read()
+        # A line that is just being written may be read in part, where the file goes on to another page.
+        return text if ended else text[: text.rfind("\n") + 1]
 
     def _await_port(self) -> int:
         deadline = time.monotonic() + 60
