@@ -131,7 +131,7 @@ def run(name, mib, seconds):
 
 with Sandbox(Config.of(max_runs=4, wall_s=20, uid_base=int(sys.argv[4]))) as sandbox:
     assert not sandbox.report.own_tree and sandbox.state()["ready"]
-    threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 8), ("b", 30, 8), ("c", 55, 8))]
+    threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 6), ("b", 30, 6), ("c", 55, 6))]
     for thread in threads:
         thread.start()
     while HELD[0] < 105:  # all have written what they will; the watch keeps looking

@@ -107,7 +107,7 @@ def test_child_killed_from_outside(start_server) -> None:
 @pytest.mark.parametrize("caller", ["client", "admin"])
 def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> None:
     """The server's own clock comes first, unless the server hangs; then the run's limit ends it, and it is its own."""
-    running = start_server(max_runs=1, wall_s=5)
+    running = start_server(max_runs=1, wall_s=3)
     found: List[ServiceError] = []
     # A second thread tells which process it is, and at once: on a busy machine it has little time for anything else.
     code = "import threading, time\nthreading.Thread(target=time.sleep, args=(999,)).start()\nwhile True: pass"
@@ -135,7 +135,7 @@ def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> Non
         400,
         "ResourceLimitError",
         "cpu",
-        5 * min(33, os.cpu_count()) + 2,  # public scripts may have 32 threads beside the first
+        3 * min(33, os.cpu_count()) + 2,  # public scripts may have 32 threads beside the first
     )
     assert "seconds of processor time" in details["message"]
 

@@ -100,6 +100,16 @@ def has_capability(number: int) -> bool:
     return bool(int(effective, 16) >> number & 1)
 
 
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used, 0 if it is gone."""
+    try:
+        with open("/proc/%d/stat" % pid, "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def await_that(condition: Callable[[], Any], seconds: float = 30.0, what: str = "it") -> Any:
     """Return a condition's value as soon as it is true, for what other processes do; fail if it isn't in time."""
     deadline = time.monotonic() + seconds
