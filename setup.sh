@@ -2,12 +2,13 @@
 # sh setup.sh serve [FLAG...]       make .venv with the scripts' libraries, then serve
 # sh setup.sh mcp [FLAG...]         the same, but serve one MCP client on standard input and output
 # sh setup.sh check                 make .venv with what the tests need, then check format, lint, types; run all tests
-# sh setup.sh test [FLAG...]        run the tests only, with flags for pytest
+# sh setup.sh test [FLAG...]        run the tests only: all of them, or those that flags for pytest select
 # sh setup.sh bench [FLAG...]       measure what a run costs, beside the alternatives (bubblewrap if it is installed)
 # sh setup.sh prove                 prove on four kinds of host, other Pythons, in a browser, under load, without leaks
 # sh setup.sh prove-slow [FLAG...]  prove what takes hours, before a release; writes docs/prove-slow.md
 #
-# PYTHON names the interpreter (default: python3, for root /usr/bin/python3), VENV the environment (default: .venv).
+# PYTHON names the interpreter (default: python3, for root /usr/bin/python3), VENV the environment (default: .venv), and
+# WORKERS how many processes share all tests (default: 2; they wait more than they compute).
 # Nothing is written outside this directory except missing Debian packages: root installs them; for other users their
 # names are printed. What the environment lacks comes from PyPI, at the versions and hashes in requirements/.
 set -eu
@@ -73,6 +74,9 @@ environment() { # LOCK...: make the virtual environment with what these lock fil
     done
 }
 
+# Each file in one process, since servers are shared by the tests of a file.
+in_parallel="-n ${WORKERS:-2} --dist loadfile"
+
 case ${1:-} in
 serve)
     shift
@@ -88,6 +92,8 @@ test)
     shift
     packages curl curl
     environment runtime test ${LOCKS:-}
+    # shellcheck disable=SC2086 # words
+    [ $# != 0 ] || set -- $in_parallel
     exec "$venv/bin/python" -m pytest "$@"
     ;;
 check)
@@ -97,7 +103,8 @@ check)
     "$venv/bin/ruff" check -q pyexec tests benchmarks examples
     "$venv/bin/mypy"
     contracts=$("$venv/bin/lint-imports") || { echo "$contracts" >&2; exit 1; }
-    exec "$venv/bin/python" -m pytest
+    # shellcheck disable=SC2086 # words
+    exec "$venv/bin/python" -m pytest $in_parallel
     ;;
 bench)
     shift

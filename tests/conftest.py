@@ -67,6 +67,8 @@ def running(request: pytest.FixtureRequest, start_server: Callable[..., RunningS
     return start_server(EITHER_HOST[request.param], max_runs=2, rate_per_minute=1000, rate_per_day=1000)
 
 
+_of_workers: List[str] = []
+
 settings.register_profile("pyexec", database=None, deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("pyexec")
 
@@ -76,15 +78,24 @@ def pytest_runtest_logreport(report: Any) -> None:
     figures.note(report)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over from a worker of pytest-xdist what only it knows."""
+    _of_workers.extend(getattr(node, "workeroutput", {}).get("not shown", ()))
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say what this host could not show: a kernel without a call proves nothing about who stops it."""
-    lines = figures.all_not_shown()
+    lines = figures.all_not_shown() + sorted(_of_workers)
     if lines:
         terminalreporter.section("not shown here")
         for line in lines:
             terminalreporter.line(line)
 
 
-def pytest_sessionfinish() -> None:
-    """Leave this session's figures where FIGURES says."""
-    figures.write()
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Leave this session's figures where FIGURES says: each worker its own, if there are workers."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["not shown"] = figures.all_not_shown()
+    if not session.config.pluginmanager.hasplugin("dsession"):
+        figures.write()

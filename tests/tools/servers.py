@@ -30,7 +30,7 @@ class RunningServer:
         flags: List[str] = []
         RunningServer.started += 1
         # Servers that run as root on one machine at once must not share uids: the kernel counts processes by uid.
-        uid_base = 100000 + 10000 * (os.getpid() % 1000) + 40 * RunningServer.started
+        uid_base = 100000 + 20000 * (os.getpid() % 1000) + 40 * RunningServer.started
         # Tests that write requests by hand call it x.
         defaults = {"port": 0, "uid_base": uid_base, "allowed_hosts": "x example.org"}
         for name, value in dict(defaults, **settings).items():
