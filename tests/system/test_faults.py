@@ -27,6 +27,7 @@ from processes import (
     descendants,
     parents,
     settled,
+    state,
     threads,
     zygote,
 )
@@ -125,9 +126,11 @@ def test_a_run_that_the_clock_of_the_processor_ends(start_server, caller) -> Non
 
     thread = threading.Thread(target=spin)
     thread.start()
-    await_that(threaded)
+    (spinning,) = await_that(threaded)
     running.process.send_signal(signal.SIGSTOP)
-    await_that(lambda: not threaded(), 240)
+    await_that(lambda: not os.path.exists("/proc/%d" % spinning), 240)
+    # Whoever has reaped it has said so once it sleeps again; else the server would wake up to a run whose time is up.
+    await_that(lambda: all(state(pid) == "S" for pid in descendants(running.process.pid)))
     running.process.send_signal(signal.SIGCONT)
     thread.join()
     details = found[0].document["error_details"]
