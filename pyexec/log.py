@@ -7,6 +7,7 @@ line, each with `time`, `level` and, where it belongs to a request, `request_id`
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -69,7 +70,12 @@ def _line(level: str, fields: Mapping[str, Any]) -> str:
 
 def _now() -> str:
     now_s = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s)) + f".{int(now_s * 1000) % 1000:03}Z"
+    return f"{_second(int(now_s))}.{int(now_s * 1000) % 1000:03}Z"
+
+
+@functools.lru_cache(maxsize=1)
+def _second(now_s: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s))
 
 
 def _write(line: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import secrets
 import time
@@ -65,11 +66,16 @@ class Listener(Protocol):
     draining: bool
 
 
+@functools.lru_cache(maxsize=1)
+def _date(now_s: int) -> str:
+    return time.strftime(_DATE, time.gmtime(now_s))
+
+
 def head_and_body(application: Application, answer: Answer, close: bool, head_only: bool = False) -> list[Part]:
     """Return the parts of an answer."""
     fields = [
         ("Server", f"pyexec/{__version__}"),
-        ("Date", time.strftime(_DATE, time.gmtime())),
+        ("Date", _date(int(time.time()))),
         ("Connection", "close" if close else "keep-alive"),
     ]
     if not close and application.config.idle_timeout_s >= 1:

@@ -202,14 +202,15 @@ class Keeper:
         """Look at everything and repair what needs it; return when to look again (monotonic)."""
         # Changes that nothing announces, such as a child taken for a long run, are noticed within a second.
         due = min(now + _BEAT_S, self._kill_released(now))
-        if now >= self._zygotes_due or self.rows.is_renewal_due(now):
+        is_rows_turn = now >= self._zygotes_due or (now >= self.rows.renew_at and self.rows.is_renewal_due(now))
+        if is_rows_turn:
             self._zygotes_due = min(now + _BEAT_S, self.rows.repair(now))
         due = min(due, self._zygotes_due)
         for row in self.rows.rows:
             for admin in (False, True):
                 if not self._pools[row.kind.name, admin].repair(row.zygote, row.retired) and row.zygote is not None:
                     due = min(due, now + RETRY_S)
-        if self.rows.serving():
+        if is_rows_turn and self.rows.serving():
             with self.changed:
                 self._started = True
                 self.changed.notify_all()

@@ -18,26 +18,28 @@ _STACK, _ENTRIES = b"Stack (most recent call first):\n", (b'  File "', b"  ...")
 
 
 class LastMoment:
-    """Asks one run, once each way."""
+    """Asks one run, once each way.
+
+    Attributes:
+        next_at: when `ask` has something to do.
+    """
 
     def __init__(self, child: ChildHandle, started: float, deadline: float) -> None:
         """Take a run and when it ends at the latest, on the monotonic clock; a short one is asked half-way."""
         self._child = child
         self._late_at = max(deadline - _LATE_S, (started + deadline) / 2)
         self._stuck_at = max(deadline - _STUCK_S, self._late_at)
+        self.next_at = self._late_at
         self._asked, self._asked_about_memory = 0, False
         self._offset = -1  # in standard error, from which on the stack may be found
-
-    def next_at(self) -> float:
-        """Return when `ask` has something to do."""
-        return (self._late_at, self._stuck_at, float("inf"))[self._asked]
 
     def ask(self) -> None:
         """Send what is due by now."""
         with contextlib.suppress(OSError):  # an admin's run before Linux 6.9, which then tells nothing
-            if time.monotonic() < self.next_at():
+            if time.monotonic() < self.next_at:
                 return
             self._asked += 1
+            self.next_at = self._stuck_at if self._asked == 1 else float("inf")
             if self._asked == 1:
                 self._child.hearsay.forget_where()  # it may have told when its memory was short
                 self._child.signal_all(messages.LATE_SIGNAL)

@@ -9,6 +9,7 @@ from pyexec.runs import workdir, written
 from pyexec.runs.child_handle import ChildHandle
 from pyexec.runs.last_moment import LastMoment
 from pyexec.runs.written import Placed, Walk
+from pyexec.timing import Stopwatch
 
 
 class RunEnd:
@@ -39,12 +40,14 @@ def outcome(
     most_files: int,
     count: Callable[[int], None],
     last_moment: LastMoment,
+    stopwatch: Stopwatch,
 ) -> Outcome:
     """Read a run's output and the files asked for.
 
     Args:
         placed: what was put into the directory before the script began. most_files: how many files are returned.
         count: called with the size of what has been collected, as it is; may wait, or raise to have no more.
+        stopwatch: of the run; what is done here is its last stage.
 
     Raises:
         OSError: the server has no descriptor or memory left.
@@ -58,10 +61,13 @@ def outcome(
     more = False
     if end.verdict != FORBIDDEN:  # files written before a run was ended are returned too
         walk = Walk(child.directory_fd, placed)
-        for file in written.collect(child.directory_fd, job, walk, budget.returned_file_bytes, most_files):
-            files.append(file)
-            count(len(file.content or b""))
+        if job.return_files:
+            for file in written.collect(child.directory_fd, job, walk, budget.returned_file_bytes, most_files):
+                files.append(file)
+                count(len(file.content or b""))
         wrote, more = written.named(walk)
+    stopwatch.mark("collect")
+    failure, value = child.hearsay.about(end.verdict, end.exit_code, end.details.get("resource", ""))
     return Outcome(
         verdict=end.verdict,
         exit_code=end.exit_code,
@@ -73,5 +79,9 @@ def outcome(
         files=tuple(files),
         written=tuple(wrote),
         written_truncated=more,
+        error=failure,
+        value=value,
+        picture_troubles=child.hearsay.picture_troubles,
+        stages=tuple(stopwatch.stages),
         **end.details,
     )

@@ -114,25 +114,17 @@ class Run:
             end = results.met_a_wall(child, end, budget)
         most = self._config.return_files
         job = with_pictures(job, child, most)
-        outcome = results.outcome(child, job, placed, end, duration_s, budget, most, count, last_moment)
-        stopwatch.mark("collect")
-        failure, value = child.hearsay.about(end.verdict, end.exit_code, end.details.get("resource", ""))
-        return dataclasses.replace(
-            outcome,
-            stages=tuple(stopwatch.stages),
-            error=failure,
-            value=value,
-            picture_troubles=child.hearsay.picture_troubles,
-        )
+        return results.outcome(child, job, placed, end, duration_s, budget, most, count, last_moment, stopwatch)
 
     def _await_end(
         self, child: ChildHandle, deadline: float, watch: Watch, last_moment: LastMoment
     ) -> tuple[RunEnd, Event]:
         """Wait for the run's own word, its death, its deadline, or the watch, whichever comes first."""
         while True:
-            last_moment.ask()
             now = time.monotonic()
-            event = child.next_event(min(deadline, now + watch.pause_s, last_moment.next_at()))
+            if now >= last_moment.next_at:
+                last_moment.ask()
+            event = child.next_event(min(deadline, now + watch.pause_s, last_moment.next_at))
             if isinstance(event, (Unbegun, Lost, Abandoned)):
                 return self._end_of(event), event
             if isinstance(event, Late) and now < deadline and not watch.is_due():
@@ -179,6 +171,8 @@ def with_pictures(job: Job, child: ChildHandle, most: int) -> Job:
 
     Which those are the script says: it can name any file of its own, as the caller could have.
     """
+    if not child.hearsay.pictures:
+        return job
     room = max(0, most - len(job.return_files))
     pictures = [name for name in child.hearsay.pictures if name not in job.return_files]
     there = [name for name in pictures if workdir.is_file(child.directory_fd, name)]

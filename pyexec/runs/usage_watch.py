@@ -30,7 +30,7 @@ _OUTPUT_TIMES = 4
 _PAUSE_S, _SHORT_PAUSE_S = 0.05, 0.01
 _MANY_MORE = 16  # tasks of the machine since the last look
 _NICE = 5  # of a run of one thread, as `kernel.rlimits` sets it
-_LEAST_PRIORITY = 19
+_MOST_PRIORITY, _LEAST_PRIORITY = -20, 19
 
 
 class Excess(NamedTuple):
@@ -68,13 +68,10 @@ class Watch:
         self._deletes = deletes
         self._baseline_bytes: int | None = None
         self.memory_is_short = False  # whether the run has used all of its budget, so that little more will end it
-        self.pause_s = _PAUSE_S if counted or not child.admin else _SHORT_PAUSE_S
+        self._is_quick = child.admin and not counted
+        self.pause_s = _SHORT_PAUSE_S if self._is_quick else _PAUSE_S
         self._looked_at, self._tasks = time.monotonic(), processes.tasks_of_machine() if self._is_quick else 0
-        self._nice = self._nice_of_one = os.getpriority(os.PRIO_PROCESS, 0) + _NICE
-
-    @property
-    def _is_quick(self) -> bool:
-        return self.pause_s < _PAUSE_S
+        self._nice = _MOST_PRIORITY
 
     def is_due(self) -> bool:
         """Return whether to look: after the usual pause, or at once where the machine has many more tasks by now."""
@@ -148,7 +145,8 @@ class Watch:
         """
         if tasks > len(found):
             steps = math.ceil(math.log(tasks - self._child.admin) / math.log(1.25))  # without the supervisor
-            self._nice = max(self._nice, min(_LEAST_PRIORITY, self._nice_of_one + steps))
+            nice_of_one = os.getpriority(os.PRIO_PROCESS, 0) + _NICE
+            self._nice = max(self._nice, min(_LEAST_PRIORITY, nice_of_one + steps))
             for each in found:
                 processes.set_nice(each.pid, self._nice)
 

@@ -17,6 +17,7 @@ from pyexec.runs import workdir
 
 MOST_NAMED = 100  # in `files_written`, and of what a pattern matched beyond what is returned
 _MOST_ENTRIES = 1000
+_FEW_ENTRIES = 4  # as most runs leave; asking for a thread's time is a call of the kernel
 _DEEPEST = 64
 _LONGEST_S = 0.25  # of the processor, so that a slow disk is held against nobody
 _LARGE = 1 << 20  # bytes of an attachment
@@ -56,13 +57,15 @@ class Walk:
         self.files: list[Found] = []
         self.complete = True
         self._placed, self._entries = placed, 0
-        self._deadline_s = time.thread_time() + _LONGEST_S
+        self._deadline_s = 0.0
         self._visit(directory_fd, (), askable=True)
         self.files.sort(key=lambda file: (file.directory, file.shown))
 
     def late(self) -> bool:
-        """Return whether time is up; what was found so far is then all there is."""
-        if time.thread_time() <= self._deadline_s:
+        """Return whether time is up; what was found so far is then all there is. The first call starts the clock."""
+        now_s = time.thread_time()
+        self._deadline_s = self._deadline_s or now_s + _LONGEST_S
+        if now_s <= self._deadline_s:
             return False
         self.complete = False
         return True
@@ -73,7 +76,7 @@ class Walk:
             with os.scandir(directory_fd) as entries:
                 for entry in entries:
                     self._entries += 1
-                    if self._entries > _MOST_ENTRIES or self.late():
+                    if self._entries > _MOST_ENTRIES or (self._entries > _FEW_ENTRIES and self.late()):
                         self.complete = False
                         return
                     if entry.is_dir(follow_symlinks=False):
@@ -106,8 +109,10 @@ class Walk:
         self.complete = False
 
     def _file(self, directory_fd: int, directory: tuple[str, ...], entry: os.DirEntry[str], askable: bool) -> None:
+        if not directory and entry.name == SCRIPT_NAME:
+            return
         status = entry.stat(follow_symlinks=False)
-        if not directory and (entry.name == SCRIPT_NAME or self._is_as_placed(directory_fd, entry.name, status)):
+        if not directory and self._is_as_placed(directory_fd, entry.name, status):
             return
         shown, is_utf8 = _shown(entry.name)
         name = shown if askable and is_utf8 else None

@@ -52,18 +52,18 @@ def test_it_is_asked_once_each_way(child: Any) -> None:
     last = due(child)
     for _ in range(3):
         last.ask()
-    assert child.signals == [messages.LATE_SIGNAL, messages.STUCK_SIGNAL] and last.next_at() == float("inf")
+    assert child.signals == [messages.LATE_SIGNAL, messages.STUCK_SIGNAL] and last.next_at == float("inf")
 
 
 def test_nothing_is_asked_before_time(child: Any) -> None:
     now = time.monotonic()
     last = LastMoment(child, now, now + 1000)
     last.ask()
-    assert child.signals == [] and now + 999.8 < last.next_at() < now + 1000
+    assert child.signals == [] and now + 999.8 < last.next_at < now + 1000
 
 
 def test_a_short_run_is_asked_half_way(child: Any) -> None:
-    assert LastMoment(child, 100.0, 100.1).next_at() == pytest.approx(100.05)
+    assert LastMoment(child, 100.0, 100.1).next_at == pytest.approx(100.05)
 
 
 def test_a_run_that_has_answered_is_not_asked_for_its_stack(child: Any) -> None:
