@@ -112,9 +112,8 @@ class Job:
     @property
     def text(self) -> str:
         """Where to look for what a run will use: the script, and the beginning of each attached module."""
-        if not self.attachments:
-            return self.code
-        begun = [each.content[:SEARCHED_BYTES].decode("utf-8", "replace") for each in self.modules]
+        modules = self.modules if self.attachments else ()
+        begun = [each.content[:SEARCHED_BYTES].decode("utf-8", "replace") for each in modules]
         return "\n".join([self.code, *begun])
 
 

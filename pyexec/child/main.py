@@ -187,6 +187,8 @@ def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
         text += _text_of_modules() if messages.MODULES in job else ""
     if "/dev/" in text and stream_names.needed_by(text):
         stream_names.install()
+    if "import" not in source:  # as every statement has it that `check` looks for
+        check = None
     if kit.handlers:
         libraries.register_exit_handlers(kit.handlers, text)
     code = script.run(source, workdir, check, timestamps, witness)

@@ -111,11 +111,14 @@ def start(source: str, names: _Names, check: _Check, timestamps: list[float], wi
 def compile_(source: str, names: _Names, check: _Check, witness: Witness = NOBODY) -> types.CodeType | Exit:
     """Return the script's code, or how it ends if it has none."""
     frames.discount()
-    program = None
     try:
-        with contextlib.suppress(SyntaxError, ValueError):
+        try:
             # From bytes, so that a byte order mark or an encoding cookie has its effect.
-            program = witness.compile(source.encode("utf-8"), SCRIPT_NAME, "exec", 0, True)
+            program: types.CodeType | None = witness.compile(source.encode("utf-8"), SCRIPT_NAME, "exec", 0, True)
+        except (SyntaxError, ValueError):
+            program = None
+        if program is not None and check is None:
+            return program
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they have been shown
             if program is None:
@@ -154,11 +157,12 @@ def execute(program: types.CodeType, names: _Names, witness: Witness = NOBODY) -
 
 def show_exception(end: Exit, witness: Witness = NOBODY) -> Exit:
     """Show what the script raised, as the interpreter does, and find out the exit code that it stands for."""
+    if end.error is None:
+        return end
     code = 1
     with contextlib.suppress(BaseException):  # raised by what the script has put in the way
         code = _shown(end.error)
-    if end.error is not None:
-        witness.failed(end.error)
+    witness.failed(end.error)
     return Exit(code, interrupted=type(end.error) is KeyboardInterrupt and code == 1)
 
 
@@ -167,16 +171,19 @@ def finish(end: Exit) -> Exit:
     if getattr(sys, "unraisablehook", None) is sys.__unraisablehook__:
         sys.unraisablehook = _report
     lost: list[BaseException | None] = []
-    with contextlib.suppress(BaseException):
+    try:
         threading: Any = sys.modules.get("threading")
         # Only if there is anything to wait for: it touches many pages, which would be copied in each run.
         if threading and (len(threading._active) > 1 or threading._limbo or vars(threading).get("_threading_atexits")):
             _say_ignored(bottom.attempt(lambda: threading._shutdown()), "threading shutdown", threading)
-        bottom.attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
+        if atexit._ncallbacks():
+            bottom.attempt(atexit._run_exitfuncs)  # it shows errors; before Python 3.10 it raises the last one besides
         if "logging" in sys.modules:
             bottom.attempt(libraries.close_logging)
         lost = streams.flush()
         _say_ignored(lost[0], "flushing sys.stdout", getattr(sys, "stdout", None))
+    except BaseException:  # noqa: BLE001 - raised by what the script has put in the way
+        lost.append(None)  # no output is lost by that
     return end if lost.count(None) == len(lost) else end._replace(code=120)
 
 
@@ -187,9 +194,9 @@ def let_go(end: Exit) -> Exit:
     return end
 
 
-def _shown(error: BaseException | None) -> int:
+def _shown(error: BaseException) -> int:
     """Show an exception by the script's hook, or else by the interpreter's own; return the exit code."""
-    if error is None or issubclass(type(error), SystemExit):
+    if issubclass(type(error), SystemExit):
         return _exit_code(error)
     trace = frames.cut(error)
     sys.last_type, sys.last_value, sys.last_traceback = type(error), error, trace

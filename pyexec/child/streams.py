@@ -37,11 +37,12 @@ def flush() -> list[BaseException | None]:
     lost: list[BaseException | None] = []
     for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None)):
         # By far the most runs leave them as they were: then no code of the script's can see who calls.
-        if not any(stream is each for each in _opened):
+        if not (_opened and (stream is _opened[1] or stream is _opened[2])):
             lost.append(bottom.attempt(_flush_one, stream))
             continue
         try:
-            _flush_one(stream)
+            if not stream.closed:
+                stream.flush()
         except BaseException as error:  # noqa: BLE001
             lost.append(error)
         else:
