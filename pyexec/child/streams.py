@@ -41,7 +41,7 @@ def flush() -> list[BaseException | None]:
             lost.append(bottom.attempt(_flush_one, stream))
             continue
         try:
-            if not stream.closed:
+            if not stream.closed:  # not by `_flush_one`, whose first call would write pages
                 stream.flush()
         except BaseException as error:  # noqa: BLE001
             lost.append(error)
