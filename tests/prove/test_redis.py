@@ -120,14 +120,17 @@ def test_what_the_store_evicts_is_a_quota_forgotten(tmp_path, said: List[str]) -
     server = RedisServer(str(tmp_path), "--maxmemory", "3mb", "--maxmemory-policy", "volatile-lru")
     try:
         quotas = InRedis(server)
-        for _ in range(5):
-            quotas.charge()
-        for number in range(20000):
-            quotas.charge(f"2001:db8:{number:x}::/64")
+        callers = [f"2001:db8:{number:x}::/64" for number in range(20000)]
+        for caller in callers:
+            quotas.charge(caller)
         assert server.client.info()["evicted_keys"] > 0
         server.client.delete("pyexec:{warm}")
         await_that(lambda: quotas.charge("warm").shared)  # a busy machine may have counted alone for a moment
-        assert quotas.used() == 0
+        # Not the first caller: Redis drops the oldest of a few that it draws, so that any single one may stay.
+        forgotten = [caller for caller in callers[:1000] if not server.client.exists(f"pyexec:{{{caller}}}")]
+        kept = [caller for caller in callers[-1000:] if server.client.exists(f"pyexec:{{{caller}}}")]
+        assert forgotten and kept
+        assert (quotas.used(forgotten[0]), quotas.used(kept[-1])) == (0, 1)
     finally:
         server.kill()
 
