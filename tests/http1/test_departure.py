@@ -89,7 +89,7 @@ def test_an_end_behind_unread_bytes_does_not_count_and_is_polled_for_no_more(pai
 
 # -- end to end -------------------------------------------------------------------------------------------------------
 
-SLOW = {"code": "import time\nprint(1)\ntime.sleep(4)"}
+SLOW = {"code": "import time\nprint(1)\ntime.sleep(8)"}
 
 
 def _active(running: RunningServer) -> int:
@@ -114,10 +114,10 @@ def test_a_run_ends_when_its_caller_has_gone(running: RunningServer, how: str, a
         GOING[how](sock)
         await_that(lambda: _active(running) == 0)
         took_s = time.monotonic() - gone_s
-    assert took_s < 2  # 0.2 s unless the machine is busy; see tests/prove/test_departures.py
+    assert took_s < 6  # 0.2 s unless the machine is busy; see tests/prove/test_departures.py
     await_that(lambda: len(_lines(running)) > before)
     (line,) = _lines(running)[before:]
-    assert (line["status"], line["type"]) == (499, "CallerGone") and line["ms"] < 3500
+    assert (line["status"], line["type"]) == (499, "CallerGone") and line["ms"] < 7500
     assert running.client.execute("print(2)").stdout == "2\n"
 
 

@@ -110,7 +110,7 @@ LEFT_OUT = {
 if os.geteuid() and os.getpriority(os.PRIO_PROCESS, 0) < 13:
     LEFT_OUT["nice_taker"] = "changes something that can't be put back"  # only root gets a lower nice value back
 GOOD = {
-    "slow_good": "import time\ntime.sleep(0.3)\n__version__ = '1.2.3'\nvalue = 42\n",
+    "slow_good": "import time\ntime.sleep(1)\n__version__ = '1.2.3'\nvalue = 42\n",
     "exit_sayer": "import atexit\natexit.register(print, 'bye')\n",
     "good/__init__": "value = 1\n",
     "good/part": "loaded = True\n",
@@ -149,7 +149,7 @@ def test_what_can_be_is_loaded_ahead(running: RunningServer) -> None:
     libraries = running.client.health()["libraries"]
     assert libraries["slow_good"] == "1.2.3" and set(libraries) & set(LEFT_OUT) == set()
     result = running.client.execute("import slow_good, good\nprint(slow_good.value, good.part.loaded)")
-    assert result.stdout == "42 True\n" and result.duration_s < 0.3  # its import takes longer
+    assert result.stdout == "42 True\n" and result.duration_s < 1  # its import takes longer
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)

@@ -646,7 +646,7 @@ def test_a_script_that_takes_too_long(quick: RunningServer, code: str) -> None:
 def test_a_script_that_takes_its_time(quick: RunningServer) -> None:
     result = quick.client.execute("import time; time.sleep(0.2); print('done')")
     assert result.stdout == "done\n"
-    assert 0.2 <= result.duration_s < 1
+    assert 0.2 <= result.duration_s < 5
 
 
 # -- keys and quotas --------------------------------------------------------------------------------------------------
