@@ -98,14 +98,13 @@ class Config:
     )
     rate_per_day: int | None = _setting(30, OrNone(_count), LIMITS, "requests a day (UTC) for each caller")
     max_runs: int = _setting(5, Whole(1, 256), LIMITS, "scripts running at once on the whole server")
-    queue: int = _setting(0, Whole(0, 10000), LIMITS, "requests that may wait for a slot, 2 of them from one address")
+    queue: int = _setting(0, Whole(0, 10000), LIMITS, "requests that may wait for a slot")
+    queue_per_address: int = _setting(2, _count, LIMITS, "requests of one address that may wait for a slot")
     queue_s: float = _setting(5.0, Seconds(0.1, 3600), LIMITS, "seconds that a request may wait for a slot")
     keys_file: str | None = _setting(
         None, OrNone(kinds.Directory()), LIMITS, "file of named keys, each with limits of its own; read again on SIGHUP"
     )
-    max_callers: int = _setting(
-        100000, _count, LIMITS, "callers remembered; the least recently seen is forgotten first"
-    )
+    max_callers: int = _setting(100000, _count, LIMITS, "callers remembered; who wasn't seen for longest is forgotten")
 
     wall_s: float = _setting(10.0, Seconds(0.1, 3600), BUDGET, "seconds a script may run")
     memory_bytes: int = _setting(512 * MIB, _size, BUDGET, "memory a run may use, beyond the loaded libraries")

@@ -18,8 +18,6 @@ from pyexec.quota_store import Charge, QuotaStore
 from pyexec.quota_store.memory import Memory
 from pyexec.slot_queue import Party, SlotQueue
 
-_MOST_WAITING = 2  # requests of one address, so that it can't fill the queue by itself
-
 
 class Ticket:
     """The right to run one script now; a context manager that returns its slot exactly once.
@@ -59,6 +57,7 @@ class Admission:
         """Start with every slot free; without a store, with the one that the settings name. Raises ConfigError."""
         self._allowance = Allowance(config.rate_per_minute, config.rate_per_day)
         self._store = _store_of(config) if store is None else store
+        self._most_waiting = config.queue_per_address  # so that nobody fills the queue alone
         self._slots = SlotQueue(config.max_runs, config.queue, config.queue_s)
 
     @property
@@ -88,7 +87,7 @@ class Admission:
         """
         # In this order: a caller over the limit must not hold a place in the queue.
         charge = None if caller.unlimited else self._charge(caller, now, once)
-        party = _party(caller)
+        party = self._party(caller)
         try:
             active = self._slots.take(party, presence)
         except BaseException:
@@ -111,13 +110,12 @@ class Admission:
     def _allowance_of(self, caller: Caller) -> Allowance:
         return self._allowance if caller.key is None else Allowance(caller.key.per_minute, caller.key.per_day)
 
-
-def _party(caller: Caller) -> Party:
-    """Return whom a caller's slots and places in the queue count for."""
-    if caller.key is not None:
-        slots = caller.key.slots
-        return Party(caller.identity, slots, None if slots is None else max(slots, _MOST_WAITING))
-    return Party("admin") if caller.admin else Party(caller.identity, most_waiting=_MOST_WAITING)
+    def _party(self, caller: Caller) -> Party:
+        """Return whom a caller's slots and places in the queue count for."""
+        if caller.key is not None:
+            slots = caller.key.slots
+            return Party(caller.identity, slots, None if slots is None else max(slots, self._most_waiting))
+        return Party("admin") if caller.admin else Party(caller.identity, most_waiting=self._most_waiting)
 
 
 def _store_of(config: Config) -> QuotaStore:

@@ -45,6 +45,7 @@ SAMPLES: Dict[str, Any] = {
     "rate_per_day": ("1000000", 1000000),
     "max_runs": ("256", 256),
     "queue": ("12", 12),
+    "queue_per_address": ("32", 32),
     "queue_s": ("2.5", 2.5),
     "keys_file": ("/etc/pyexec/keys", "/etc/pyexec/keys"),
     "max_callers": ("1", 1),

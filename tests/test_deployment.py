@@ -94,9 +94,10 @@ def test_kubernetes_gives_a_node_what_the_formula_says() -> None:
 def test_the_balancer_and_the_nodes_agree_on_slots_and_queue() -> None:
     given, balancer = _of_kubernetes(), _text("deploy/haproxy.cfg")
     (slots,) = re.findall(r"default-server check .* maxconn (\d+)", balancer)
-    assert (
-        given["PYEXEC_MAX_RUNS"] == slots and "--max-runs %s --queue %s " % (slots, given["PYEXEC_QUEUE"]) in balancer
-    )
+    node = _nodes_as_documented()[-1]
+    for name in ("MAX_RUNS", "QUEUE", "QUEUE_PER_ADDRESS", "QUEUE_S", "DRAIN_S"):
+        assert given["PYEXEC_" + name] == node["PYEXEC_" + name], name
+    assert given["PYEXEC_MAX_RUNS"] == slots and given["PYEXEC_QUEUE_PER_ADDRESS"] == given["PYEXEC_QUEUE"]
     (sent,) = set(re.findall(r"track runs/n\d maxconn (\d+)", balancer))
     assert int(slots) < int(sent) <= int(slots) + int(given["PYEXEC_QUEUE"])
 
@@ -121,10 +122,10 @@ def _flags(command: str) -> Dict[str, str]:
 
 
 def _nodes_as_documented() -> List[Dict[str, str]]:
-    page = _text("docs/deployment.md").split("## Several nodes")[1]
+    page = _text("docs/deployment.md").split("## Several nodes")[1].replace(" \\\n   ", "")
     (command,) = re.findall(r"```sh\n(python -m pyexec .*)\n```", page)
     (environment,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    (in_head,) = re.findall(r"`(python -m pyexec .*?)`", _text("deploy/haproxy.cfg"))
+    (in_head,) = re.findall(r"`(python -m pyexec .*?)`", _text("deploy/haproxy.cfg").replace("\n# ", " "))
     return [_flags(command), dict(re.findall(r"^(\w+)=(.*)$", environment, re.MULTILINE)), _flags(in_head)]
 
 

@@ -100,13 +100,25 @@ def test_the_runs_of_a_node_that_hangs_go_elsewhere(cluster: Cluster) -> None:
 
 
 def test_three_times_the_load_is_queued_and_not_refused(cluster: Cluster) -> None:
-    """Agents' calls as well, whose host has one address: a node lets only two requests of one address wait."""
+    """Agents' calls as well, whose host has one address."""
     code, slots = SLEEP % 0.4, 3 * cluster.slots
     callers = Callers(cluster.port, slots, lambda number: {"code": code})
     agents = Callers(cluster.port, 2 * slots, lambda number: legacy("tools/call", call(code)), "/mcp", "127.0.2.100")
     time.sleep(10)
     _check(callers.end() + agents.end())
     assert cluster.requests_of("pages") == 0
+
+
+@pytest.mark.parametrize("balancers, size", [(1, 100_000), (2, 100)])
+def test_what_waits_in_the_nodes_is_not_refused_to_one_address(cluster: Cluster, balancers: int, size: int) -> None:
+    """Large bodies, which are let through to the nodes, and what two balancers don't know of each other."""
+    document = {"code": SLEEP % 0.4, "stdin_data": "x" * size}
+    with contextlib.ExitStack() as more:
+        ports = [cluster.port, *(more.enter_context(cluster.another_balancer()) for _ in range(balancers - 1))]
+        callers = [Callers(port, 36 // balancers, lambda number: document, source="127.0.2.101") for port in ports]
+        time.sleep(4)
+        answers = [answer for each in callers for answer in each.end()]
+    _check(answers)
 
 
 def _slow_client(port: int, body: bytes, seconds: float, source: str, over: threading.Event) -> None:

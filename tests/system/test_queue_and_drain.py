@@ -102,21 +102,23 @@ def test_who_gets_no_slot_is_not_charged(start_server: Start) -> None:
         assert reply.document["user_info"]["requests_today"] == 0
 
 
-def test_a_full_queue_and_an_address_with_two_places_are_refused_at_once(start_server: Start) -> None:
-    running = start_server(max_runs=1, queue=3, queue_s=600, wall_s=60)
+@pytest.mark.parametrize("each", [2, 3])
+def test_a_full_queue_and_an_address_with_all_its_places_are_refused_at_once(start_server: Start, each: int) -> None:
+    settings = {} if each == 2 else {"queue_per_address": each}
+    running = start_server(max_runs=1, queue=each + 1, queue_s=600, wall_s=60, **settings)
     with occupied(running), contextlib.ExitStack() as sockets:
-        for count in (1, 2):
+        for count in range(1, each + 1):
             sockets.enter_context(send(running, NAP, "192.0.2.2"))
             await_that(lambda n=count: health(running)["queued_requests"] == n)  # type: ignore[misc]
         reply = ask(running, NAP, "192.0.2.2")
         assert (reply.status, reply.fields["retry-after"]) == (503, "1")
-        assert "2 requests of yours wait already" in reply.document["error_details"]["message"]
+        assert f"{each} requests of yours wait already" in reply.document["error_details"]["message"]
         sockets.enter_context(send(running, NAP, "192.0.2.3"))
-        await_that(lambda: health(running)["queued_requests"] == 3)
+        await_that(lambda: health(running)["queued_requests"] == each + 1)
         reply = ask(running, NAP, "192.0.2.4")
         assert (reply.status, reply.fields["retry-after"]) == (503, "1")
-        assert "3 requests wait" in reply.document["error_details"]["message"]
-        assert "\npyexec_queued_requests 3\n" in running.get("/metrics")[1]
+        assert f"{each + 1} requests wait" in reply.document["error_details"]["message"]
+        assert f"\npyexec_queued_requests {each + 1}\n" in running.get("/metrics")[1]
         await_that(lambda: '{limit="queue"} 2\n' in running.get("/metrics")[1])  # counted behind the answer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 from processes import await_that
 from redis_servers import free_port
@@ -32,6 +33,7 @@ class Cluster:
             {
                 "max_runs": slots,
                 "queue": 32,
+                "queue_per_address": 32,
                 "queue_s": 10,
                 "drain_s": 2,
                 "trusted_proxies": "127.0.0.1",
@@ -44,23 +46,38 @@ class Cluster:
         self.ports = [free_port() for _ in range(3)]
         self.nodes = [self._node(port) for port in self.ports]
         self.port, self._socket = free_port(), os.path.join(work, "haproxy.sock")
-        path = os.path.join(work, "haproxy.cfg")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(self._configuration())
-        self._balancer = subprocess.Popen(
-            ["haproxy", "-db", "-f", path], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        self._balancer = self._balance(self._socket, self.port)
         self.await_up(3)
 
     def _node(self, port: int) -> RunningServer:
         return RunningServer(dict(self._settings, port=port), environment=self._environment)
 
-    def _configuration(self) -> str:
+    @contextlib.contextmanager
+    def another_balancer(self) -> Iterator[int]:
+        """Have a second one in front of the same nodes, of which it knows nothing; give its port."""
+        port = free_port()
+        balancer = self._balance(self._socket + ".2", port)
+        try:
+            await_that(lambda: ask(port, {"code": "print(1)"}).status == 200)
+            yield port
+        finally:
+            balancer.kill()
+            balancer.wait()
+
+    def _balance(self, path: str, port: int) -> subprocess.Popen[bytes]:
+        """Start a balancer with its control socket at this path."""
+        with open(path + ".cfg", "w", encoding="utf-8") as file:
+            file.write(self._configuration(path, port))
+        return subprocess.Popen(
+            ["haproxy", "-db", "-f", path + ".cfg"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def _configuration(self, path: str, listening: int) -> str:
         with open(os.path.join(ROOT, "deploy", "haproxy.cfg"), encoding="utf-8") as file:
             text = file.read()
         changes = {
-            "bind :8080": "bind 127.0.0.1:%d" % self.port,
-            "/run/haproxy.sock": self._socket,
+            "bind :8080": "bind 127.0.0.1:%d" % listening,
+            "/run/haproxy.sock": path,
             "bind 127.0.0.1:8404": "bind 127.0.0.1:%d" % free_port(),
             "rise 1 maxconn 4 ": "rise 1 maxconn %d " % self.slots,
         }
