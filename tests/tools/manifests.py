@@ -16,7 +16,7 @@ _RESOLVERS = """resolvers kubernetes
     hold obsolete 5s
 
 """
-_NODES = "    server-template n 100 pyexec.pyexec.svc.cluster.local:5000 resolvers kubernetes init-addr none"
+_NODES = "    server-template n 200 pyexec.pyexec.svc.cluster.local:5000 resolvers kubernetes init-addr none"
 
 
 def configuration() -> str:
