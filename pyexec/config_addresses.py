@@ -11,7 +11,10 @@ from pyexec.config_kinds import Directory, Kind, Text
 
 _FIELD_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
 _LONGEST_SOCKET_PATH = 107  # of bytes, since the kernel's field has 108, with a NUL
-_STORE_SCHEMES = ("redis", "rediss")
+_STORE_SCHEMES = ("redis://", "rediss://")
+# Whatever else redis-py takes from there, such as another timeout, would undo what is promised of the store.
+_TLS_TEXTS = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_ciphers")
+_TLS_CHOICES = {"ssl_cert_reqs": ("none", "optional", "required"), "ssl_check_hostname": ("true", "false")}
 _UNENCODED = re.compile(r"rediss?://[^@]*[]/?#[][^@]*@")  # what would end the password, before the @ that should
 
 
@@ -64,12 +67,18 @@ class StoreUrl(Kind):
             port = parts.port
         except ValueError:
             raise ValueError("must be a URL with a valid port") from None
-        if parts.scheme not in _STORE_SCHEMES or not parts.hostname or port == 0:
+        # redis-py takes the scheme in small letters only, which `parts` makes of any.
+        if not url.startswith(_STORE_SCHEMES) or not parts.hostname or port == 0:
             raise ValueError(
                 "must be redis://HOST:PORT/0, or rediss:// for TLS, with :PASSWORD@ before HOST if need be"
             )
         if not re.fullmatch(r"/?[0-9]{0,4}", parts.path) or parts.fragment:
             raise ValueError("must end with the number of a database, if with anything")
-        # Whatever else redis-py takes from there, such as another timeout, would undo what is promised of the store.
-        if any(not name.startswith("ssl_") for name, _ in urllib.parse.parse_qsl(parts.query, keep_blank_values=True)):
-            raise ValueError("may have options for TLS behind its question mark (ssl_…), and no others")
+        for name, value in urllib.parse.parse_qsl(parts.query, keep_blank_values=True):
+            if name not in _TLS_TEXTS and name not in _TLS_CHOICES:
+                known = ", ".join((*_TLS_TEXTS, *_TLS_CHOICES))
+                raise ValueError(f"may have options for TLS behind its question mark, and no others: {known}")
+            if parts.scheme != "rediss":
+                raise ValueError("must begin with rediss:// to have options for TLS")
+            if not value or value not in _TLS_CHOICES.get(name, (value,)):
+                raise ValueError(f"must set {name} to {' or '.join(_TLS_CHOICES.get(name, ('a value',)))}")

@@ -46,6 +46,7 @@ GOOD = [
     "redis://:s3cret@store.internal:6379/3",
     "rediss://user:s3cret@store.example:6380/0?ssl_ca_certs=/etc/ssl/store.pem",
     "redis://[2001:db8::1]:6379/0",
+    "rediss://h?ssl_cert_reqs=optional&ssl_check_hostname=false&ssl_certfile=/c&ssl_keyfile=/k&ssl_password=s3cret",
 ]
 BAD = [
     "",
@@ -61,6 +62,13 @@ BAD = [
     "redis://:s3cret@host/0?db=1",
     "redis://:s3cret@host/0#s3cret",
     "redis://:s3cret@[::1/0",
+    "REDIS://:s3cret@host/0",
+    "redis:s3cret",
+    "redis://:s3cret@host/0?ssl_ca_certs=/etc/ssl/store.pem",
+    "rediss://:s3cret@host/0?ssl_cert_reqs=s3cret",
+    "rediss://:s3cret@host/0?ssl_check_hostname=",
+    "rediss://:s3cret@host/0?ssl_ca_certs=",
+    "rediss://:s3cret@host/0?ssl_min_version=TLSv1_2",
 ]
 
 

@@ -124,7 +124,7 @@ def _flags(command: str) -> Dict[str, str]:
 def _nodes_as_documented() -> List[Dict[str, str]]:
     page = _text("docs/deployment.md").split("## Several nodes")[1].replace(" \\\n   ", "")
     (command,) = re.findall(r"```sh\n(python -m pyexec .*)\n```", page)
-    (environment,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    (environment,) = re.findall(r"```ini\n(PYEXEC_HOST=.*?)```", page, re.DOTALL)
     (in_head,) = re.findall(r"`(python -m pyexec .*?)`", _text("deploy/haproxy.cfg").replace("\n# ", " "))
     return [_flags(command), dict(re.findall(r"^(\w+)=(.*)$", environment, re.MULTILINE)), _flags(in_head)]
 

@@ -37,7 +37,7 @@ class Charge:
 
 
 class QuotaStore(Protocol):
-    """The counters of all callers. Thread-safe; nothing here takes longer than 0.5 s."""
+    """The counters of all callers. Thread-safe; nothing takes longer than 0.5 s if the store is gone or hangs."""
 
     @property
     def callers(self) -> int:

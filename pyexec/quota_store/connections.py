@@ -23,6 +23,7 @@ _ALL_S = 0.5  # for a call, whose script may have to be sent three times
 _TIMEOUT_S = 0.15  # for each exchange
 _WAIT_S = 0.2  # for a connection to become free
 _LEFT_ALONE_S = 1.0
+_IN_USE = "the shared limits are in use"
 _BACK = "the shared limits are back"
 
 
@@ -42,12 +43,14 @@ class Connections:
         self._script, self._digest = script, hashlib.sha1(script.encode()).hexdigest()
         self._errors = (self._redis.exceptions.RedisError, OSError)
         retry = self._redis.retry.Retry(self._redis.backoff.NoBackoff(), 0)
-        timeouts = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S}
-        self._pool = self._redis.ConnectionPool.from_url(url, retry=retry, **timeouts)
+        options = {"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S, "retry": retry}
+        # RESP2: in RESP3 a store can announce its maintenance, for which redis-py waits 10 s instead (from 7.0).
+        self._pool = self._redis.ConnectionPool.from_url(url, protocol=2, **options)
         self._changed = threading.Condition()
         self._idle: collections.deque[Any] = collections.deque()
         self._open = self._waiting = 0
         self._down_until_s, self._down, self._busy_until_s = 0.0, False, 0.0
+        self._reached = False  # ever
         threading.Thread(target=self._keep_open, name="pyexec-limits", daemon=True).start()
 
     def call(self, keys: Sequence[str], arguments: Sequence[object]) -> Any:
@@ -190,8 +193,9 @@ class Connections:
                 continue
             with self._changed:
                 back, self._down, self._down_until_s = self._down, False, 0.0
+                first, self._reached = not self._reached, True
                 self._open += 1
                 self._idle.append(connection)
                 self._changed.notify_all()
-            if back:
-                log.say(_BACK)
+            if back or first:
+                log.say(_BACK if back else _IN_USE)

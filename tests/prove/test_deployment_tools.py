@@ -1,4 +1,7 @@
-"""The files of deploy/, each checked by the tool that it is for. Debian: docker-compose, haproxy, systemd."""
+"""The files of deploy/, each checked by the tool that it is for, and the store that docs/deployment.md sets up.
+
+Debian: docker-compose, haproxy, redis-server, systemd.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,14 @@ from typing import Any, Dict, List
 
 import manifests
 import pytest
+import redis
 import yaml
+from processes import await_that
+from redis_servers import free_port
 from support import ROOT
+
+from pyexec.accounts import Allowance, Now
+from pyexec.quota_store.redis import Shared
 
 DEPLOY = os.path.join(ROOT, "deploy")
 BIN = os.path.dirname(sys.executable)
@@ -139,3 +148,27 @@ def test_every_pod_has_a_network_policy_and_every_replicated_one_a_budget() -> N
     assert sorted(kinds["NetworkPolicy"]) == sorted(kinds["Deployment"]) == ["haproxy", "pyexec", "valkey"]
     assert sorted(kinds["PodDisruptionBudget"]) == ["haproxy", "pyexec"]
     assert kinds["Namespace"] == ["pyexec"]
+
+
+def test_the_store_that_the_page_sets_up_counts_for_who_has_its_password(tmp_path) -> None:
+    """The page's lines behind Debian's own, and its URL; but for the address, and what starts it."""
+    with open(os.path.join(ROOT, "docs", "deployment.md"), encoding="utf-8") as file:
+        page = file.read()
+    (added,) = re.findall(r"redis.conf <<'END'\n(.*?)END\n", page, re.DOTALL)
+    (url,) = re.findall(r"^PYEXEC_LIMITS_URL=(.*)$", page, re.MULTILINE)
+    with open("/etc/redis/redis.conf", encoding="utf-8") as file:
+        text = file.read() + added.replace("10.0.0.2", "127.0.0.9")
+    port = free_port()
+    configuration = tmp_path / "redis.conf"
+    configuration.write_text(f'{text}port {port}\ndaemonize no\ndir {tmp_path}\nlogfile ""\npidfile ""\n')
+    process = subprocess.Popen(["redis-server", str(configuration)], stdout=subprocess.DEVNULL)
+    try:
+        reached = url.replace("10.0.0.2:6379", f"127.0.0.9:{port}")
+        store, outsider = Shared(reached, 10), Shared(reached.replace("PASSWORD", "another"), 10)
+        await_that(lambda: store.charge("192.0.2.1", Allowance(100000, 100000), Now.read()).shared)
+        assert not outsider.charge("192.0.2.1", Allowance(5, 30), Now.read()).shared
+        found = redis.Redis.from_url(reached).config_get("maxmemory*")
+        assert (found["maxmemory"], found["maxmemory-policy"]) == (str(256 << 20), "volatile-lru")
+    finally:
+        process.kill()
+        process.wait()

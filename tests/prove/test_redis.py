@@ -24,6 +24,7 @@ from pyexec.quota_store import Charge, connections
 from pyexec.quota_store.redis import Shared
 
 PLENTY = Allowance(1_000_000, 1_000_000)
+IN_USE = "the shared limits are in use"
 MOST_WAIT_S = 0.5  # by a request that finds the store gone
 OUTAGES = 8  # of which the best counts: other work on the machine makes a wait longer, never shorter
 
@@ -81,7 +82,7 @@ class TestRedis(QuotaSuite):
 @pytest.fixture
 def said(monkeypatch) -> List[str]:
     found: List[str] = []
-    monkeypatch.setattr(log, "say", lambda text, level=log.INFO: found.append(text))
+    monkeypatch.setattr(log, "say", lambda text, level=log.INFO: text == IN_USE or found.append(text))
     return found
 
 
@@ -106,6 +107,21 @@ def test_two_nodes_count_together(running: RedisServer) -> None:
         first.charge(ANN)
     with pytest.raises(RateLimitExceeded):
         second.charge(ANN, FIVE, Now.read())
+
+
+def test_what_a_node_counts_in_is_said_once(running: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: List[str] = []
+    monkeypatch.setattr(log, "say", lambda text, level=log.INFO: found.append(text))
+    quotas = InRedis(running)
+    in_threads(8, lambda place: quotas.charge(str(place)))  # which opens more connections
+    assert [text for text in found if "can't be reached" not in text and "back" not in text] == [IN_USE]
+
+
+def test_no_connection_takes_announcements(running: RedisServer) -> None:
+    """Such as RESP3's of maintenance, after which redis-py would wait 10 s for each answer."""
+    InRedis(running).charge()
+    ours = [each for each in running.client.client_list() if each["cmd"] in ("eval", "evalsha", "ping")]
+    assert ours and {each["resp"] for each in ours} == {"2"}
 
 
 def test_a_script_that_the_store_forgot_is_sent_again(running: RedisServer) -> None:
