@@ -14,7 +14,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
@@ -23,7 +22,7 @@ from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
 from pyexec.kernel import identity, layers, libc, namespaces, policy, rlimits, tree, tree_files
-from pyexec.zygote import added, fork_hooks, low_priority, parts, preload
+from pyexec.zygote import added, cache_directory, fork_hooks, low_priority, parts, preload
 from pyexec.zygote.added import Loaded
 from pyexec.zygote.loop import Loop, Prepared
 
@@ -89,7 +88,7 @@ def _load_added(control: socket.socket, nest: Nest, without: Sequence[str]) -> L
     os.setsid()
     os.dup2(2, 1)  # what a library prints at its import belongs into the log
     names = parts.in_order(nest.added, nest.settings["preload"])
-    with _cache_directory(nest.settings["work_dir"]):
+    with cache_directory.of_an_import(nest.settings["work_dir"]):
         try:
             return added.load(
                 [name for name in names if not any(name == other or name.startswith(other + ".") for other in without)],
@@ -98,41 +97,8 @@ def _load_added(control: socket.socket, nest: Nest, without: Sequence[str]) -> L
             )
         except added.Offence as offence:
             said = {"offence": {"name": offence.name, "reason": offence.reason}}
-            messages.send(control, messages.READY, said)
-            os._exit(1)
-
-
-@contextlib.contextmanager
-def _cache_directory(work_dir: str) -> Iterator[None]:
-    """Give libraries a home to make their caches in while they are imported; what they need of it is in memory then."""
-    import shutil  # not in every zygote: they load more than is needed there
-    import tempfile
-
-    try:
-        directory = tempfile.mkdtemp(prefix="pyexec-import-", dir=work_dir)
-    except OSError:  # nothing can be written here; a library that can't do without says so
-        directory = ""
-    names = {"HOME": directory, "TMPDIR": directory, "MPLCONFIGDIR": directory} if directory else {}
-    os.environ.update(names)
-    try:
-        yield
-    finally:
-        for name in names:
-            del os.environ[name]
-        if directory:
-            tempfile.tempdir = None  # a library may have asked where files go
-            _forget_answers(sys.modules.get("matplotlib"))
-            shutil.rmtree(directory, ignore_errors=True)
-
-
-def _forget_answers(matplotlib: Any) -> None:
-    """Have matplotlib look anew, in each run, where its settings and caches are: it keeps the first answer."""
-    for name in ("get_configdir", "get_cachedir"):
-        function = getattr(matplotlib, name, None)
-        if function is not None and function.__closure__:
-            kept = dict(zip(function.__code__.co_freevars, function.__closure__))
-            if "called" in kept:  # so does the decorator of all releases since 3.1
-                kept["called"].cell_contents = False
+    messages.send(control, messages.READY, said)
+    os._exit(1)  # only now that its directory is gone
 
 
 def _settle(

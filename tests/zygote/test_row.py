@@ -1,47 +1,35 @@
-"""One zygote while it loads: what libraries find there, and what must not stay with the runs."""
+"""One zygote while it loads what the operator added."""
 
 from __future__ import annotations
 
 import os
-import sys
+import socket
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pyexec.zygote import row
-
-# As matplotlib keeps the answers of two functions that are asked at its import.
-LIBRARY = """
-import functools, os
-def _logged_cached(function):
-    called = False
-    ret = None
-    @functools.wraps(function)
-    def wrapper(**kwargs):
-        nonlocal called, ret
-        if not called:
-            ret = function(**kwargs)
-            called = True
-        return ret
-    return wrapper
-@_logged_cached
-def get_configdir():
-    return os.environ["MPLCONFIGDIR"]
-@_logged_cached
-def get_cachedir():
-    return os.environ["MPLCONFIGDIR"] + "/cache"
-"""
+from pyexec.zygote import added, row
 
 
-def test_no_place_of_the_import_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library = types.ModuleType("matplotlib")
-    exec(LIBRARY, vars(library))
-    monkeypatch.setitem(sys.modules, "matplotlib", library)
-    with row._cache_directory(str(tmp_path)):
+def test_a_library_that_can_not_be_kept_leaves_no_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
         (made,) = os.listdir(tmp_path)
-        assert library.get_configdir() == os.environ["HOME"] == str(tmp_path / made)
-        assert library.get_cachedir() == str(tmp_path / made / "cache")
-    assert os.listdir(tmp_path) == [] and "MPLCONFIGDIR" not in os.environ
-    monkeypatch.setenv("MPLCONFIGDIR", "/elsewhere")
-    assert (library.get_configdir(), library.get_cachedir()) == ("/elsewhere", "/elsewhere/cache")
+        (tmp_path / made / "fontlist.json").write_text("{}")
+        raise added.Offence("polars", "starts threads (1)")
+
+    monkeypatch.setattr(added, "load", load)
+    nest: Any = types.SimpleNamespace(added=("polars",), proc_fd=-1)
+    nest.settings = {"work_dir": str(tmp_path), "preload": ()}
+    server, zygote = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with server, zygote:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                row._load_added(zygote, nest, ())
+            finally:
+                os._exit(7)
+        assert os.WEXITSTATUS(os.waitpid(pid, 0)[1]) == 1
+        assert b"starts threads (1)" in server.recv(1 << 16)
+    assert os.listdir(tmp_path) == []
