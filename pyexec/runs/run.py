@@ -33,6 +33,7 @@ _TAKE_S, _GONE_S = 20.0, 20.0
 _TRIES = 3
 _INSIDE = ("start", "compile", "run", "end", "report")  # stages between hand-over and the end
 _SIGKILL = -9
+_BLOCK_BYTES = 4096  # of most file systems
 _F_ADD_SEALS, _SEAL_SHRINK_GROW_WRITE = 1033, 2 | 4 | 8  # linux/fcntl.h
 
 
@@ -100,7 +101,8 @@ class Run:
         except OSError as error:
             raise SandboxError(f"a child was lost before its job began: {error}") from error
         deletes = child.admin or report.tmpfs_bytes > 0
-        watch = Watch(child, budget, report.own_pids, self._keeper.guard, deletes, report.counts_tasks)
+        placed_bytes = 0 if child.directory is None else _bytes_on_disk(job)
+        watch = Watch(child, budget, report.own_pids, self._keeper.guard, deletes, report.counts_tasks, placed_bytes)
         deadline = started + budget.wall_s
         last_moment = LastMoment(child, started, deadline)
         try:
@@ -133,11 +135,12 @@ class Run:
                 # RLIMIT_CPU is more than a run can use in its time: it was killed for another reason.
                 event = dataclasses.replace(event, cpu_limit_s=0)
             # Checked once more at the end, so that a run shorter than the interval can't evade a limit.
-            exceeded = watch.exceeded(ended=not isinstance(event, Late))
+            code = event.code if isinstance(event, Ended) else 0
+            exceeded = watch.exceeded(ended=not isinstance(event, Late), failed=code != 0)
             if watch.memory_is_short:
                 last_moment.ask_about_memory()
             if exceeded is not None:
-                return RunEnd(RESOURCE, _SIGKILL, **exceeded._asdict()), Late()
+                return RunEnd(RESOURCE, code or _SIGKILL, **exceeded._asdict()), Late()
             # A timeout only if the time was up before we looked: a run that ended in time is none if we are late.
             if not isinstance(event, Late) or now >= deadline:
                 return self._end_of(event), event
@@ -177,6 +180,12 @@ def with_pictures(job: Job, child: ChildHandle, most: int) -> Job:
     pictures = [name for name in child.hearsay.pictures if name not in job.return_files]
     there = [name for name in pictures if workdir.is_file(child.directory_fd, name)]
     return dataclasses.replace(job, return_files=(*job.return_files, *there[:room])) if there else job
+
+
+def _bytes_on_disk(job: Job) -> int:
+    """Return how much `hand_over` takes, at most, in a directory on disk."""
+    sizes = len(job.code.encode("utf-8")), *(len(attachment.content) for attachment in job.attachments)
+    return sum(size + _BLOCK_BYTES for size in sizes)
 
 
 def hand_over(child: ChildHandle, job: Job, owner: tuple[int, int] | None) -> dict[str, Placed]:

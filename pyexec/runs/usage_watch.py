@@ -56,16 +56,17 @@ class Watch:
         guard: Guard | None = None,
         deletes: bool = True,
         counted: bool = True,
+        placed_bytes: int = 0,
     ) -> None:
         """Prepare to watch a run; nothing of it is read yet.
 
         Args:
             own_pids: whether the run has its own pid namespace. guard: for the disk that its directory is on, if any.
             deletes: whether it may delete files there, and so hold some that have no name. counted: whether the kernel
-            counts the run's processes and threads.
+            counts the run's processes and threads. placed_bytes: what the server put into its directory.
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
-        self._deletes = deletes
+        self._deletes, self._placed_bytes = deletes, placed_bytes
         self._baseline_bytes: int | None = None
         self.memory_is_short = False  # whether the run has used all of its budget, so that little more will end it
         self._is_quick = child.admin and not counted
@@ -79,11 +80,11 @@ class Watch:
             return True
         return processes.tasks_of_machine() >= self._tasks + _MANY_MORE
 
-    def exceeded(self, ended: bool) -> Excess | None:
+    def exceeded(self, ended: bool, failed: bool = False) -> Excess | None:
         """Return the resource that the run uses too much of; None while it is within all limits.
 
         Args:
-            ended: the run is over, so the memory of a single process no longer matters.
+            ended: the run is over, so the memory of a single process no longer matters. failed: by an exit code.
 
         Raises:
             SandboxError: nothing would bound the run, because /proc hides it, say; or the disk is nearly full and the
@@ -95,7 +96,7 @@ class Watch:
         if found is None and (self._child.admin or not ended):
             found = self._processes()
         if found is None and self._child.directory is not None:
-            found = self._directory(ended)
+            found = self._directory(ended, failed)
         return found
 
     def over(self) -> None:
@@ -150,7 +151,7 @@ class Watch:
             for each in found:
                 processes.set_nice(each.pid, self._nice)
 
-    def _directory(self, ended: bool) -> Excess | None:
+    def _directory(self, ended: bool, failed: bool) -> Excess | None:
         budget, directory, own = self._budget, self._child.directory, len(RunDirectory.PARTS)
         assert directory is not None, "asked only where there is one"
         # Before the look at what has a name: a file that is deleted in between must not count twice.
@@ -158,7 +159,9 @@ class Watch:
         kept = deleted_files.held(self._all(first) if first else [], directory.path, os.fstat(directory.fd).st_dev)
         found = workdir.usage(directory.fd, budget.workdir_files + own)
         taken_bytes = found.size_bytes + kept.size_bytes
-        if taken_bytes > budget.workdir_bytes:
+        # A file that has met RLIMIT_FSIZE comes on top of what was there. As on a tmpfs, only a script that fails over
+        # that has met a limit.
+        if taken_bytes > budget.workdir_bytes + (0 if failed else self._placed_bytes):
             return Excess("disk", budget.workdir_bytes)
         if found.files > budget.workdir_files + own:
             return Excess("files", budget.workdir_files)

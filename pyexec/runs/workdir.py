@@ -16,6 +16,7 @@ from typing import Iterator, NamedTuple, Sequence
 
 from pyexec import rules
 from pyexec.job import OutputFile
+from pyexec.runs.open_below import open_below
 
 NOT_FOUND = "File not found after execution."
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,6 +24,7 @@ OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # what the server itself lack
 # Non-blocking: a FIFO planted at a returned name must not make the server wait.
 FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SMALL_DIRECTORY = 4096  # bytes on disk, of most file systems
 _DEEPEST = 64  # as many descriptors does a look take
 # Of the processor, so that a slow disk is held against nobody: a thousand entries take some 5 ms.
 _LONGEST_LOOK_S = 0.25
@@ -120,7 +122,7 @@ class Reader:
     def _read(self, parts: list[bytes], name: str) -> OutputFile:
         where = _descend(self._directory_fd, parts[:-1])
         try:
-            fd = os.open(parts[-1], FILE, dir_fd=where)
+            fd = open_below(parts[-1], FILE, where)
         finally:
             os.close(where)
         try:
@@ -175,7 +177,8 @@ def usage(directory_fd: int, most_files: int) -> Usage:
     """Return how much a directory holds; stops counting past `most_files` entries.
 
     What hides its content counts as too many files: a directory that the server can't look into, a tree deeper than 64
-    directories, and one that takes fifty times as long to walk as the largest honest one.
+    directories, and one that takes fifty times as long to walk as the largest honest one. Directories cost nothing up
+    to 4 KiB each, as on a tmpfs, where a directory has no blocks.
 
     Raises:
         OSError: the server has no descriptor or memory left to look with; then nothing is known.
@@ -211,7 +214,7 @@ class _Walk:
             if len(self._stack) > _DEEPEST:
                 raise _Uncountable
             try:
-                below = os.open(inner.pop(), DIRECTORY, dir_fd=here)
+                below = open_below(inner.pop(), DIRECTORY, here)
             except PermissionError:
                 raise
             except OSError as error:
@@ -233,12 +236,14 @@ class _Walk:
                     continue
                 self.files += 1
                 which = (status.st_dev, status.st_ino)
-                if which not in self._linked:
-                    self.size_bytes += status.st_blocks * 512
-                if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
-                    self._linked.add(which)
                 if stat.S_ISDIR(status.st_mode):
                     inner.append(entry.name)
+                    # One that held many names stays large.
+                    self.size_bytes += max(0, status.st_blocks * 512 - _SMALL_DIRECTORY)
+                elif which not in self._linked:
+                    self.size_bytes += status.st_blocks * 512
+                    if status.st_nlink > 1:
+                        self._linked.add(which)
                 if self.files > self._most_files or time.thread_time() > self._deadline_s:
                     raise _Uncountable
 
@@ -261,7 +266,7 @@ def _descend(directory_fd: int, path: Sequence[bytes]) -> int:
     where = os.dup(directory_fd)
     for part in path:
         try:
-            inner = os.open(part, DIRECTORY, dir_fd=where)
+            inner = open_below(part, DIRECTORY, where)
         finally:
             os.close(where)
         where = inner

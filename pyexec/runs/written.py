@@ -14,6 +14,7 @@ from pyexec.job import SCRIPT_NAME, Job, OutputFile, WrittenFile
 from pyexec.patterns import STAR, Pattern
 from pyexec.rules import canonical
 from pyexec.runs import workdir
+from pyexec.runs.open_below import open_below
 
 MOST_NAMED = 100  # in `files_written`, and of what a pattern matched beyond what is returned
 _MOST_ENTRIES = 1000
@@ -93,7 +94,7 @@ class Walk:
             self.complete = False
             return
         try:
-            inner = os.open(name, workdir.DIRECTORY, dir_fd=directory_fd)
+            inner = open_below(name, workdir.DIRECTORY, directory_fd)
         except OSError as error:
             self._unseen(error)
             return

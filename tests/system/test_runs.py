@@ -216,14 +216,45 @@ def test_a_run_that_fails_in_a_full_directory_met_its_limit(either_host, code) -
     assert ("content_base64" in caught.value.document["execution_details"]["output_files"]["1"]) == (code == "files")
 
 
-def test_a_full_directory_is_no_failure_of_a_script_that_copes(server) -> None:
-    """Where the directory is the run's own file system."""
-    if "mount_namespace" not in server.client.health()["layers"]:
-        return
+def test_a_full_directory_is_no_failure_of_a_script_that_copes(either_host) -> None:
+    """Be it full by its own size, or a file as large as RLIMIT_FSIZE allows."""
     fill = "try:\n    with open('big', 'wb') as f:\n        while True: f.write(bytes(1 << 16))\nexcept OSError: pass\n"
-    assert server.client.execute(fill + "print('full')").stdout == "full\n"
-    emptied = server.client.execute(fill + "open('big', 'wb').close()\nraise SystemExit(3)")
-    assert emptied.exit_code == 3
+    wait = "import time\ntime.sleep(0.2)\n"  # for the watch
+    for more in ("", wait):
+        assert either_host.client.execute(fill + more + "print('full')").stdout == "full\n"
+        emptied = either_host.client.execute(fill + more + "open('big', 'wb').close()\nraise SystemExit(3)")
+        assert emptied.exit_code == 3
+    with pytest.raises(ServiceError) as caught:
+        either_host.client.execute(fill + "print('full')\nraise SystemExit(3)")
+    details = caught.value.document["execution_details"]
+    assert (details["stdout"], details["exit_code"]) == ("full\n", 3)
+    assert caught.value.document["error_details"]["resource"] == "disk"
+
+
+@pytest.mark.parametrize("directories", [0, 100])
+def test_what_fits_into_a_directory_is_the_same_everywhere(either_host, directories: int) -> None:
+    code = f"""
+from pathlib import Path
+for n in range({directories}): Path(f"d{{n}}").mkdir()
+with open("big", "wb", buffering=0) as file:
+    while file.tell() < (64 << 20) - 16384: file.write(bytes(16384))
+print("ok")
+"""
+    assert either_host.client.execute(code).stdout == "ok\n"
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o300, 0o444])
+def test_what_the_server_could_not_read_is_no_limit_and_comes_back(either_host, mode: int) -> None:
+    """A server that isn't root, with which a run shares its uid."""
+    code = f"""
+import os
+os.umask(0)
+os.mkdir("d", 0o{mode:o})
+os.close(os.open("a.txt", os.O_CREAT | os.O_WRONLY, 0o{mode:o}))
+print("fine")
+"""
+    result = either_host.admin.execute(code, return_files=["a.txt"])
+    assert (result.stdout, result.files) == ("fine\n", {"a.txt": b""})
 
 
 def test_descriptors_are_bounded_and_none_is_inherited(server) -> None:
