@@ -10,6 +10,10 @@ from pyexec.api.hint_scene import TAIL, Scene
 from pyexec.job import DESCRIPTORS
 
 _TRY_AGAIN = "Resource temporarily unavailable"  # strerror(EAGAIN)
+# What a run finds only in a tree of its own: places to write, and small files about itself.
+_PLACES = ("/tmp/", "/mnt/data", "/dev/shm")
+_FILES = ("/etc/passwd", "/etc/group", "/etc/hosts", "/proc/")
+_NO_TREE = "this server can't give runs a file tree of their own (see its doctor command)"
 _STARTS_A_PROCESS = (b"os.pipe()", b"_fork_exec(", b"os.fork()", b"os.posix_spawn(")
 
 
@@ -69,13 +73,45 @@ def no_processes(scene: Scene) -> str | None:
     return "Scripts can't start processes here; use ThreadPoolExecutor."
 
 
+def no_tree(scene: Scene) -> str | None:
+    """Advise on a file that a run has only in a tree of its own."""
+    refused = scene.kind in ("PermissionError", "FileNotFoundError") and scene.errno in (2, 13)
+    if scene.own_tree or not refused:
+        return None
+    if scene.path.startswith(_PLACES):
+        return f"{scene.path} isn't the run's: {_NO_TREE}. Use the current directory, or tempfile."
+    return f"There is no {scene.path} in a run here: {_NO_TREE}." if scene.path.startswith(_FILES) else None
+
+
+def no_entry(scene: Scene) -> str | None:
+    """Advise on a user or group of a run that has no name."""
+    missing = ("'getpwuid(): uid not found", "'getgrgid(): gid not found")
+    if scene.own_tree or scene.kind != "KeyError" or not scene.message.startswith(missing):
+        return None
+    return f"There is no such entry: {_NO_TREE}. The environment has USER and HOME, which getpass and pathlib read."
+
+
+def journal_modes(scene: Scene) -> str | None:
+    """Advise on SQLite's journal modes that ask who holds a lock, which only a pid namespace of its own allows."""
+    modes = ("wal", "persist")
+    if scene.kind != "OperationalError" or scene.message != "disk I/O error":
+        return None
+    if scene.own_tree or not any(mode in scene.job.code.lower() for mode in modes):
+        return None
+    return f"SQLite's journal modes wal and persist don't work in a run here: {_NO_TREE}. Leave the mode as it is."
+
+
 def no_semaphores(scene: Scene) -> str | None:
-    """Advise on a semaphore of `multiprocessing`, which lies in /dev/shm: only a run with a file tree has that."""
-    if scene.kind not in ("PermissionError", "FileNotFoundError") or not _ends_with(scene, (b"SemLock(",)):
+    """Advise on semaphores and shared memory, which lie in /dev/shm: only a run with a file tree has that."""
+    if scene.kind not in ("PermissionError", "FileNotFoundError"):
+        return None
+    if _ends_with(scene, (b"_posixshmem.shm_open(",)):
+        return f"Shared memory needs /dev/shm, which runs don't have here: {_NO_TREE}. Threads share their memory."
+    if not _ends_with(scene, (b"SemLock(",)):
         return None
     return (
-        "Pools of processes need /dev/shm, which runs don't have on this server: it can't give them a file tree of"
-        " their own (see its doctor command). Use ThreadPoolExecutor, or subprocess."
+        f"Pools of processes need /dev/shm, which runs don't have here: {_NO_TREE}."
+        " Use ThreadPoolExecutor, or subprocess."
     )
 
 

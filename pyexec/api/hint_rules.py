@@ -6,6 +6,7 @@ so the order of `RULES` is part of them.
 
 from __future__ import annotations
 
+import signal
 from typing import Callable, NamedTuple
 
 from pyexec.api import hint_limits, hint_text
@@ -22,11 +23,14 @@ _SIGNALS = {
     6: "an abort, which native code calls when it finds its own state broken",
     7: "a bus error: a mapped file is shorter than the mapping, or the run's directory is full",
     8: "an arithmetic fault in native code",
+    9: "a kill, sent by itself or by a program that it started",
     11: "a crash: recursion too deep for the stack, or a fault in native code",
+    13: "a pipe whose reader had gone",
+    14: "an alarm that it had set",
+    15: "a request to end. `timeout` and `kill 0` send it to all processes of a run: use subprocess.run(…, timeout=…)",
+    24: "a limit of processor time, which it had set itself",
     31: "a system call that scripts may not make",
 }
-
-_OF_A_TREE = ("/tmp/", "/mnt/data", "/dev/shm")  # what a run finds only in a tree of its own
 
 
 class Rule(NamedTuple):
@@ -59,16 +63,6 @@ def _missing_module(scene: Scene) -> str | None:
     if scene.kind != "ModuleNotFoundError" or not name or not scene.message.startswith("No module named"):
         return None
     return f"The module isn't installed here, and scripts can't install any. {scene.installed}"
-
-
-def _no_tree(scene: Scene) -> str | None:
-    refused = scene.kind in ("PermissionError", "FileNotFoundError") and scene.errno in (2, 13)
-    if scene.own_tree or not refused or not scene.path.startswith(_OF_A_TREE):
-        return None
-    return (
-        f"{scene.path} isn't the run's: this server can't give runs a file tree of their own (see its doctor command)."
-        " Use the current directory, or tempfile."
-    )
 
 
 def _missing_file(scene: Scene) -> str | None:
@@ -121,9 +115,9 @@ def _crash(scene: Scene) -> str | None:
     number = -scene.outcome.exit_code
     if number == 11 and "setrecursionlimit" in scene.job.code:
         return "The script crashed: its recursion went deeper than the stack. Lower the recursion limit, or use a loop."
-    if number in _SIGNALS:
-        return f"The script was ended by signal {number}: {_SIGNALS[number]}."
-    return None
+    if number <= 0 or number == signal.SIGINT:  # of which there is a traceback
+        return None
+    return f"The script was ended by signal {number}: {_SIGNALS.get(number) or signal.strsignal(number) or 'unknown'}."
 
 
 def _shadowed(scene: Scene) -> str | None:
@@ -184,7 +178,9 @@ RULES = (
     Rule("attached module not imported", _shadowed),
     Rule("module not installed", _missing_module),
     Rule("no semaphores", hint_limits.no_semaphores),
-    Rule("no file tree", _no_tree),
+    Rule("no file tree", hint_limits.no_tree),
+    Rule("no entry for the user", hint_limits.no_entry),
+    Rule("journal modes", hint_limits.journal_modes),
     Rule("file not there", _missing_file),
     Rule("read-only place", _read_only),
     Rule("no network", _no_network),
