@@ -14,7 +14,7 @@ _TRY_AGAIN = "Resource temporarily unavailable"  # strerror(EAGAIN)
 _PLACES = ("/tmp/", "/mnt/data", "/dev/shm")
 _FILES = ("/etc/passwd", "/etc/group", "/etc/hosts", "/proc/")
 _NO_TREE = "this server can't give runs a file tree of their own (see its doctor command)"
-_STARTS_A_PROCESS = (b"os.pipe()", b"_fork_exec(", b"os.fork()", b"os.posix_spawn(")
+_STARTS_A_PROCESS = (b"fork_exec(", b"os.fork()", b"os.posix_spawn(")
 
 
 def memory(scene: Scene) -> str | None:

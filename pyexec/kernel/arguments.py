@@ -105,6 +105,10 @@ STREAM_PAIR = (one_of(0, _AF_UNIX), Check(1, 32, _ALL & ~_SOCK_FLAGS, (_SOCK_STR
 NO_FLAG = one_of(3, 0)
 NO_ADDRESS = Check(4, 64, _ALL64, (0,))
 
+# pipe2: O_CLOEXEC and O_NONBLOCK. O_NOTIFICATION_PIPE, which is O_EXCL, opens the kernel's queue of watches
+# (CVE-2022-0995); of O_DIRECT, packets, nobody here has need.
+PIPE = Check(1, 32, _ALL & ~0o2004000, (0,))
+
 # epoll_ctl: watched are descriptors below 32 only. A watch belongs to a file and a number, and stays while the file is
 # open under any other: with every number below the limit of descriptors, a run could hold eight times as many.
 EPOLL_WATCH = Check(2, 32, _ALL & ~31, (0,))

@@ -111,6 +111,11 @@ PUBLIC: tuple[Group, ...] = (
         + plain("getsockname"),
     ),
     Group(
+        # Of 256 descriptors, pipes hold a third of what pairs do. F_SETPIPE_SZ, splice and tee stay refused.
+        "pipes between threads, each of 64 KiB, which libraries wake their threads by (pyarrow's readers)",
+        (("pipe", ()), ("pipe2", (arguments.PIPE,))),
+    ),
+    Group(
         # Landlock has no part in it: nothing is opened by name. What it takes: a descriptor each, which RLIMIT_NOFILE
         # counts; an eventfd holds a number; watches are memory that only fs.epoll.max_user_watches counts, by uid, with
         # a twenty-fifth of the host's memory by default. So their number is bounded by argument, see SECURITY.md.
@@ -135,8 +140,8 @@ ADMIN: tuple[Group, ...] = (
     ),
     Group(
         # Of every descriptor, as the event loops of servers and of other languages need it.
-        "pipes and events between them, as many as RLIMIT_NOFILE allows; a pipe holds 64 KiB",
-        plain("pipe pipe2 epoll_ctl"),
+        "events between them, as many as RLIMIT_NOFILE allows",
+        plain("epoll_ctl"),
     ),
     Group(
         "the rest of the file interface, by descriptor, or by name under the rules of Landlock and of the mount tree",

@@ -232,10 +232,9 @@ PermissionError: [Errno %d] %s
 @pytest.mark.parametrize(
     "call",
     [
-        b"fd1, fd2 = os.pipe()",
         b"self.pid = _fork_exec(",
+        b"self.pid = _posixsubprocess.fork_exec(",
         b"pid = os.fork()",
-        b"errpipe_read, errpipe_write = os.pipe()",
     ],
 )
 def test_a_public_script_that_wants_a_process_is_told_of_threads(call: bytes) -> None:

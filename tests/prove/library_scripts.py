@@ -282,6 +282,11 @@ SCRIPTS = [
         "print(pq.read_table('a.parquet').to_pydict())",
         prints("{'a': [1, 2]}\n"),
     ),
+    Script(  # its readers wake their threads by pipes
+        "pyarrow",
+        "import pyarrow.csv as csv\nopen('a.csv', 'w').write('a,b\\n1,2\\n')\nprint(csv.read_csv('a.csv').to_pydict())",
+        prints("{'a': [1], 'b': [2]}\n"),
+    ),
     Script(
         "psutil",  # /proc has no more than it needs for this
         "import psutil\nmemory = psutil.virtual_memory()\n"

@@ -22,7 +22,7 @@ Host = Tuple[Any, Counter, bool]
 
 # A queue keeps what was sent to it for as long as its reading end is open: one descriptor each.
 FILL = """
-import fcntl, os, socket, time
+import os, socket, time
 def fill(fd, part):
     while True:
         try:
@@ -191,9 +191,16 @@ def test_deleted_files(host: Host) -> None:
     _holds(host, DELETED + HOLD, 60 * MIB if host[2] else 0, 64 * MIB, "disk")
 
 
+@pytest.mark.parametrize("public", [True, False])
 @pytest.mark.parametrize("what, least", [("pipes", 8 * MIB), ("pairs", 32 * MIB)])
-def test_queues_of_one_process(host: Host, what: str, least: int) -> None:
-    _holds(host, FILL + "held = %s()\n" % what + HOLD, least, 64 * MIB)
+def test_queues_of_one_process(host: Host, what: str, least: int, public: bool) -> None:
+    code = FILL + "held = %s()\n" % what + HOLD
+    if public:  # what it may not import, allowed modules have
+        code = code.replace(
+            "import os, socket, time",
+            "import asyncio, time\nos, socket = asyncio.base_events.os, asyncio.base_events.socket",
+        )
+    _holds(host, code, least, 64 * MIB, public=public)
 
 
 @pytest.mark.parametrize("what, least", [("pipes", 24 * MIB), ("pairs", 320 * MIB)])
