@@ -75,8 +75,11 @@ def no_processes(scene: Scene) -> str | None:
 
 def no_tree(scene: Scene) -> str | None:
     """Advise on a file that a run has only in a tree of its own."""
-    refused = scene.kind in ("PermissionError", "FileNotFoundError") and scene.errno in (2, 13)
-    if scene.own_tree or not refused:
+    if scene.own_tree:
+        return None
+    if 'Cannot open file "/proc/' in scene.message:  # duckdb's own exception
+        return f"The library reads /proc, which is closed to runs here: {_NO_TREE}."
+    if scene.kind not in ("PermissionError", "FileNotFoundError") or scene.errno not in (2, 13):
         return None
     if scene.path.startswith(_PLACES):
         return f"{scene.path} isn't the run's: {_NO_TREE}. Use the current directory, or tempfile."

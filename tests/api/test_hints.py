@@ -286,6 +286,7 @@ OF_A_TREE = {
     "open('/dev/shm/x')": "PermissionError: [Errno 13] Permission denied: '/dev/shm/x'",
     "open('/etc/passwd')": "PermissionError: [Errno 13] Permission denied: '/etc/passwd'",
     "psutil.cpu_count()": "PermissionError: [Errno 13] Permission denied: '/proc/cpuinfo'",
+    "duckdb.connect()": '_duckdb.IOException: IO Error: Cannot open file "/proc/self/cgroup": Permission denied',
     "pwd.getpwuid(os.getuid())": "KeyError: 'getpwuid(): uid not found: 64100'",
     "base.execute('PRAGMA journal_mode=WAL')": "sqlite3.OperationalError: disk I/O error",
 }

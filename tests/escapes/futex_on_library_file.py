@@ -1,4 +1,4 @@
-"""A public run waits on no futex that lies in a file which others read, nor wakes who waits there.
+"""A public run wakes nobody who waits on a futex in a file that others read.
 
 danger: meet another run
 control: ok

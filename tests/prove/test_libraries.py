@@ -32,7 +32,8 @@ ENVIRONMENT = Path(ROOT) / "build" / "libraries"
 MODULES = "+data +polars +pyarrow +duckdb +cv2 +wordcloud +pymupdf +psutil"
 # Loaded ahead whatever else is installed; others depend on what a dependency of theirs does at its import.
 AHEAD = "pandas matplotlib scipy sympy sklearn seaborn networkx openpyxl docx pptx pypdf lxml yaml plotly".split()
-USED_MOST = "pandas matplotlib scipy sympy sklearn openpyxl docx pypdf lxml yaml".split()
+USED_MOST = "pandas matplotlib scipy sympy sklearn openpyxl docx pypdf lxml yaml polars pyarrow".split()
+READ_PROC = "duckdb psutil".split()  # and don't work without it
 _USER = ["setpriv", "--reuid", "64100", "--regid", "64100", "--clear-groups"]
 HOSTS = {"mounts": [], "no mounts": DOCKER, "user, mounts": _USER, "user, no mounts": [*DOCKER, *_USER]}
 
@@ -55,7 +56,7 @@ CASES = [
     pytest.param(host, script, id=f"{host}-{script.library}-{number}")
     for host in sorted(HOSTS)
     for number, script in enumerate(SCRIPTS)
-    if host == "mounts" or script.library in USED_MOST
+    if host == "mounts" or script.library in USED_MOST or (host == "user, mounts" and script.library in READ_PROC)
 ]
 
 
@@ -106,6 +107,14 @@ def test_a_script_that_uses_the_library(serve: Serve, host: str, script: Script)
     script.check(result.stdout, result.files)
     assert "Traceback" not in result.stderr
     record("scripts that use a library, each with the result that it should have")
+
+
+@pytest.mark.parametrize("host", ["no mounts", "user, no mounts"])
+@pytest.mark.parametrize("code", [script.code for script in SCRIPTS if script.library in READ_PROC])
+def test_what_needs_a_file_tree_says_so(serve: Serve, host: str, code: str) -> None:
+    """As docs/libraries.md does."""
+    result = serve(host).client.execute(code)
+    assert not result.success and "can't give runs a file tree" in str(result.hint), result
 
 
 FRAMES = """
