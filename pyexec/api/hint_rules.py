@@ -103,6 +103,9 @@ def _no_network(scene: Scene) -> str | None:
     certain = scene.kind in _NO_NETWORK + _NO_NETWORK_OF_CLIENTS or (
         scene.kind in _MAYBE_NO_NETWORK and scene.file != SCRIPT_NAME
     )
+    # A socket could not be made: for an address in numbers nobody asks a name server first.
+    of_a_socket = scene.file.rpartition("/")[2] == "socket.py"
+    certain = certain or (scene.kind == "PermissionError" and scene.errno == 1 and of_a_socket)
     if not certain:
         return None
     return f"Scripts have no network: send the data in {scene.names.attachments}."

@@ -244,6 +244,18 @@ def test_a_public_script_that_wants_a_process_is_told_of_threads(call: bytes) ->
     assert of("x", stderr.replace(call, b"os.link(a, b)")) is None
 
 
+def test_a_socket_that_can_not_be_made_is_a_network_that_is_not_there() -> None:
+    stderr = TRACEBACK % (
+        b"create_connection(('192.0.2.1', 80))",
+        b"_socket.socket.__init__(self)",
+        1,
+        b"not permitted",
+    )
+    stderr = stderr.replace(b"/usr/lib/python3.11/multiprocessing/x.py", b"/usr/lib/python3.11/socket.py")
+    assert "no network" in str(of("x", stderr, admin=True))
+    assert of("x", stderr.replace(b"socket.py", b"other.py"), admin=True) is None
+
+
 NATIVE_THREADS = (
     b"OpenBLAS blas_thread_init: pthread_create failed for thread 3 of 8: Resource temporarily unavailable\n",
     b"terminate called after throwing an instance of 'std::system_error'\n  what():  Resource temporarily unavailable\n",
