@@ -14,6 +14,7 @@ _TRY_AGAIN = "Resource temporarily unavailable"  # strerror(EAGAIN)
 _PLACES = ("/tmp/", "/mnt/data", "/dev/shm")
 _FILES = ("/etc/passwd", "/etc/group", "/etc/hosts", "/proc/")
 _NO_TREE = "this server can't give runs a file tree of their own (see its doctor command)"
+_NO_PROCESSES = "Scripts can't start processes here; use ThreadPoolExecutor."
 _STARTS_A_PROCESS = (b"fork_exec(", b"os.fork()", b"os.posix_spawn(")
 
 
@@ -70,7 +71,7 @@ def no_processes(scene: Scene) -> str | None:
         return None
     if not scene.may_import("concurrent"):
         return "Scripts can't start processes here: do the work in the script itself."
-    return "Scripts can't start processes here; use ThreadPoolExecutor."
+    return _NO_PROCESSES
 
 
 def no_tree(scene: Scene) -> str | None:
@@ -112,6 +113,8 @@ def no_semaphores(scene: Scene) -> str | None:
         return f"Shared memory needs /dev/shm, which runs don't have here: {_NO_TREE}. Threads share their memory."
     if not _ends_with(scene, (b"SemLock(",)):
         return None
+    if not scene.job.admin:
+        return _NO_PROCESSES
     return (
         f"Pools of processes need /dev/shm, which runs don't have here: {_NO_TREE}."
         " Use ThreadPoolExecutor, or subprocess."

@@ -277,6 +277,7 @@ def test_a_library_that_warns_of_threads_and_goes_on_is_not_to_blame() -> None:
 def test_a_pool_without_a_tree_is_told_what_is_missing() -> None:
     stderr = TRACEBACK % (b"Pool(2)", b"sl = self._semlock = _multiprocessing.SemLock(", 13, b"Permission denied")
     assert "a file tree of their own" in str(of("x", stderr, admin=True))
+    assert "use ThreadPoolExecutor" in str(of("x", stderr))
 
 
 def test_an_admin_that_starts_too_many_processes_is_told_how_many_there_may_be() -> None:

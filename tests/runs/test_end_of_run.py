@@ -102,7 +102,7 @@ def test_a_run_that_ended_in_time_is_no_timeout_however_late_the_server_looks(
 ) -> None:
     """As when the server was stopped meanwhile, or the directory took long to count."""
 
-    def look(watch: usage_watch.Watch, ended: bool) -> None:
+    def look(watch: usage_watch.Watch, ended: bool, failed: bool) -> None:
         monkeypatch.undo()
         time.sleep(1.2)
 

@@ -356,7 +356,7 @@ def test_pools_of_processes(host: Host) -> None:
 
 
 NO_PROCESS = (
-    "from concurrent.futures import ProcessPoolExecutor\nProcessPoolExecutor()",
+    "from concurrent.futures import ProcessPoolExecutor\nProcessPoolExecutor().submit(len, '')",
     "import asyncio\nasyncio.run(asyncio.create_subprocess_exec('ls'))",
 )
 

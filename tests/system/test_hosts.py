@@ -184,7 +184,7 @@ def test_doctor_shows_the_table() -> None:
     assert ("changing modes and times of files does nothing" in done.stdout) == bool(os.geteuid())
     assert "Stacks show" not in done.stdout
     # Without a tree: no deleting, and without a uid of their own neither modes nor times.
-    calls = 90 if os.geteuid() == 0 else 82
+    calls = 92 if os.geteuid() == 0 else 84
     assert "%d for public scripts" % calls in done.stdout or os.uname().machine != "x86_64"
 
 
