@@ -25,8 +25,9 @@ def of_an_import(work_dir: str) -> Iterator[None]:
     import tempfile
 
     directory, lock = "", -1
-    with contextlib.suppress(OSError):  # nothing can be written here; a library that can't do without says so
+    with contextlib.suppress(OSError):  # it may be a directory that isn't ours to list, which can be written to
         _remove_abandoned(work_dir)
+    with contextlib.suppress(OSError):  # nothing can be written here; a library that can't do without says so
         directory = tempfile.mkdtemp(prefix=_PREFIX, dir=work_dir)
         lock = os.open(directory, _DIRECTORY)
         fcntl.flock(lock, fcntl.LOCK_EX)  # refused by some file systems of networks, and done without

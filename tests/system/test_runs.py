@@ -257,6 +257,26 @@ print("fine")
     assert (result.stdout, result.files) == ("fine\n", {"a.txt": b""})
 
 
+def test_of_what_a_crash_interrupts_whole_lines_are_left(server) -> None:
+    """As docs/api.md says."""
+    result = server.admin.execute("import ctypes\nprint('whole')\nprint('begun', end='')\nctypes.string_at(0)")
+    assert (result.stdout, result.exit_code) == ("whole\n", -11)
+
+
+def test_a_record_lock_is_given_back_by_closing_the_file(either_host) -> None:
+    """As docs/api.md says; Python asks to unlock by a call that waits."""
+    code = """
+import fcntl
+for _ in range(2):
+    with open("a", "w") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+print("taken twice")
+fcntl.lockf(open("a", "w"), fcntl.LOCK_UN)
+"""
+    result = either_host.admin.execute(code)
+    assert result.stdout == "taken twice\n" and "PermissionError" in result.stderr
+
+
 def test_descriptors_are_bounded_and_none_is_inherited(server) -> None:
     result = server.admin.execute(
         """

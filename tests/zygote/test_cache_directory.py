@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sys
@@ -9,6 +10,7 @@ import types
 from pathlib import Path
 
 import pytest
+from sandboxes import failing
 
 from pyexec.zygote import cache_directory
 
@@ -64,6 +66,13 @@ def test_what_nobody_has_locked_is_removed_but_not_at_once(tmp_path: Path, monke
         assert len(os.listdir(tmp_path)) == 4
     os.close(used)
     assert sorted(os.listdir(tmp_path)) == ["pyexec-import-link", "pyexec-import-used", "pyexec-other"]
+
+
+def test_a_directory_that_can_not_be_listed_serves_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", failing(PermissionError(errno.EACCES, "not ours to list")))
+        with cache_directory.of_an_import(str(tmp_path)):
+            assert os.path.dirname(os.environ["HOME"]) == str(tmp_path)
 
 
 def test_where_nothing_can_be_written_libraries_are_imported_all_the_same(tmp_path: Path) -> None:
