@@ -187,10 +187,15 @@ def _check_that_five_pass(cluster: Cluster, network: str) -> str:
     for number in range(1, 6):
         source, before = "%s.%d" % (network, number), _outages(cluster)
         found = _forty(cluster, source)
-        if _outages(cluster) == before:
-            assert found == [200] * 5 + [429] * 35, found
+        if found == [200] * 5 + [429] * 35:
             return source
+        _await_outage(cluster, before, found)
     raise AssertionError("the store was out of reach again and again")
+
+
+def _await_outage(cluster: Cluster, before: int, found: List[int]) -> None:
+    """Await the reason why a node counted alone; its line may come a moment after the answer."""
+    await_that(lambda: _outages(cluster) > before, what="a reason for %s" % found)
 
 
 def _outages(cluster: Cluster) -> int:
@@ -217,7 +222,8 @@ def test_forty_at_once_pass_five_whichever_node(limited: Tuple[Cluster, RedisSer
     cluster.await_up(3)
     before, found = _outages(cluster), _forty(cluster, source)
     # A token comes every twelve seconds.
-    assert found.count(200) <= 2 or _outages(cluster) > before, found
+    if found.count(200) > 2:
+        _await_outage(cluster, before, found)
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])
