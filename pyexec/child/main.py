@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import stat
 import sys
 import time
 from typing import Any, Callable, NamedTuple, NoReturn, Sequence
@@ -87,7 +88,7 @@ def make_kit(
     """
 
     def refuse(found: tuple[str, ...]) -> None:
-        _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}))
+        _end(messages.encode(messages.FORBIDDEN, {"modules": list(found)}), 1)
 
     keep_files: Callable[[], None] | None = None
     if not deletes:
@@ -162,7 +163,16 @@ def _warm_up(kit: Kit, directory: str, check: _Check | None) -> None:
 
 
 def _tell(found: dict[str, Any]) -> None:
-    messages.send_locked(CHANNEL_FD, messages.REPORT, found)
+    if _has_channel():
+        messages.send_locked(CHANNEL_FD, messages.REPORT, found)
+
+
+def _has_channel() -> bool:
+    """Return whether the script has left the channel open, and has no file of its own there by now."""
+    try:
+        return stat.S_ISSOCK(os.fstat(CHANNEL_FD).st_mode)
+    except OSError:
+        return False
 
 
 def _await_job() -> bytes:
@@ -198,7 +208,7 @@ def _run(workdir: str, check: _Check | None, kit: Kit, job: bytes) -> NoReturn:
     shown = show.found()
     if shown:
         _tell({"shown": shown})
-    _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps).encode()))
+    _end(b'X{"code":%d,"moments":%s}' % (code, repr(timestamps).encode()), code & 0xFF)
 
 
 def _read(name: str) -> bytes:
@@ -219,8 +229,13 @@ def _text_of_modules() -> str:
     return found
 
 
-def _end(packet: bytes) -> NoReturn:
-    """Report how the run ended, then wait to be killed; if the server closes the channel instead, read returns."""
-    os.write(CHANNEL_FD, packet)
-    os.read(CHANNEL_FD, 1)
-    os._exit(0)
+def _end(packet: bytes, status: int) -> NoReturn:
+    """Report how the run ended, then wait to be killed; if the server closes the channel instead, read returns.
+
+    Args:
+        status: the exit status, which is all that the server learns where the script closed the channel.
+    """
+    if _has_channel():
+        os.write(CHANNEL_FD, packet)
+        os.read(CHANNEL_FD, 1)
+    os._exit(status)

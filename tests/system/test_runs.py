@@ -395,6 +395,28 @@ def test_forged_end_only_cuts_the_forgers_answer_short(server) -> None:
     assert closed.exit_code == 5
 
 
+# Programs close "everything from 3 on", and what they open next has the number of the channel to the server.
+CLOSERS = ["import os\nos.closerange(3, 256)", "import io\nio.FileIO(3).close()", "open(3, 'rb', 0).close()"]
+
+
+@pytest.mark.parametrize("closer", CLOSERS)
+@pytest.mark.parametrize("own_file", [False, True])
+@pytest.mark.parametrize(
+    "end, code, last_line",
+    [("print('end')", 0, ""), ("raise SystemExit(5)", 5, ""), ("1 / 0", 1, "ZeroDivisionError: division by zero")],
+)
+def test_a_script_that_closes_the_channel_ends_as_any_other(
+    server, closer: str, own_file: bool, end: str, code: int, last_line: str
+) -> None:
+    lines = [closer, "file = open('own', 'w')", "assert file.fileno() == 3", "print('text', file=file, flush=True)"]
+    script = "\n".join(lines if own_file else lines[:1]) + "\n" + end
+    for client in (server.admin,) if "import os" in closer else (server.client, server.admin):
+        result = client.execute(script, return_files=["own"] if own_file else [])
+        assert (result.exit_code, (result.stderr.splitlines() or [""])[-1]) == (code, last_line), result
+        assert result.stdout == ("" if code else "end\n")
+        assert result.files == ({"own": b"text\n"} if own_file else {})
+
+
 JUNK = (
     "b'X'",
     "b'X{'",
