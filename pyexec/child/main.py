@@ -54,6 +54,7 @@ class Kit(NamedTuple):
     workdir: str  # "" where each child has another one
     handlers: tuple[libraries.ExitHandler, ...]
     keep_files: Callable[[], None] | None  # makes do without deleting, where public scripts can't
+    tell_sqlite: Callable[[str], None] | None  # where temporary files go, if each child has another directory
     witness: Witness
     discard_randomness: Callable[[], None]
     put_back_hooks: Callable[[], None]  # those that run at forks
@@ -77,6 +78,7 @@ def make_kit(
     snippets: Sequence[str],
     workdir: str,
     deletes: bool,
+    tell_sqlite: Callable[[str], None] | None,
     handlers: Sequence[libraries.ExitHandler],
     put_back_hooks: Callable[[], None],
 ) -> Kit:
@@ -84,7 +86,8 @@ def make_kit(
 
     Args:
         allowed: modules for public scripts. trusted: directories whose code may import anything. deletes: whether
-            public scripts may delete files. put_back_hooks: gives a child the fork hooks that its zygote does without.
+            public scripts may delete files. tell_sqlite: see `sqlite_files`. put_back_hooks: gives a child
+            the fork hooks that its zygote does without.
     """
 
     def refuse(found: tuple[str, ...]) -> None:
@@ -98,7 +101,7 @@ def make_kit(
     policy = import_policy.Policy(frozenset(allowed), trusted, refuse)
     witness, discard = Witness(_tell), randomness.prepare()
     main_thread = "threading" in sys.modules and sys.modules["threading"].main_thread()
-    parts = policy, first, tuple(snippets), workdir, tuple(handlers), keep_files, witness
+    parts = policy, first, tuple(snippets), workdir, tuple(handlers), keep_files, tell_sqlite, witness
     return Kit(*parts, discard, put_back_hooks, main_thread or None)
 
 
@@ -123,6 +126,8 @@ def main(
         if not workdir:
             workdir = os.path.join(order.path, "work")
             os.environ.update(own_places(order.path))
+        if kit.tell_sqlite is not None:
+            kit.tell_sqlite(os.environ["TMPDIR"])
         if order.admin:
             supervisor.fork_script(cpu_limit_s)
         kit.put_back_hooks()

@@ -4,25 +4,26 @@ Where a run's directory lies on a disk, the filter refuses to let public scripts
 deleted and still open takes space that nothing counts. Of the kernel's ways to rename, one passes, which takes a free
 name only, and C libraries don't use it. So `os.rename` and `os.replace` do here. The others say what is refused, and
 why. What `tempfile` would delete goes with the run's directory anyway, so it need not fail; and a file in the directory
-for temporary files that is deleted by its name gets another one. A database's journal is truncated instead of deleted,
-and a new shelf is of the kind that replaces no file.
+for temporary files that is deleted by its name gets another one. A database does without deleting its journal (see
+`sqlite_files`), and a new shelf is of the kind that replaces no file.
 
 Convenience, not a boundary: what a script does past this file, the filter refuses all the same. Works in the child.
 """
 
 from __future__ import annotations
 
-import dbm
+import contextlib
+import dbm.dumb
 import errno
 import itertools
 import os
 import pathlib
 import stat
-import sys
 import tempfile
 import types
 from typing import Any, Callable
 
+from pyexec.child import sqlite_files
 from pyexec.kernel import libc
 
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
@@ -46,7 +47,7 @@ def install() -> None:
         if hasattr(accessor, name):
             setattr(accessor, name, staticmethod(os.link))
     _spare_tempfile()
-    _truncate_journals()
+    sqlite_files.keep_journals()
     _open_simple_shelves()
 
 
@@ -120,31 +121,21 @@ def _linking(plain: Callable[..., Any]) -> Callable[..., Any]:
     return _named(link, plain)
 
 
-def _truncate_journals() -> None:
-    """Have databases truncate their journals, which SQLite would delete at the end of each transaction."""
-    sqlite3: Any = sys.modules.get("sqlite3")
-    if sqlite3 is None:
-        return
-    plain = sqlite3.connect
-
-    def connect(*positional: Any, **named: Any) -> Any:
-        connection = plain(*positional, **named)
-        if isinstance(connection, sqlite3.Connection):
-            try:
-                sqlite3.Connection.execute(connection, "pragma journal_mode=truncate").close()
-            except sqlite3.Error:  # no database, or one that can't be written: for the script to find out
-                return connection
-        return connection
-
-    connect.__name__ = connect.__qualname__ = "connect"
-    connect.__module__, connect.__doc__ = plain.__module__, plain.__doc__
-    sqlite3.connect = sqlite3.dbapi2.connect = connect
-
-
 def _open_simple_shelves() -> None:
     """Let a new shelf be one that Python itself writes, since the libraries of others replace files."""
     known: Any = dbm
     known._names = ["dbm.dumb", *(name for name in known._names if name != "dbm.dumb")]
+    plain = dbm.dumb.open
+
+    def open(file: Any, flag: str = "c", mode: int = 0o666) -> Any:
+        if flag == "n":  # it would delete them, go on if it can't, and find what was in them
+            for ending in (".dat", ".dir", ".bak"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.close(os.open(os.fsdecode(file) + ending, os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC))
+        return plain(file, flag, mode)
+
+    open.__module__, open.__qualname__, open.__doc__ = plain.__module__, "open", plain.__doc__
+    dbm.dumb.open = open
 
 
 def _named(function: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,10 +14,22 @@ import gc
 import os
 import signal
 import socket
-from typing import Any, Iterator, NamedTuple, NoReturn, Sequence
+from typing import Any, Callable, Iterator, NamedTuple, NoReturn, Sequence
 
 from pyexec import messages
-from pyexec.child import compat, confine, frames, last_moment, libraries, metadata, script, show, streams, tracebacks
+from pyexec.child import (
+    compat,
+    confine,
+    frames,
+    last_moment,
+    libraries,
+    metadata,
+    script,
+    show,
+    sqlite_files,
+    streams,
+    tracebacks,
+)
 from pyexec.child import main as child
 from pyexec.child.libraries import ExitHandler
 from pyexec.job import ADDED, ZYGOTES, Budget, Host, Plan, data_path
@@ -63,6 +75,8 @@ def main(kind: str, without: Sequence[str], gently: bool, control: socket.socket
         if "mount" in nest.host.namespaces:
             namespaces.own_mounts()
         (row,) = (row for row in ZYGOTES if row.name == kind)
+        # Before SQLite is loaded. With a tree it finds /tmp.
+        tell_sqlite = None if "mount" in nest.host.namespaces else sqlite_files.take_variable()
         preload.standard_library(nest.heavy if row.libraries else ())
         versions, missing = preload.libraries(row.libraries)
         loaded = _load_added(control, nest, without) if kind == ADDED else Loaded((), {}, ())
@@ -73,7 +87,7 @@ def main(kind: str, without: Sequence[str], gently: bool, control: socket.socket
         # A script that names a library imports it, and then its source is looked at as well.
         allowed = nest.settings["modules"]
         first = f"import {allowed[0]}\n" if row.libraries and allowed else "pass\n"
-        loop = _settle(control, nest, first, snippets, loaded.handlers)
+        loop = _settle(control, nest, first, snippets, tell_sqlite, loaded.handlers)
     versions.update(preload.versions_of(loaded.names))
     messages.send(control, messages.READY, {"libraries": versions, "missing": missing, "not_loaded": loaded.failed})
     try:
@@ -102,7 +116,12 @@ def _load_added(control: socket.socket, nest: Nest, without: Sequence[str]) -> L
 
 
 def _settle(
-    control: socket.socket, nest: Nest, first: str, snippets: list[str], handlers: Sequence[ExitHandler]
+    control: socket.socket,
+    nest: Nest,
+    first: str,
+    snippets: list[str],
+    tell_sqlite: Callable[[str], None] | None,
+    handlers: Sequence[ExitHandler],
 ) -> Loop:
     """Do what must come after loading. Raises OSError, RuntimeError."""
     host, proc_fd = nest.host, nest.proc_fd
@@ -155,7 +174,10 @@ def _settle(
     if not contained.metadata:
         metadata.install()
     hooks = fork_hooks.withhold()
-    kit = child.make_kit(nest.settings["modules"], reads, first, snippets, workdir, contained.deletion, handlers, hooks)
+    deletes = contained.deletion
+    kit = child.make_kit(
+        nest.settings["modules"], reads, first, snippets, workdir, deletes, tell_sqlite, handlers, hooks
+    )
     last_moment.install(streams.flush, kit.witness)
     uid_base = nest.settings["uid_base"]
 

@@ -284,6 +284,84 @@ def test_a_database_works_with_its_journal(host: Host) -> None:
     assert _both(host, DATABASE) == "499500\n1\nfile is not a database\n"
 
 
+LARGE = """
+import sqlite3
+connection = sqlite3.connect("a.db")
+connection.execute("create table t(a, b)")
+connection.executemany("insert into t values (?, ?)", ((n * 7919 % 100003, "x" * 50) for n in range(60000)))
+connection.commit()
+print(connection.execute("select a from t order by b, a desc").fetchone()[0])
+connection.execute("create index i on t(b, a)")
+connection.execute("create temporary table u as select * from t")
+connection.execute("vacuum")
+print(connection.execute("select count(*) from u").fetchone()[0])
+"""
+
+
+def test_a_database_sorts_more_than_its_memory_holds(host: Host) -> None:
+    """In a temporary file, whose directory SQLite looks up before there is a run."""
+    assert _both(host, LARGE, return_files=["*"]) == "100002\n60000\n"
+
+
+SEVERAL = """
+import sqlite3
+connection = sqlite3.connect("a.db")
+connection.execute("create table t(a)")
+connection.execute("attach 'b.db' as b")
+cursor = connection.cursor()
+cursor.execute("create table b.t(a)")
+third = chr(34) + "the " + 2 * chr(34) + "third" + 3 * chr(34)
+cursor.execute(f"attach 'c.db' as {third}")
+cursor.execute(f"create table {third}.t(a)")
+for name in ("main", "b", third):
+    connection.execute(f"insert into {name}.t values (?)", [name])
+connection.commit()
+connection.executescript("insert into t values ('; attach'); attach 'd.db' as d; create table d.t(a); "
+                         "insert into d.t values (1); insert into b.t values (1)")
+connection.row_factory, connection.text_factory = sqlite3.Row, bytes
+print(connection.execute("pragma journal_mode=delete").fetchone()[0])
+connection.execute("insert into t values (2)")
+connection.execute("insert into b.t values (2)")
+connection.rollback()
+connection.execute("delete from b.t where a = 1")
+connection.commit()
+print([row["a"] for row in connection.execute("select a from t union all select a from b.t union all select a from d.t")])
+print(repr(connection).split(" at 0x")[0], type(cursor).__module__, cursor.execute("select ? + ?", (1, 2)).fetchone()[0])
+try:
+    connection.execute("attach 'none' as b")
+except sqlite3.OperationalError as error:
+    print(error)
+try:
+    connection.execute("select ?")
+except sqlite3.Error as error:
+    print(type(error).__name__)
+class Own(sqlite3.Connection):
+    pass
+print(isinstance(sqlite3.connect("a.db", factory=Own), Own))
+"""
+
+
+def test_a_transaction_over_several_databases(host: Host) -> None:
+    said = _both(host, SEVERAL, return_files=["*.db"]).splitlines()
+    assert said[:2] == ["b'delete'", "[b'main', b'; attach', b'b', 1]"]
+    assert said[2] == "<sqlite3.Connection object sqlite3 3"
+    assert said[3:] == ["database b is already in use", "ProgrammingError", "True"]
+
+
+TYPES = (
+    "import mimetypes, urllib.request\nfrom pathlib import Path\n"
+    + """
+print(mimetypes.guess_type("a.pdf")[0], mimetypes.guess_type("a.html")[0])
+Path("a.txt").write_text("text")
+print(urllib.request.urlopen(Path("a.txt").absolute().as_uri()).read())
+"""
+)
+
+
+def test_media_types_are_known(host: Host) -> None:
+    assert _both(host, TYPES) == "application/pdf text/html\nb'text'\n"
+
+
 SHELF = """
 import shelve
 with shelve.open("shelf") as shelf:
@@ -292,11 +370,16 @@ with shelve.open("shelf", writeback=True) as shelf:
     shelf["a"].append(2)
 with shelve.open("shelf", "r") as shelf:
     print(dict(shelf))
+with shelve.open("shelf", "n") as shelf:
+    print(dict(shelf))
+    shelf["b"] = 1
+with shelve.open("shelf") as shelf:
+    print(dict(shelf))
 """
 
 
-def test_a_shelf_keeps_what_was_put_into_it(host: Host) -> None:
-    assert _both(host, SHELF) == "{'a': [1, 2]}\n"
+def test_a_shelf_keeps_what_was_put_into_it_until_it_is_made_anew(host: Host) -> None:
+    assert _both(host, SHELF) == "{'a': [1, 2]}\n{}\n{'b': 1}\n"
 
 
 LINK = """
