@@ -31,6 +31,9 @@ _LAZY = ["_strptime"]  # loaded by datetime on first use
 _SYSTEM_READ = (
     "/lib /lib64 /usr/lib /usr/lib64 /usr/local/lib /usr/share/zoneinfo /usr/share/fonts /usr/local/share/fonts"
     " /etc/ld.so.cache /dev/urandom /dev/random"
+    # What `mimetypes` reads, wherever it finds one.
+    " /etc/mime.types /etc/httpd/mime.types /etc/httpd/conf/mime.types /etc/apache/mime.types /etc/apache2/mime.types"
+    " /usr/local/etc/httpd/conf/mime.types /usr/local/etc/mime.types /usr/local/lib/netscape/mime.types"
 ).split()
 _SYSTEM_EXECUTE = (
     "/bin /usr/bin /usr/local/bin /lib /lib64 /usr/lib /usr/lib64 /usr/libexec /usr/local/lib"
@@ -47,7 +50,7 @@ def installed_code() -> list[str]:
 
 
 def read_paths() -> tuple[str, ...]:
-    """Return what every run may read: installed code, shared libraries, fonts and time zones; no `/etc`, no home."""
+    """Return what every run may read: code, libraries, fonts, time zones, media types; no home, little of `/etc`."""
     libraries = [sysconfig.get_config_var("LIBDIR") or ""]
     return tuple(
         sorted({path for path in installed_code() + libraries + _SYSTEM_READ if path and os.path.exists(path)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mimetypes
 import sys
 import types
 from pathlib import Path
@@ -88,3 +89,7 @@ def test_a_library_that_does_not_say_its_version_is_no_error(
 def test_the_version_of_a_library_that_has_none_is_its_distributions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pytest", types.ModuleType("pytest"))
     assert preload.versions_of(["pytest"]) == {"pytest": pytest.__version__}
+
+
+def test_whatever_mimetypes_looks_at_may_be_read() -> None:
+    assert set(mimetypes.knownfiles) <= set(preload._SYSTEM_READ)
