@@ -61,11 +61,12 @@ class Check(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What happens to one call: `action` when every check holds, the default otherwise."""
+    """What happens to one call: `action` when every check holds, else what `others` say of it, else the default."""
 
     nr: int
     checks: tuple[Check, ...]
     action: int
+    others: tuple[tuple[Check, int], ...] = ()  # a check, and the action when it holds
 
 
 def errno_action(number: int) -> int:
@@ -123,7 +124,7 @@ class _Assembly:
         self._default = _End(default)
         self._backwards: list[Instruction] = []
         self._ends: dict[_End, int] = {}
-        self._bodies: dict[tuple[tuple[Check, ...], int], _End | int] = {}
+        self._bodies: dict[Rule, _End | int] = {}
 
     def program(self) -> list[Instruction]:
         """Return the instructions, first to last."""
@@ -178,16 +179,19 @@ class _Assembly:
 
     def _body(self, rule: Rule) -> _End | int:
         """Add a rule's checks, once for all rules that have the same; return where they begin."""
-        key = rule.checks, rule.action
+        key = rule._replace(nr=0)
         if key not in self._bodies:
+            otherwise: _End | int = self._default
+            for check, action in rule.others:
+                otherwise = self._check(check, _End(action), otherwise)
             target: _End | int = _End(rule.action)
             for check in reversed(rule.checks):
-                target = self._check(check, target)
+                target = self._check(check, target, otherwise)
             self._bodies[key] = target
         return self._bodies[key]
 
-    def _check(self, check: Check, then: _End | int) -> _End | int:
-        """Add one check: it leads to `then`, or ends with the default."""
+    def _check(self, check: Check, then: _End | int, otherwise: _End | int) -> _End | int:
+        """Add one check: it leads to `then` when it holds."""
         low = OFFSET_ARGS + 8 * check.argument  # little-endian on both machines: the low word comes first
         for offset, shift in [(low, 0)] if check.width == 32 else [(low + 4, 32), (low, 0)]:
             mask = (check.mask >> shift) & 0xFFFFFFFF
@@ -198,7 +202,7 @@ class _Assembly:
             if mask == 0 and values == [0]:
                 continue  # it says nothing about this word
             edges = {0, *values, *(value + 1 for value in values if value < 0xFFFFFFFF)}
-            found = [_Range(edge, then if edge in values else self._default) for edge in sorted(edges)]
+            found = [_Range(edge, then if edge in values else otherwise) for edge in sorted(edges)]
             self.start_with(self.search(_joined(found)))
             if mask != 0xFFFFFFFF:
                 self.add(AND, mask)

@@ -145,7 +145,7 @@ ADMIN: tuple[Group, ...] = (
     ),
     Group(
         "the rest of the file interface, by descriptor, or by name under the rules of Landlock and of the mount tree",
-        plain("readv preadv pwritev sendfile copy_file_range creat"),
+        plain("readv preadv pwritev copy_file_range creat"),
     ),
     Group(
         # KEEP_SIZE takes space past the end of a file, where RLIMIT_FSIZE doesn't look; the other modes build on it.
@@ -201,6 +201,14 @@ _ABSENT = "clone3 openat2 faccessat2 set_robust_list memfd_create close_range fc
 _WRITE_ATTRIBUTES = "setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr"
 
 
+# Python copies files by these, and goes on to the next way for the errno of the way before only (`pathlib` from 3.14).
+# sendfile puts pages of files into pipes and sockets, where, once the file is cut off, no limit counts them: of each
+# page, one byte. Programs do without it on ENOSYS.
+_PUBLIC_COPIES = {"copy_file_range": errno.EXDEV, "sendfile": errno.ENOTSOCK}
+_ADMIN_COPIES = {"sendfile": errno.ENOSYS}
+# Arguments of allowed calls that get another answer than EPERM, too: FICLONE.
+EXCUSES = {"ioctl": ((one_of(1, 0x40049409), errno.EOPNOTSUPP),)}
+
 # Of these the kernel asks no filter on x86-64: uretprobe since Linux 6.11, uprobe since 6.18. Made by a process that
 # nobody probes, or from elsewhere than the trampoline that the kernel maps for them, they fail or end it by SIGILL.
 PAST_EVERY_FILTER = {"uretprobe": 335, "uprobe": 336}
@@ -222,7 +230,7 @@ def groups(admin: bool, contained: Contained) -> tuple[Group, ...]:
     return found
 
 
-def answered(contained: Contained) -> dict[str, int]:
+def answered(admin: bool, contained: Contained) -> dict[str, int]:
     """Return call name → errno for calls that get another answer than EPERM where they aren't allowed.
 
     Errno 0 stands for success: the caller is told that the call was carried out.
@@ -230,6 +238,7 @@ def answered(contained: Contained) -> dict[str, int]:
     found = dict.fromkeys(_ABSENT.split(), errno.ENOSYS)
     found.update(dict.fromkeys((_WRITE_ATTRIBUTES + " " + _READ_ATTRIBUTES).split(), errno.ENOTSUP))
     found.update(dict.fromkeys(_DONE_ALREADY.split(), 0))
+    found.update(_ADMIN_COPIES if admin else _PUBLIC_COPIES)
     if not contained.metadata:
         # Programs that copy files or unpack archives set modes and times, and would give up.
         found.update(dict.fromkeys(_METADATA.split(), 0))

@@ -31,8 +31,11 @@ def program(admin: bool, contained: Contained, machine: str | None = None) -> li
     """Return the assembled filter. Pure for a given machine (default: this one)."""
     machine = machine or libc.machine()
     calls = allowed(admin, contained, machine)
-    rules = [bpf.Rule(libc.number(name, machine), checks, bpf.RET_ALLOW) for name, checks in calls.items()]  # type: ignore[arg-type]
-    for name, number in policy.answered(contained).items():
+    rules = []
+    for name, checks in calls.items():
+        others = tuple((check, bpf.errno_action(number)) for check, number in policy.EXCUSES.get(name, ()))
+        rules.append(bpf.Rule(libc.number(name, machine), checks, bpf.RET_ALLOW, others))  # type: ignore[arg-type]
+    for name, number in policy.answered(admin, contained).items():
         nr = libc.number(name, machine)
         if nr is not None and name not in calls:
             rules.append(bpf.Rule(nr, (), bpf.errno_action(number) if number else bpf.RET_SUCCESS))
