@@ -76,6 +76,7 @@ def test_only_config_sources_reads_the_environment() -> None:
         assert module in (
             "config_sources",
             "child.main",
+            "child.sqlite_files",
             "zygote.row",
             "zygote.cache_directory",
             "zygote.as_before",

@@ -76,7 +76,13 @@ def conceal(bottom: Callable[..., Any]) -> None:
     def without_ours(walk: Callable[[Any], Iterator[Any]], down: bool) -> Callable[[Any], Iterator[Any]]:
         @functools.wraps(walk)
         def walk_others(start: Any) -> Iterator[Any]:
-            # Given None, walk_stack starts at its caller's caller, and this function is one caller more.
+            if down and start is None and sys.version_info >= (3, 14):
+                start = sys._getframe(1)
+            return others(start)
+
+        def others(start: Any) -> Iterator[Any]:
+            # Given None, walk_stack starts at its caller's caller when it is asked for the first frame, and this
+            # function is one caller more. From Python 3.14 on, it starts at its caller.
             for entry in itertools.islice(walk(start), down and start is None, None):
                 code = entry[0].f_code
                 if down and code is lowest:

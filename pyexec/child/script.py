@@ -163,7 +163,9 @@ def show_exception(end: Exit, witness: Witness = NOBODY) -> Exit:
     with contextlib.suppress(BaseException):  # raised by what the script has put in the way
         code = _shown(end.error)
     witness.failed(end.error)
-    return Exit(code, interrupted=type(end.error) is KeyboardInterrupt and code == 1)
+    kind = type(end.error)
+    interrupted = issubclass(kind, KeyboardInterrupt) if sys.version_info >= (3, 14) else kind is KeyboardInterrupt
+    return Exit(code, interrupted=interrupted and code == 1)
 
 
 def finish(end: Exit) -> Exit:
@@ -241,7 +243,10 @@ def _say(text: str) -> None:
 def _say_ignored(error: BaseException | None, doing: str, where: object) -> None:
     """Report an error, if there is one, that can't be raised, as PyErr_WriteUnraisable does."""
     if error is not None:
-        _say(f"Exception ignored {f'on {doing}:' if sys.version_info >= (3, 13) else f'in: {where!r}'}\n")
+        words = f"in: {where!r}"
+        if sys.version_info >= (3, 13):
+            words = f"while {doing}:" if sys.version_info >= (3, 14) else f"on {doing}:"
+        _say(f"Exception ignored {words}\n")
         _excepthook(type(error), error, frames.cut(error))
 
 

@@ -8,7 +8,10 @@ Journals. SQLite deletes a journal at the end of each transaction, and a transac
 Where nothing can be deleted a single database truncates its journal instead, and several keep theirs in memory: what
 SQLite does after a crash isn't needed for files that go with the run.
 
-Convenience, not a boundary. The zygote calls `take_variable`, the child the rest.
+Shelves. From Python 3.13 on a new one is a database, whose journal is of the kind that asks who holds a lock; that
+works only where each pid is the run's own. Elsewhere new shelves are of another kind, if there is one.
+
+Convenience, not a boundary. The zygote calls `take_variable` and `prefer_other_shelves`, the child `keep_journals`.
 """
 
 from __future__ import annotations
@@ -38,6 +41,14 @@ def take_variable() -> Callable[[str], None]:
         ctypes.memmove(ctypes.byref(text, len(_VARIABLE)), value, min(len(value), _LONGEST))
 
     return tell
+
+
+def prefer_other_shelves() -> None:
+    """Have new shelves be databases of SQLite's only if nothing else is installed, for the rest of this process."""
+    import dbm  # of no use on other hosts
+
+    known: Any = dbm
+    known._names = sorted(known._names, key=lambda name: name == "dbm.sqlite3")
 
 
 def keep_journals() -> None:

@@ -173,6 +173,8 @@ def _settle(
     contained = policy.contained(host)
     if not contained.metadata:
         metadata.install()
+    if not contained.processes:
+        sqlite_files.prefer_other_shelves()
     hooks = fork_hooks.withhold()
     deletes = contained.deletion
     kit = child.make_kit(

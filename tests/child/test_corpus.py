@@ -102,6 +102,8 @@ def _normal(errors: bytes, directory: str) -> str:
     # The traceback of the exception that ends a script names a library's files from the package on.
     for library in sorted(installed_code(), key=len, reverse=True):
         text = text.replace(library + "/", "")
+    # The interpreter's own functions, of which a child has others (faulthandler, from Python 3.14 on).
+    text = re.sub(r"^  (Binary file .*|<truncated rest of calls>)\n", "", text, flags=re.MULTILINE)
     # The count of references stands beside an address, where an exception can't be shown because stderr is closed.
     return re.sub(r"0x[0-9a-f]+|(?<=^object refcount : )\d+", "…", text, flags=re.MULTILINE)
 

@@ -2,7 +2,7 @@ import sys
 
 
 def hook(about):
-    print("unraisable", about.exc_type.__name__, about.exc_value, about.err_msg)
+    print("unraisable", about.exc_type.__name__, about.exc_value, str(about.err_msg).partition(" at 0x")[0])
 
 
 class Falls:

@@ -68,7 +68,8 @@ def health(running: RunningServer) -> Dict[str, Any]:
         with urllib.request.urlopen(running.url + "/health") as answer:
             return dict(json.load(answer))
     except urllib.error.HTTPError as error:
-        return dict(json.load(error))
+        with error:
+            return dict(json.load(error))
 
 
 def burst(running: RunningServer, document: Any) -> List[int]:
