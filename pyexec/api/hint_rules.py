@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 from typing import Callable, NamedTuple
 
-from pyexec.api import hint_limits, hint_text
+from pyexec.api import hint_files, hint_limits, hint_text
 from pyexec.api.hint_scene import LINE_BREAK, TAIL, Scene
 from pyexec.job import SCRIPT_NAME
 
@@ -17,7 +17,6 @@ from pyexec.job import SCRIPT_NAME
 _NO_NETWORK = ("URLError", "gaierror", "MaxRetryError", "NewConnectionError", "NameResolutionError")
 _NO_NETWORK_OF_CLIENTS = ("ClientConnectorError", "ClientConnectorDNSError", "APIConnectionError")
 _MAYBE_NO_NETWORK = ("ConnectionError", "ConnectError", "ConnectTimeout")
-_ENDS_A_FILE = ("remove(", "unlink(", "rename(", "replace(", "rmdir(", "rmtree(")
 _SIGNALS = {
     4: "an illegal instruction",
     6: "an abort, which native code calls when it finds its own state broken",
@@ -63,40 +62,6 @@ def _missing_module(scene: Scene) -> str | None:
     if scene.kind != "ModuleNotFoundError" or not name or not scene.message.startswith("No module named"):
         return None
     return f"The module isn't installed here, and scripts can't install any. {scene.installed}"
-
-
-def _missing_file(scene: Scene) -> str | None:
-    path = scene.path
-    if scene.kind != "FileNotFoundError" or scene.errno != 2 or not path:
-        return None
-    # A program that isn't there, or a file that is in the way: nothing that could be sent.
-    if scene.file.rpartition("/")[2] == "subprocess.py" or any(call in scene.line for call in _ENDS_A_FILE):
-        return None
-    if path.startswith("/"):
-        return (
-            "There is no such file where the script runs, which sees none of your machine's files: send files in"
-            f" {scene.names.attachments}, open them by name alone, and write to the current directory."
-        )
-    directory = path.rpartition("/")[0]
-    if directory and "mkdir(" in scene.line:
-        return f"There is no directory '{directory}' to make it in: make both, with mkdir(parents=True)."
-    if directory and "mkdir" not in scene.job.code and "makedirs" not in scene.job.code:
-        return (
-            f"There is no directory '{directory}' in the script's directory: make it first"
-            f" (pathlib.Path('{directory}').mkdir()), or attach the file and open it by name alone."
-        )
-    attached = ", ".join(attachment.filename for attachment in scene.job.attachments)
-    if not attached:
-        return f"Nothing was attached: a file that the script is to read has to be sent in {scene.names.attachments}."
-    return f"The script's directory has what was attached ({attached}) and what the script itself wrote."
-
-
-def _read_only(scene: Scene) -> str | None:
-    if scene.kind not in ("PermissionError", "OSError") or scene.errno not in (13, 30) or not scene.path[:1] == "/":
-        return None
-    return (
-        "Read from and write to the current directory, by relative paths such as 'result.txt': other places are closed."
-    )
 
 
 def _no_network(scene: Scene) -> str | None:
@@ -184,8 +149,8 @@ RULES = (
     Rule("no file tree", hint_limits.no_tree),
     Rule("no entry for the user", hint_limits.no_entry),
     Rule("journal modes", hint_limits.journal_modes),
-    Rule("file not there", _missing_file),
-    Rule("read-only place", _read_only),
+    Rule("file not there", hint_files.missing),
+    Rule("read-only place", hint_files.read_only),
     Rule("no network", _no_network),
     Rule("memory", hint_limits.memory),
     Rule("full directory", hint_limits.full_directory),

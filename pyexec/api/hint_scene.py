@@ -13,6 +13,10 @@ from pyexec.job import Job, Outcome
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
 TAIL = 4096  # bytes of stderr that are looked at
+# The run's own directory, where scripts have its whole path from __file__, cwd() or resolve(): in a tree of their own,
+# of which two are links to the first, and on a disk or tmpfs that runs share.
+_OWN_IN_TREE = re.compile(r"/(?:run/box/work|work|mnt/data)/")
+_OWN_BESIDE_OTHERS = re.compile(r"/pyexec-[0-9a-f]{32}/[0-9a-f]{32}/work/")
 _LOCATION = 'File "script.py", line '
 _ERRORS = ("Error", "Exception", "Interrupt", "Exit", "Iteration", "error")
 
@@ -43,17 +47,36 @@ class Scene:
     line: str  # of the script, where the last traceback ends; "" if that isn't known
     file: str = ""  # in which it ends
     own_tree: bool = True
+    deletes: bool = True  # whether public scripts can delete files
+
+    @property
+    def _missing_for_numpy(self) -> bool:
+        """Whether numpy says in words of its own that there is no such file, without a number."""
+        said = self.kind == "FileNotFoundError" and self.message.endswith(" not found.")
+        return said and self.file.endswith("numpy/lib/_datasource.py")
 
     @property
     def errno(self) -> int:
         """The number in "[Errno 28] No space left on device", else 0."""
+        if self._missing_for_numpy:
+            return 2
         digits = self.message.partition("[Errno ")[2].partition("]")[0] if self.message.startswith("[Errno ") else ""
         return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else 0
 
     @property
     def path(self) -> str:
-        """The first quoted text in the message of an OSError."""
-        return self.message.partition(": '")[2].partition("'")[0]
+        """The first quoted text in the message of an OSError; below the run's directory, the path from there on."""
+        if self._missing_for_numpy:
+            path = self.message[: -len(" not found.")]
+        else:
+            path = self.message.partition(": '")[2].partition("'")[0]
+        own = _OWN_IN_TREE.match(path) if self.own_tree else _OWN_BESIDE_OTHERS.search(path)
+        return path[own.end() :] if own else path
+
+    @property
+    def tail(self) -> str:
+        """The last of stderr."""
+        return self.outcome.stderr[-TAIL:].decode("utf-8", "replace")
 
     @property
     def installed(self) -> str:
@@ -69,14 +92,20 @@ class Scene:
 
 
 def look(
-    job: Job, outcome: Outcome, config: Config, libraries: tuple[str, ...], names: Names, own_tree: bool = True
+    job: Job,
+    outcome: Outcome,
+    config: Config,
+    libraries: tuple[str, ...],
+    names: Names,
+    own_tree: bool = True,
+    deletes: bool = True,
 ) -> Scene:
     """Return the scene of a run that ended by itself; of one that succeeded, stderr isn't looked at."""
     if not outcome.exit_code:
         return Scene(job, outcome, config, libraries, names, "", "", "")
     tail = outcome.stderr[-TAIL:].decode("utf-8", "replace")
     where = _line_of(job.code, tail), _file_of(tail)
-    return Scene(job, outcome, config, libraries, names, *_last_exception(tail), *where, own_tree)
+    return Scene(job, outcome, config, libraries, names, *_last_exception(tail), *where, own_tree, deletes)
 
 
 def _last_exception(tail: str) -> tuple[str, str]:

@@ -157,6 +157,27 @@ def test_a_file_that_is_not_there_beside_those_that_are(tmp_path: Any) -> None:
     assert hint is not None and "(a.csv)" in hint
 
 
+ON_A_DISK = "/tmp/pyexec-" + "1a" * 16 + "/" + "2b" * 16 + "/work/"
+MISSING = "FileNotFoundError: [Errno 2] No such file or directory: '%s'\n"
+
+
+@pytest.mark.parametrize(
+    ("directory", "own_tree"),
+    [("/run/box/work/", True), ("/mnt/data/", True), (ON_A_DISK, False), ("/var/lib" + ON_A_DISK, False)],
+)
+def test_the_scripts_own_directory_is_the_current_one_by_whatever_name(directory: str, own_tree: bool) -> None:
+    for path, words in (("data.csv", "Nothing was attached"), ("in/data.csv", "There is no directory 'in'")):
+        outcome = Outcome(ENDED, 1, 0.1, stderr=(MISSING % (directory + path)).encode())
+        assert str(hints.for_run(Job("1"), outcome, CONFIG, own_tree=own_tree)).startswith(words)
+
+
+def test_a_file_that_numpy_does_not_find_is_a_missing_file(tmp_path: Any) -> None:
+    numpy = pytest.importorskip("numpy")
+    assert numpy.__version__
+    for path, words in (("data.csv", "Nothing was attached"), ("/content/data.csv", "none of your machine's files")):
+        assert words in str(of_python(tmp_path, "import numpy\nnumpy.loadtxt('%s')" % path))
+
+
 def test_the_names_are_those_of_the_callers_interface(tmp_path: Any) -> None:
     outcome = Outcome(ENDED, 1, 0.1, stderr=b"EOFError: EOF when reading a line\n")
     names = Names(stdin="stdin", attachments="files")

@@ -1,0 +1,46 @@
+"""Rules of `hints` about files: those that aren't there, and what a run can't do with its own.
+
+Each looks at a `Scene` and returns its advice, or None where it doesn't apply; `hint_rules` has their order.
+"""
+
+from __future__ import annotations
+
+from pyexec.api.hint_scene import Scene
+
+_ENDS_A_FILE = ("remove(", "unlink(", "rename(", "replace(", "rmdir(", "rmtree(")
+
+
+def missing(scene: Scene) -> str | None:
+    """Advise on a file that isn't there."""
+    path = scene.path
+    if scene.kind != "FileNotFoundError" or scene.errno != 2 or not path:
+        return None
+    # A program that isn't there, or a file that is in the way: nothing that could be sent.
+    if scene.file.rpartition("/")[2] == "subprocess.py" or any(call in scene.line for call in _ENDS_A_FILE):
+        return None
+    if path.startswith("/"):
+        return (
+            "There is no such file where the script runs, which sees none of your machine's files: send files in"
+            f" {scene.names.attachments}, open them by name alone, and write to the current directory."
+        )
+    directory = path.rpartition("/")[0]
+    if directory and "mkdir(" in scene.line:
+        return f"There is no directory '{directory}' to make it in: make both, with mkdir(parents=True)."
+    if directory and "mkdir" not in scene.job.code and "makedirs" not in scene.job.code:
+        return (
+            f"There is no directory '{directory}' in the script's directory: make it first"
+            f" (pathlib.Path('{directory}').mkdir()), or attach the file and open it by name alone."
+        )
+    attached = ", ".join(attachment.filename for attachment in scene.job.attachments)
+    if not attached:
+        return f"Nothing was attached: a file that the script is to read has to be sent in {scene.names.attachments}."
+    return f"The script's directory has what was attached ({attached}) and what the script itself wrote."
+
+
+def read_only(scene: Scene) -> str | None:
+    """Advise on a place that is closed."""
+    if scene.kind not in ("PermissionError", "OSError") or scene.errno not in (13, 30) or not scene.path[:1] == "/":
+        return None
+    return (
+        "Read from and write to the current directory, by relative paths such as 'result.txt': other places are closed."
+    )
