@@ -168,7 +168,8 @@ class Execute:
     def _hint(self, job: Job, outcome: Outcome) -> str | None:
         """Return the advice for a run's caller, which names the libraries that are installed."""
         report = self._sandbox.report
-        return hints.for_run(job, outcome, self._config, report.installed, own_tree=report.own_tree)
+        own_tree, deletes = report.own_tree, hints.may_delete(report)
+        return hints.for_run(job, outcome, self._config, report.installed, own_tree=own_tree, deletes=deletes)
 
     def _book(self, outcome: Outcome, watch: Stopwatch) -> None:
         """Enter the run's time into the request's account and the metrics."""

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from pyexec.api.hint_scene import Scene
 
+# What begins the messages with which `child.on_disk` refuses what the kernel's filter would.
+_REFUSED = "is not possible on this server"
+_DELETES = ("rmtree(", ".unlink(", ".rmdir(", "os.remove(", "removedirs(")
 _ENDS_A_FILE = ("remove(", "unlink(", "rename(", "replace(", "rmdir(", "rmtree(")
 
 
@@ -43,4 +46,25 @@ def read_only(scene: Scene) -> str | None:
         return None
     return (
         "Read from and write to the current directory, by relative paths such as 'result.txt': other places are closed."
+    )
+
+
+def no_deletion(scene: Scene) -> str | None:
+    """Advise a public script that may delete and replace nothing, since its directory is on a disk."""
+    if scene.kind != "PermissionError" or scene.errno != 1 or _REFUSED not in scene.message:
+        return None
+    if "link " in scene.message.partition(_REFUSED)[0]:
+        return "Copy the file instead (shutil.copy), or link it symbolically (symlink_to)."
+    return "Leave the file where it is, since it goes with the run, or write under a new name."
+
+
+def not_deleted(scene: Scene) -> str | None:
+    """Advise on a name that is still taken, since a script took no notice of what `no_deletion` is about."""
+    if scene.deletes or scene.job.admin or scene.kind != "FileExistsError" or scene.errno != 17:
+        return None
+    if not any(call in scene.job.code for call in _DELETES):
+        return None
+    return (
+        f"'{scene.path}' is still there: scripts can't delete anything on this server, whose --work-dir is on a disk."
+        " Use what is there (mkdir(exist_ok=True)), or a new name."
     )

@@ -150,6 +150,8 @@ RULES = (
     Rule("no entry for the user", hint_limits.no_entry),
     Rule("journal modes", hint_limits.journal_modes),
     Rule("file not there", hint_files.missing),
+    Rule("no deletion", hint_files.no_deletion),
+    Rule("not deleted", hint_files.not_deleted),
     Rule("read-only place", hint_files.read_only),
     Rule("no network", _no_network),
     Rule("memory", hint_limits.memory),

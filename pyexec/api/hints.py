@@ -14,7 +14,7 @@ from pyexec.api.hint_rules import OF_SUCCESS, RULES
 from pyexec.api.hint_scene import HTTP, Names, look
 from pyexec.config import Config
 from pyexec.errors import PyexecError, RateLimitExceeded, ResourceLimitError, RunTimeoutError, ServerBusy
-from pyexec.job import ENDED, LIBRARIES, Job, Outcome
+from pyexec.job import ENDED, LIBRARIES, HostReport, Job, Outcome
 
 
 def for_run(
@@ -24,6 +24,7 @@ def for_run(
     libraries: Iterable[str] = LIBRARIES,
     names: Names = HTTP,
     own_tree: bool = True,
+    deletes: bool = True,
 ) -> str | None:
     """Return the hint for a run that ended by itself, None if no rule applies.
 
@@ -31,15 +32,21 @@ def for_run(
         libraries: those that are installed and that scripts may import.
         names: what the caller knows the request's fields by.
         own_tree: whether runs have a file tree of their own on this host.
+        deletes: whether public scripts can delete files on this host.
     """
     if outcome.verdict != ENDED:
         return None
-    scene = look(job, outcome, config, tuple(libraries), names, own_tree)
+    scene = look(job, outcome, config, tuple(libraries), names, own_tree, deletes)
     for rule in RULES if outcome.exit_code else OF_SUCCESS:
         advice = rule.advice(scene)
         if advice:
             return advice
     return None
+
+
+def may_delete(report: HostReport) -> bool:
+    """Return whether public scripts can delete and replace files; `policy` has the rule, and why it is one."""
+    return report.own_tree or report.tmpfs_bytes > 0
 
 
 def for_error(error: PyexecError) -> str | None:

@@ -62,7 +62,8 @@ class Local:
             job = dataclasses.replace(parsed.job, admin=self._admin)
             with self._sandbox.execution(job) as outcome:
                 report = self._sandbox.report
-                hint = hints.for_run(job, outcome, self._config, report.installed, own_tree=report.own_tree)
+                own_tree, deletes = report.own_tree, hints.may_delete(report)
+                hint = hints.for_run(job, outcome, self._config, report.installed, own_tree=own_tree, deletes=deletes)
                 return _bytes(Done(job, outcome, hint), context, self._config)
         except ValidationError as error:
             return _bytes(error, context, self._config)

@@ -42,6 +42,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
     try:
         with lines, Sandbox(config, wait=False) as sandbox:
             # While the templates load, in processes of their own, this one loads the rest of itself.
+            from pyexec.api import hints
             from pyexec.api.mcp import installed
             from pyexec.api.mcp.session import Session
             from pyexec.api.mcp.tool import Server
@@ -52,7 +53,8 @@ def main(config: Config, given: argparse.Namespace) -> int:
                 # Libraries that were added are loaded later.
                 report = sandbox.report
                 found = installed.libraries(report)
-                return Server(config, report.python, found, given.admin, False, sandbox.data, report.own_tree)
+                own_tree, deletes = report.own_tree, hints.may_delete(report)
+                return Server(config, report.python, found, given.admin, False, sandbox.data, own_tree, deletes)
 
             session = Session(server, config.max_runs, sandbox.execution, output.send)
             log.say("serving on standard input and output")

@@ -69,7 +69,7 @@ def main(config: Config, given: argparse.Namespace) -> int:
     else:
         # A script that prints nothing may well be meant to.
         spoken = dataclasses.replace(outcome, stdout=outcome.stdout or b"\n")
-        hint = hints.for_run(job, spoken, config, report.installed, _NAMES, report.own_tree)
+        hint = hints.for_run(job, spoken, config, report.installed, _NAMES, report.own_tree, hints.may_delete(report))
     if hint is not None:
         log.say(hint)
     missing = _save(outcome, given.out)

@@ -171,6 +171,31 @@ def test_the_scripts_own_directory_is_the_current_one_by_whatever_name(directory
         assert str(hints.for_run(Job("1"), outcome, CONFIG, own_tree=own_tree)).startswith(words)
 
 
+REFUSED = "PermissionError: [Errno 1] %s is not possible on this server, whose --work-dir is on a disk (…): %s\n"
+
+
+@pytest.mark.parametrize(
+    ("what", "paths", "words"),
+    [
+        ("deleting", "PosixPath('a')", "Leave the file where it is"),
+        ("deleting", "'out'", "Leave the file where it is"),
+        ("replacing a file", "'a' -> 'b'", "write under a new name"),
+        ("a hard link", "'a' -> 'b'", "shutil.copy"),
+    ],
+)
+def test_where_nothing_can_be_deleted_a_script_is_told_what_it_can_do(what: str, paths: str, words: str) -> None:
+    assert words in str(of("1", (REFUSED % (what, paths)).encode()))
+    assert of("1", b"PermissionError: [Errno 1] Operation not permitted: 'a'\n") is None
+
+
+def test_a_name_that_is_taken_since_nothing_was_deleted() -> None:
+    code = "shutil.rmtree('out', ignore_errors=True)\nos.mkdir('out')"
+    outcome = Outcome(ENDED, 1, 0.1, stderr=b"FileExistsError: [Errno 17] File exists: 'out'\n")
+    assert "'out' is still there" in str(hints.for_run(Job(code), outcome, CONFIG, deletes=False))
+    for job, deletes in ((Job(code), True), (Job(code, admin=True), False), (Job("os.mkdir('out')"), False)):
+        assert hints.for_run(job, outcome, CONFIG, deletes=deletes) is None
+
+
 def test_a_file_that_numpy_does_not_find_is_a_missing_file(tmp_path: Any) -> None:
     numpy = pytest.importorskip("numpy")
     assert numpy.__version__

@@ -487,3 +487,23 @@ def test_deleted_files_take_no_more_than_what_bounds_them(host: Host, mapped: bo
         details = error.document["error_details"]
         assert (details["type"], details["resource"]) == ("ResourceLimitError", "disk")
     await_that(lambda: host.client.execute("print(1)").success)
+
+
+HINTS = {
+    "deleting": 'Path("a").write_text("1"); Path("a").unlink()',
+    "replacing": 'Path("a").write_text("1"); Path("b").write_text("2"); Path("a").replace("b")',
+    "directory": 'Path("d").mkdir(); shutil.rmtree("d", ignore_errors=True); Path("d").mkdir()',
+}
+
+
+@pytest.mark.parametrize("what", HINTS)
+def test_what_a_host_can_not_delete_has_a_hint(host: Host, what: str) -> None:
+    result = host.client.execute("from pathlib import Path\nimport shutil\n%s\nprint(1)" % HINTS[what])
+    assert result.success == host.deletes, result.stderr
+    assert host.deletes or "a new name" in str(result.hint)
+
+
+def test_a_path_of_the_runs_own_directory_is_a_name_in_it(host: Host) -> None:
+    for own in ("Path(__file__).parent", "Path.cwd()", "Path('.').resolve()"):
+        result = host.client.execute("from pathlib import Path\n(%s / 'data.csv').read_text()" % own)
+        assert str(result.hint).startswith("Nothing was attached"), (own, result.hint)

@@ -51,6 +51,7 @@ class Call:
             if ended is not None:
                 return hints.for_error(ended)
             server = self._server
-            return hints.for_run(done.job, done.outcome, server.config, server.libraries, _NAMES, server.own_tree)
+            host = server.own_tree, server.deletes
+            return hints.for_run(done.job, done.outcome, server.config, server.libraries, _NAMES, *host)
         # When to go on stands in the message.
         return None if isinstance(done, (RateLimitExceeded, ServerBusy)) else hints.for_error(done)

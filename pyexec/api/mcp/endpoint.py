@@ -9,7 +9,7 @@ import contextlib
 from typing import Any
 
 from pyexec.accounts import Now
-from pyexec.api import response
+from pyexec.api import hints, response
 from pyexec.api.execute import Execute
 from pyexec.api.mcp import installed, jsonrpc, methods, revisions
 from pyexec.api.mcp.call import Call
@@ -120,7 +120,8 @@ class Endpoint:
     def _server(self, admin: bool) -> Server:
         report, data = self._sandbox.report, self._sandbox.data
         libraries = installed.libraries(report)
-        return Server(self._config, report.python, libraries, admin, data=data, own_tree=report.own_tree)
+        own_tree, deletes = report.own_tree, hints.may_delete(report)
+        return Server(self._config, report.python, libraries, admin, data=data, own_tree=own_tree, deletes=deletes)
 
 
 def _refusal(error: RpcError, version: str = revisions.MODERN) -> Answer:

@@ -22,7 +22,7 @@ class Server:
     Attributes:
         python: the version. libraries: name → version. admin: whether imports are free and no quota applies.
         quotas: whether runs are counted at all. data: name → where scripts find it. own_tree: whether runs have a
-            file tree of their own.
+            file tree of their own. deletes: whether public scripts can delete files.
     """
 
     config: Config
@@ -32,6 +32,7 @@ class Server:
     quotas: bool = True
     data: Mapping[str, str] = field(default_factory=dict)
     own_tree: bool = True
+    deletes: bool = True
 
 
 def definition(server: Server) -> dict[str, Any]:
