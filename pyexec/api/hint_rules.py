@@ -9,14 +9,9 @@ from __future__ import annotations
 import signal
 from typing import Callable, NamedTuple
 
-from pyexec.api import hint_files, hint_limits, hint_text
-from pyexec.api.hint_scene import LINE_BREAK, TAIL, Scene
-from pyexec.job import SCRIPT_NAME
+from pyexec.api import hint_files, hint_input, hint_limits, hint_network, hint_text
+from pyexec.api.hint_scene import LINE_BREAK, Scene
 
-# Names that only errors of the network have, and others, which a script may give to a class of its own.
-_NO_NETWORK = ("URLError", "gaierror", "MaxRetryError", "NewConnectionError", "NameResolutionError")
-_NO_NETWORK_OF_CLIENTS = ("ClientConnectorError", "ClientConnectorDNSError", "APIConnectionError")
-_MAYBE_NO_NETWORK = ("ConnectionError", "ConnectError", "ConnectTimeout")
 _SIGNALS = {
     4: "an illegal instruction",
     6: "an abort, which native code calls when it finds its own state broken",
@@ -42,38 +37,11 @@ class Rule(NamedTuple):
 # -- what a script can't have here -------------------------------------------------------------------------------------
 
 
-def _no_stdin(scene: Scene) -> str | None:
-    if scene.kind != "EOFError" or scene.message != "EOF when reading a line":
-        return None
-    if scene.job.stdin:
-        return f"input() asked for more lines than {scene.names.stdin} has."
-    return f"input() found no standard input: send the lines that it reads in {scene.names.stdin}."
-
-
-def _arguments(scene: Scene) -> str | None:
-    required = b"error: the following arguments are required" in scene.outcome.stderr[-TAIL:]
-    if scene.outcome.exit_code == 2 and required:
-        return "A script gets no command-line arguments: give them defaults, or set sys.argv before they are parsed."
-    return None
-
-
 def _missing_module(scene: Scene) -> str | None:
     name = scene.message.partition("No module named '")[2].partition("'")[0]
     if scene.kind != "ModuleNotFoundError" or not name or not scene.message.startswith("No module named"):
         return None
     return f"The module isn't installed here, and scripts can't install any. {scene.installed}"
-
-
-def _no_network(scene: Scene) -> str | None:
-    certain = scene.kind in _NO_NETWORK + _NO_NETWORK_OF_CLIENTS or (
-        scene.kind in _MAYBE_NO_NETWORK and scene.file != SCRIPT_NAME
-    )
-    # A socket could not be made: for an address in numbers nobody asks a name server first.
-    of_a_socket = scene.file.rpartition("/")[2] == "socket.py"
-    certain = certain or (scene.kind == "PermissionError" and scene.errno == 1 and of_a_socket)
-    if not certain:
-        return None
-    return f"Scripts have no network: send the data in {scene.names.attachments}."
 
 
 # -- ends without a traceback ------------------------------------------------------------------------------------------
@@ -83,6 +51,8 @@ def _crash(scene: Scene) -> str | None:
     number = -scene.outcome.exit_code
     if number == 11 and "setrecursionlimit" in scene.job.code:
         return "The script crashed: its recursion went deeper than the stack. Lower the recursion limit, or use a loop."
+    if number == 9 and "RLIMIT_CPU" in scene.job.code:
+        return "The script was ended by signal 9: a limit of processor time, which it may have set itself."
     if number <= 0 or number == signal.SIGINT:  # of which there is a traceback
         return None
     return f"The script was ended by signal {number}: {_SIGNALS.get(number) or signal.strsignal(number) or 'unknown'}."
@@ -141,8 +111,9 @@ RULES = (
     Rule("await at the top", hint_text.await_at_top),
     Rule("display", hint_text.display),
     Rule("constants of JSON", hint_text.constants_of_json),
-    Rule("no standard input", _no_stdin),
-    Rule("arguments", _arguments),
+    Rule("no standard input", hint_input.no_stdin),
+    Rule("arguments", hint_input.arguments),
+    Rule("empty standard input", hint_input.empty_stdin),
     Rule("attached module not imported", _shadowed),
     Rule("module not installed", _missing_module),
     Rule("no semaphores", hint_limits.no_semaphores),
@@ -153,7 +124,9 @@ RULES = (
     Rule("no deletion", hint_files.no_deletion),
     Rule("not deleted", hint_files.not_deleted),
     Rule("read-only place", hint_files.read_only),
-    Rule("no network", _no_network),
+    Rule("no manager", hint_network.no_manager),
+    Rule("no server", hint_network.no_server),
+    Rule("no network", hint_network.no_network),
     Rule("memory", hint_limits.memory),
     Rule("full directory", hint_limits.full_directory),
     Rule("descriptors", hint_limits.descriptors),
@@ -168,4 +141,8 @@ OF_SUCCESS = (
     Rule("no browser", _no_browser),
     Rule("pictures", _pictures),
     Rule("no output", _silence),
+)
+OF_TIMEOUT = (
+    Rule("server that waited", hint_network.waiting_server),
+    Rule("endless input", hint_input.endless_input),
 )

@@ -79,6 +79,13 @@ class Scene:
         return self.outcome.stderr[-TAIL:].decode("utf-8", "replace")
 
     @property
+    def places(self) -> list[int]:
+        """The lines of the script where it was when it failed or its time was up, the innermost first."""
+        error = self.outcome.error or {}
+        found = [frame.get("line") for frame in (*error.get("frames", ()), error)]
+        return [line for line in found if isinstance(line, int)]
+
+    @property
     def installed(self) -> str:
         """A sentence about the libraries that there are."""
         names = ", ".join(self.libraries)

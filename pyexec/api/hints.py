@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Iterable
 
 from pyexec import units
-from pyexec.api.hint_rules import OF_SUCCESS, RULES
+from pyexec.api.hint_rules import OF_SUCCESS, OF_TIMEOUT, RULES
 from pyexec.api.hint_scene import HTTP, Names, look
 from pyexec.config import Config
 from pyexec.errors import PyexecError, RateLimitExceeded, ResourceLimitError, RunTimeoutError, ServerBusy
-from pyexec.job import ENDED, LIBRARIES, HostReport, Job, Outcome
+from pyexec.job import ENDED, LIBRARIES, TIMEOUT, HostReport, Job, Outcome
 
 
 def for_run(
@@ -26,7 +26,7 @@ def for_run(
     own_tree: bool = True,
     deletes: bool = True,
 ) -> str | None:
-    """Return the hint for a run that ended by itself, None if no rule applies.
+    """Return the hint for a run that ended by itself or at its time limit, None if no rule applies.
 
     Args:
         libraries: those that are installed and that scripts may import.
@@ -34,10 +34,11 @@ def for_run(
         own_tree: whether runs have a file tree of their own on this host.
         deletes: whether public scripts can delete files on this host.
     """
-    if outcome.verdict != ENDED:
+    if outcome.verdict not in (ENDED, TIMEOUT):
         return None
     scene = look(job, outcome, config, tuple(libraries), names, own_tree, deletes)
-    for rule in RULES if outcome.exit_code else OF_SUCCESS:
+    of_ended = RULES if outcome.exit_code else OF_SUCCESS
+    for rule in OF_TIMEOUT if outcome.verdict == TIMEOUT else of_ended:
         advice = rule.advice(scene)
         if advice:
             return advice

@@ -51,7 +51,7 @@ def respond(result: Done | PyexecError, context: Context, config: Config) -> Ans
         "timestamp_utc": timestamp(context.moment),
     }
     if error is not None:
-        document["error_details"] = _error_details(error)
+        document["error_details"] = _error_details(error, result.hint if isinstance(result, Done) else None)
     if context.caller is not None:
         document["user_info"] = user_info(context.caller, context.quota)
         document["server_status"] = server_status(context.active, config.max_runs)
@@ -187,9 +187,9 @@ def _request_context(job: Job) -> dict[str, Any]:
     }
 
 
-def _error_details(error: PyexecError) -> dict[str, Any]:
+def _error_details(error: PyexecError, hint: str | None) -> dict[str, Any]:
     details = {"type": error.type, "message": error.message, **error.fields()}
-    hint = details.get("hint") or hints.for_error(error)
+    hint = hint or details.get("hint") or hints.for_error(error)
     return details if hint is None else {**details, "hint": hint}
 
 
@@ -207,7 +207,8 @@ def execution_details(done: Done) -> dict[str, Any]:
         "files_written": [{"path": file.path, "size_bytes": file.size_bytes} for file in outcome.written],
         "files_written_truncated": outcome.written_truncated,
     }
-    further = {"hint": done.hint, "error": outcome.error, "value": outcome.value}
+    hint = done.hint if outcome.verdict == ENDED else None  # else it is the error's
+    further = {"hint": hint, "error": outcome.error, "value": outcome.value}
     details.update((name, found) for name, found in further.items() if found is not None)
     return details
 

@@ -62,14 +62,13 @@ def main(config: Config, given: argparse.Namespace) -> int:
     sys.stderr.buffer.write(outcome.stderr)
     sys.stderr.flush()
     refusal = response.error_of(outcome, config, job)
+    # A script that prints nothing may well be meant to.
+    spoken = dataclasses.replace(outcome, stdout=outcome.stdout or b"\n")
+    hint = hints.for_run(job, spoken, config, report.installed, _NAMES, report.own_tree, hints.may_delete(report))
     if refusal is not None:
         # That sentence is about HTTP's answers.
         log.say(refusal.message.replace(import_advice.WHERE_ALL, "--modules says which modules may be."))
-        hint = hints.for_error(refusal)
-    else:
-        # A script that prints nothing may well be meant to.
-        spoken = dataclasses.replace(outcome, stdout=outcome.stdout or b"\n")
-        hint = hints.for_run(job, spoken, config, report.installed, _NAMES, report.own_tree, hints.may_delete(report))
+        hint = hint or hints.for_error(refusal)
     if hint is not None:
         log.say(hint)
     missing = _save(outcome, given.out)

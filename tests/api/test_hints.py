@@ -152,6 +152,39 @@ def test_input_beyond_the_end_of_what_was_sent(tmp_path: Any) -> None:
     assert hint == "input() asked for more lines than 'stdin_data' has."
 
 
+READS_NOTHING = [
+    "import sys\nn = int(sys.stdin.readline())",
+    "import sys\nx = float(sys.stdin.read().strip())",
+    "import sys\nn, m = map(int, sys.stdin.readline().split())",
+    "import sys\nprint(sys.stdin.read().split()[0])",
+    "import sys\nprint(sys.stdin.read()[0])",
+    "import sys\nprint(next(sys.stdin))",
+    "import json, sys\njson.load(sys.stdin)",
+    "import sys\ndata = sys.stdin.read().split()\nprint(1)\nn = int(data[0])",
+    "import sys\ninput = sys.stdin.readline\nn = int(input())",
+]
+
+
+@pytest.mark.parametrize("code", READS_NOTHING)
+def test_reading_where_there_is_no_standard_input(tmp_path: Any, code: str) -> None:
+    assert of_python(tmp_path, code) == "The script read standard input, and there was none: send it in 'stdin_data'."
+    stderr = b"  File \"script.py\", line 2\nValueError: invalid literal for int() with base 10: ''\n"
+    assert of(code, stderr) is not None and of(code, stderr, stdin=b"\n") is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["import sys\nlines = sys.stdin.readlines()\n[][0]", "int('')", "import json\njson.loads('')", "next(iter(()))"],
+)
+def test_what_is_empty_for_another_reason(tmp_path: Any, code: str) -> None:
+    assert of_python(tmp_path, code) is None
+
+
+@pytest.mark.parametrize("code", ["import sys\nprint(sys.argv[1])", "from sys import argv\nscript, name = argv"])
+def test_arguments_that_a_script_takes_itself(tmp_path: Any, code: str) -> None:
+    assert "no command-line arguments" in str(of_python(tmp_path, code))
+
+
 def test_a_file_that_is_not_there_beside_those_that_are(tmp_path: Any) -> None:
     hint = of_python(tmp_path, "open('b.csv')", attachments=(Attachment("a.csv", b""),))
     assert hint is not None and "(a.csv)" in hint
@@ -250,6 +283,89 @@ def test_a_figure_of_plotly_that_is_shown_is_to_be_written() -> None:
 
 def test_runs_that_the_service_ended_are_for_the_error_to_advise_on() -> None:
     assert hints.for_run(Job("1"), Outcome(TIMEOUT, -9, 10.0, stderr=b"MemoryError\n"), CONFIG) is None
+
+
+def at_time_limit(code: str, line: int, **more: Any) -> Optional[str]:
+    """Return the hint for a script that was in a line when its time was up."""
+    error = {"type": "TimeoutError", "message": "", "line": line, "code": "", "frames": [{"line": line}]}
+    return hints.for_run(Job(code, **more), Outcome(TIMEOUT, -9, 10.0, error=error), CONFIG)
+
+
+def test_a_server_that_waits_until_its_time_is_up_is_told_that_it_can_not_listen() -> None:
+    code = "server = await asyncio.start_server(f, '127.0.0.1', 8888)\nawait server.serve_forever()"
+    assert "can't listen" in str(at_time_limit(code, 2))
+    assert "can't listen" in str(hints.for_run(Job(code), Outcome(TIMEOUT, -9, 10.0), CONFIG))
+    assert at_time_limit("while True: pass", 1) is None
+
+
+ASKS = """
+x = 1
+while True:
+    try:
+        n = int(input())
+
+    except EOFError:
+        continue
+    break
+while x:
+    x = x * 2
+"""
+
+
+def test_a_loop_that_asks_for_input_until_its_time_is_up() -> None:
+    for line in range(3, 9):
+        said = at_time_limit(ASKS, line)
+        assert said is None if line == 6 else "There is no standard input" in str(said), line
+        assert at_time_limit(ASKS, line, stdin=b"1") is None
+    for line in (0, 1, 2, 10, 11, 99):
+        assert at_time_limit(ASKS, line) is None, line
+    inside = "def ask():\n    try:\n        return input()\n    except EOFError:\n        pass\nwhile True:\n    ask()"
+    assert at_time_limit(inside, 3) is None
+
+
+def test_a_server_of_asyncio_without_a_socket() -> None:
+    code = "s = await asyncio.start_server(f, port=1)\nprint(s.sockets[0])"
+    stderr = b'  File "script.py", line 2, in main\n    print(s.sockets[0])\nIndexError: tuple index out of range\n'
+    assert "can't listen" in str(of(code, stderr))
+    assert of("a\nb[0]", stderr) is None
+
+
+OF_A_SOCKET = b"""Traceback (most recent call last):
+  File "%s", line 452, in f
+    g()
+  File "socket.py", line 232, in __init__
+    _socket.socket.__init__(self, family, type, proto, fileno)
+PermissionError: [Errno 1] Operation not permitted
+"""
+OF_A_MANAGER = b"""Traceback (most recent call last):
+  File "multiprocessing/managers.py", line 567, in start
+    self._address = reader.recv()
+  File "multiprocessing/connection.py", line 382, in _recv
+    raise EOFError
+EOFError
+"""
+
+
+def test_a_socket_is_explained_by_what_wanted_it() -> None:
+    for file, code, words in (
+        (b"socketserver.py", "HTTPServer(a, b)", "can't listen"),
+        (b"script.py", "s.listen()", "can't listen"),
+        (b"urllib/request.py", "urlopen(a)", "send the data"),
+        (b"multiprocessing/forkserver.py", "get_context('forkserver')", "get_context('fork')"),
+    ):
+        assert words in str(of(code, OF_A_SOCKET % file, admin=True)), file
+
+
+def test_a_manager_is_told_of_what_needs_no_sockets() -> None:
+    assert "get_context('fork')" in str(of("Manager()", OF_A_MANAGER, admin=True))
+    outcome = Outcome(ENDED, 1, 0.1, stderr=OF_A_MANAGER)
+    assert "ThreadPoolExecutor" in str(hints.for_run(Job("Manager()", admin=True), outcome, CONFIG, own_tree=False))
+    assert of("connection.recv()", OF_A_MANAGER.replace(b"managers", b"connection"), admin=True) is None
+
+
+def test_a_limit_of_processor_time_that_a_script_set_itself() -> None:
+    said = str(of("resource.setrlimit(resource.RLIMIT_CPU, (1, 1))", exit_code=-9))
+    assert "a limit of processor time" in said and "sent by itself" not in said
 
 
 def test_hints_of_errors() -> None:

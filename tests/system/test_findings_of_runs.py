@@ -226,6 +226,36 @@ def test_hints_in_answers(either_host: Any) -> None:
     assert "hint" not in details_of(either_host, "1 + 1", value=True)
 
 
+SERVES = """
+import asyncio
+async def main():
+    server = await asyncio.start_server(print, "127.0.0.1", 8888)
+    %s
+asyncio.run(main())
+"""
+
+
+def test_hints_of_what_has_no_network_and_no_input(start_server: Any) -> None:
+    running = start_server(rate_per_minute=1000, rate_per_day=1000, wall_s=1)
+    for code, words in (
+        (SERVES % "await server.serve_forever()", "can't listen"),
+        (
+            "while True:\n    try:\n        input()\n    except EOFError:\n        continue",
+            "There is no standard input",
+        ),
+    ):
+        document = ask(running.port, execute({"code": code})).document
+        assert words in document["error_details"]["hint"] and "hint" not in document["execution_details"]
+    for code, words in (
+        (SERVES % "print(server.sockets[0])", "can't listen"),
+        ("from http.server import *\nHTTPServer(('', 8000), SimpleHTTPRequestHandler)", "can't listen"),
+        ("import urllib.request as r\nr.urlopen('http://192.0.2.1')", "send the data in 'attachments'"),
+    ):
+        assert words in details_of(running, code)["hint"], code
+    manager = running.admin.execute("import multiprocessing\nmultiprocessing.Manager()")
+    assert "needs sockets" in str(manager.hint)
+
+
 def test_hints_of_limits(start_server: Any) -> None:
     running = start_server(rate_per_minute=1, rate_per_day=2)
     ask(running.port, execute({"code": "print(1)"}))

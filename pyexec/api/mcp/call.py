@@ -47,11 +47,10 @@ class Call:
     def _hint(self, done: Done | PyexecError) -> str | None:
         """Return the advice for what happened, in the words of the tool's arguments."""
         if isinstance(done, Done):
-            ended = response.error_of(done.outcome, self._server.config, done.job)
-            if ended is not None:
-                return hints.for_error(ended)
             server = self._server
             host = server.own_tree, server.deletes
-            return hints.for_run(done.job, done.outcome, server.config, server.libraries, _NAMES, *host)
+            hint = hints.for_run(done.job, done.outcome, server.config, server.libraries, _NAMES, *host)
+            ended = response.error_of(done.outcome, server.config, done.job)
+            return hint if hint or ended is None else hints.for_error(ended)
         # When to go on stands in the message.
         return None if isinstance(done, (RateLimitExceeded, ServerBusy)) else hints.for_error(done)
