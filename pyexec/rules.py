@@ -14,6 +14,7 @@ from pyexec.errors import ValidationError
 SCRIPT_NAME = "script.py"
 MOST_STARS = 8  # of a pattern
 _LONGEST_NAME = 255  # NAME_MAX of Linux file systems
+_LONGEST_SHOWN = 100
 _LONGEST_PATH = 4095  # PATH_MAX, less the final NUL
 _KINDS = {str: "a string", bytes: "bytes", tuple: "a tuple", bool: "True or False"}
 
@@ -69,7 +70,10 @@ def path(name: str, field: str) -> None:
     if not 1 <= len(name.encode("utf-8")) <= _LONGEST_PATH:
         _fail(field, f"'{field}' must have 1 to {_LONGEST_PATH} bytes in UTF-8.")
     if name.startswith("/"):
-        _fail(field, f"'{field}' must be a relative path.")
+        inside = name[len("/mnt/data/") :] if name.startswith("/mnt/data/") else name.rpartition("/")[2]
+        short = 0 < len(inside) <= _LONGEST_SHOWN and inside.isprintable()
+        instead = f": write '{inside}', by name alone, and ask for that" if short else ""
+        _fail(field, f"'{field}' must be a relative path{instead}.")
     if ".." in name.split("/"):
         _fail(field, f"'{field}' must not contain '..'.")
     if name.count("*") > MOST_STARS:

@@ -5,11 +5,24 @@ Each looks at a `Scene` and returns its advice, or None where it doesn't apply; 
 
 from __future__ import annotations
 
+import itertools
+import re
+
 from pyexec.api.hint_scene import Scene
 
 # What begins the messages with which `child.on_disk` refuses what the kernel's filter would.
 _REFUSED = "is not possible on this server"
 _DELETES = ("rmtree(", ".unlink(", ".rmdir(", "os.remove(", "removedirs(")
+# Where a script may write, or tries to, and what it writes isn't looked for.
+_ELSEWHERE = ("/tmp/", "../")
+_ELSEWHERE_QUOTED = r"""(?:["'])((?:/tmp/|\.\./)[\w./-]{0,200}\w)(?:["'])"""
+_WRITES = re.compile(
+    rf"""\bopen\({_ELSEWHERE_QUOTED}, ?(?:mode=)?["'][wax]"""
+    rf"""|\bPath\({_ELSEWHERE_QUOTED}\)\.write_"""
+    rf"""|\.(?:save|savefig|output|tofile|to_csv)\({_ELSEWHERE_QUOTED}"""
+)
+_MOST_WRITES = 20  # that are looked at
+_LONGEST_NAME = 60
 _ENDS_A_FILE = ("remove(", "unlink(", "rename(", "replace(", "rmdir(", "rmtree(")
 
 
@@ -68,3 +81,57 @@ def not_deleted(scene: Scene) -> str | None:
         f"'{scene.path}' is still there: scripts can't delete anything on this server, whose --work-dir is on a disk."
         " Use what is there (mkdir(exist_ok=True)), or a new name."
     )
+
+
+def no_font(scene: Scene) -> str | None:
+    """Advise on a font that isn't there: runs have none but those that libraries bring along."""
+    attach = "or attach the font's file"
+    if scene.kind == "OSError" and scene.message == "cannot open resource" and scene.file.endswith("PIL/ImageFont.py"):
+        return f"There is no such font here: use ImageFont.load_default(size), {attach}."
+    of_reportlab = scene.kind == "TTFError" and scene.message.startswith("Can't open file")
+    of_fpdf = scene.kind == "FileNotFoundError" and scene.message.startswith("TTF Font file not found")
+    if of_reportlab or of_fpdf:
+        return f"There is no such font here: use one that PDF has without a file, such as 'Helvetica', {attach}."
+    return None
+
+
+def empty_database(scene: Scene) -> str | None:
+    """Advise on a database that SQLite has just made, where the script means one that it was not sent."""
+    if scene.kind != "OperationalError" or not scene.message.startswith("no such table: ") or scene.job.attachments:
+        return None
+    code = scene.job.code.lower()
+    if "connect(" not in code or any(word in code for word in ("create", ":memory:", "to_sql")):
+        return None
+    return (
+        "The database is new and empty, since nothing was attached: send it in"
+        f" {scene.names.attachments}, or create its tables first."
+    )
+
+
+def written_elsewhere(scene: Scene) -> str | None:
+    """Advise on a file that is to come back, and that the script writes where nothing comes back from."""
+    for file in scene.outcome.files:
+        if file.content is None and file.size_bytes is None and _names_elsewhere(scene.job.code, file.name):
+            return _by_name_alone(file.name)
+    return None
+
+
+def nothing_comes_back(scene: Scene) -> str | None:
+    """Advise on a file that a script writes elsewhere without ever naming it again, and that is all it writes."""
+    if scene.outcome.written or scene.outcome.files or not any(place in scene.job.code for place in _ELSEWHERE):
+        return None
+    for found in itertools.islice(_WRITES.finditer(scene.job.code), _MOST_WRITES):
+        path = found.group(1) or found.group(2) or found.group(3)
+        if scene.job.code.count(path) == 1:
+            return _by_name_alone(path.rpartition("/")[2])
+    return None
+
+
+def _names_elsewhere(code: str, name: str) -> bool:
+    return any(f"{quote}{place}{name}{quote}" in code for quote in "'\"" for place in _ELSEWHERE)
+
+
+def _by_name_alone(name: str) -> str:
+    if len(name) > _LONGEST_NAME:
+        return "Only files of the current directory come back: write them there, by name alone."
+    return f"Only files of the current directory come back: write '{name}', by name alone."

@@ -22,6 +22,7 @@ _OF_NOTHING = (
 )
 _NAMES = re.compile(r"[^\W\d]\w{0,99}")
 _MOST_NAMES = 1000  # of a line that are looked at
+_MOST_LOOPS = 8  # around a line that are looked at
 _ARGUMENTS = "A script gets no command-line arguments: give them defaults, or set sys.argv before they are parsed."
 
 
@@ -83,13 +84,14 @@ def _asks_again(lines: list[str], number: int) -> bool:
     """Return whether a line is in a `while` that reads input and handles an exception."""
     if not 0 < number <= len(lines):
         return False
-    indent = _indent(lines[number - 1])
+    indent, loops = _indent(lines[number - 1]), 0
     for start in range(number - 1, -1, -1):
         line = lines[start].strip()
         if not line or (_indent(lines[start]) >= indent and start < number - 1):
             continue
         indent = _indent(lines[start])
-        if line.startswith("while"):
+        if line.startswith("while") and loops < _MOST_LOOPS:
+            loops += 1
             end = number
             while end < len(lines) and (not lines[end].strip() or _indent(lines[end]) > indent):
                 end += 1

@@ -120,6 +120,8 @@ RULES = (
     Rule("no file tree", hint_limits.no_tree),
     Rule("no entry for the user", hint_limits.no_entry),
     Rule("journal modes", hint_limits.journal_modes),
+    Rule("no font", hint_files.no_font),
+    Rule("empty database", hint_files.empty_database),
     Rule("file not there", hint_files.missing),
     Rule("no deletion", hint_files.no_deletion),
     Rule("not deleted", hint_files.not_deleted),
@@ -134,12 +136,15 @@ RULES = (
     Rule("processes", hint_limits.processes),
     Rule("no processes", hint_limits.no_processes),
     Rule("crash", _crash),
+    Rule("written elsewhere", hint_files.written_elsewhere),
     Rule("pictures", _pictures),
 )
 OF_SUCCESS = (
     Rule("attached module not imported", _shadowed),
     Rule("no browser", _no_browser),
     Rule("pictures", _pictures),
+    Rule("written elsewhere", hint_files.written_elsewhere),
+    Rule("nothing comes back", hint_files.nothing_comes_back),
     Rule("no output", _silence),
 )
 OF_TIMEOUT = (

@@ -16,7 +16,7 @@ from pyexec import errors
 from pyexec.api import hint_rules, hints
 from pyexec.api.hint_scene import TAIL, Names
 from pyexec.config import Config
-from pyexec.job import ENDED, TIMEOUT, Attachment, Job, Outcome, OutputFile
+from pyexec.job import ENDED, TIMEOUT, Attachment, Job, Outcome, OutputFile, WrittenFile
 
 CONFIG = Config.of()
 LIBRARIES = ("numpy", "PIL")
@@ -227,6 +227,63 @@ def test_a_name_that_is_taken_since_nothing_was_deleted() -> None:
     assert "'out' is still there" in str(hints.for_run(Job(code), outcome, CONFIG, deletes=False))
     for job, deletes in ((Job(code), True), (Job(code, admin=True), False), (Job("os.mkdir('out')"), False)):
         assert hints.for_run(job, outcome, CONFIG, deletes=deletes) is None
+
+
+def test_a_font_that_is_not_there(tmp_path: Any) -> None:
+    pytest.importorskip("PIL")
+    for code, words in (
+        ("from PIL import ImageFont\nImageFont.truetype('no-such-font.ttf', 20)", "ImageFont.load_default(size)"),
+        ("from reportlab.pdfbase.ttfonts import TTFont\nTTFont('A', 'no-such-font.ttf')", "'Helvetica'"),
+        ("import fpdf\nfpdf.FPDF().add_font('A', fname='no-such-font.ttf')", "'Helvetica'"),
+    ):
+        said = str(of_python(tmp_path, code))
+        assert words in said and "attach" in said, (code, said)
+    assert of("1", b"OSError: cannot open resource\n") is None
+
+
+def test_a_database_that_was_meant_to_be_attached(tmp_path: Any) -> None:
+    code = "import sqlite3\nbase = sqlite3.connect('%s')\n%sbase.execute('select * from users')"
+    assert "new and empty" in str(of_python(tmp_path, code % ("app.db", "")))
+    assert of_python(tmp_path, code % (":memory:", "")) is None
+    assert of_python(tmp_path, code % ("other.db", "base.execute('create table user (a)')\n")) is None
+    assert of_python(tmp_path, code % ("third.db", ""), attachments=(Attachment("third.db", b""),)) is None
+
+
+NOT_FOUND = "File not found after execution."
+
+
+@pytest.mark.parametrize("exit_code", [0, 1])
+@pytest.mark.parametrize("code", ["image.save('/tmp/x.png')", 'path = "../x.png"\nopen(path, "w")'])
+def test_a_file_that_is_asked_for_and_written_elsewhere(code: str, exit_code: int) -> None:
+    missing = (OutputFile("x.png", error=NOT_FOUND),)
+    assert "write 'x.png', by name alone" in str(of(code, exit_code=exit_code, files=missing))
+    for files in ((OutputFile("x.png", b"1"),), (OutputFile("y.png", error=NOT_FOUND),)):
+        assert "by name alone" not in str(of(code, exit_code=exit_code, files=files))
+    assert of("image.save('x.png')", exit_code=exit_code, files=missing) is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "open('/tmp/x.png', 'w').write('1')",
+        'open("../x.png","wb")',
+        "open('/tmp/out/x.png', mode='a')",
+        "Path('/tmp/x.png').write_text('1')",
+        "figure.savefig('/tmp/x.png')",
+    ],
+)
+def test_a_file_that_is_written_elsewhere_and_never_named_again(code: str) -> None:
+    for stdout in (b"", b"done\n"):
+        assert "write 'x.png', by name alone" in str(of(code, exit_code=0, stdout=stdout))
+    path = re.findall(r"""["']([./].*?x.png)""", code)[0]
+    assert of(code + "\nprint(open('%s').read())" % path, exit_code=0, stdout=b"1\n") is None
+    written = (WrittenFile("a.txt", 1),)
+    assert of(code, exit_code=0, stdout=b"1\n", written=written) is None
+
+
+def test_reading_elsewhere_is_not_writing() -> None:
+    for code in ("open('/tmp/x.png')", "open('/tmp/x.png', 'rb')", "print('/tmp/x.png')", "open('x.png', 'w')"):
+        assert of(code, exit_code=0, stdout=b"1\n") is None
 
 
 def test_a_file_that_numpy_does_not_find_is_a_missing_file(tmp_path: Any) -> None:
@@ -508,6 +565,7 @@ _PIECES = [
     "\0",
 ]
 _PIECES += ['File "script.py", line ', "9" * 7, "SyntaxError", "\x85", "\ud800", "random", "1", " ", "é", "await"]
+_PIECES += ["open('/tmp/", "x', 'w", "../", "/", "stdin", " = ", "while x:\n ", "except", "input(", "argv", ".sockets["]
 _TEXT = st.lists(st.sampled_from(_PIECES), max_size=60).map("".join)
 
 

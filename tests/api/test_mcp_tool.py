@@ -150,7 +150,7 @@ def test_whether_files_were_named() -> None:
         ({"code": "1", "return_files": {"a": 1}}, "return_files", "must be an array of file names, not an object"),
         ({"code": "1", "return_files": [1]}, "return_files[0]", "must be a string, not a number"),
         ({"code": "1", "return_files": [None]}, "return_files[0]", "not null"),
-        ({"code": "1", "return_files": ["/a"]}, "return_files[0]", "must be a relative path"),
+        ({"code": "1", "return_files": ["/a"]}, "return_files[0]", "must be a relative path: write 'a', by"),
         ({"code": "1", "return_files": ["a"] * 11}, "return_files", "at most 10 names; it has 11"),
     ],
     ids=lambda value: repr(value)[:50],

@@ -763,3 +763,10 @@ def test_a_relative_path_is_taken(name: str) -> None:
 )
 def test_what_is_no_relative_path(name: str) -> None:
     assert refusal({"code": "1", "return_files": ["ok", name]}).field == "return_files[1]"
+
+
+def test_an_absolute_path_to_return_is_answered_with_what_to_write_instead() -> None:
+    for path, name in (("/mnt/data/x.png", "x.png"), ("/mnt/data/out/x.png", "out/x.png"), ("/tmp/out/x.png", "x.png")):
+        assert "write '%s', by name alone" % name in refusal({"code": "1", "return_files": [path]}).message
+    for path in ("/tmp/", "/" + "a" * 101, "/a\nb"):
+        assert refusal({"code": "1", "return_files": [path]}).message.endswith("must be a relative path.")

@@ -507,3 +507,11 @@ def test_a_path_of_the_runs_own_directory_is_a_name_in_it(host: Host) -> None:
     for own in ("Path(__file__).parent", "Path.cwd()", "Path('.').resolve()"):
         result = host.client.execute("from pathlib import Path\n(%s / 'data.csv').read_text()" % own)
         assert str(result.hint).startswith("Nothing was attached"), (own, result.hint)
+
+
+def test_what_is_written_to_tmp_and_asked_for_has_a_hint(host: Host) -> None:
+    code = "open('/tmp/x.png', 'w').write('1')"
+    for more, words in (({"return_files": ["x.png"]}, "write 'x.png', by name alone"), ({}, "by name alone")):
+        result = host.client.execute(code, **more)
+        assert result.success == host.tree
+        assert (words if host.tree else "Use the current directory") in str(result.hint)
