@@ -11,7 +11,7 @@ import re
 import urllib.error
 import urllib.request
 from datetime import datetime, timezone
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 import pytest
 from hypothesis import given, settings
@@ -408,8 +408,17 @@ def test_about_says_what_is_configured(start_server) -> None:
 def _families(running) -> Any:
     """Return the metrics, from the port of their own if the server has one: asking takes no connection there."""
     inside = re.search(r"metrics on (http://[^ \"]*/metrics)", running.log)
-    with urllib.request.urlopen(inside.group(1) if inside else running.url + "/metrics") as answer:
-        return {family.name: family for family in text_string_to_metric_families(answer.read().decode("utf-8"))}
+    url = inside.group(1) if inside else running.url + "/metrics"
+
+    def look() -> Optional[str]:
+        try:
+            with urllib.request.urlopen(url) as answer:
+                return str(answer.read().decode("utf-8"))
+        except urllib.error.HTTPError as error:  # connections of earlier looks aren't closed yet
+            error.close()
+            return None
+
+    return {family.name: family for family in text_string_to_metric_families(await_that(look))}
 
 
 def _refusals(running) -> Any:

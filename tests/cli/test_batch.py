@@ -108,7 +108,9 @@ def test_what_has_a_line_is_not_done_again_and_a_line_cut_off_is(tmp_path) -> No
 
 
 def test_a_batch_that_is_killed_goes_on_where_it_stopped(tmp_path) -> None:
-    jobs = _write(tmp_path / "in", [{"id": str(n), "code": "print(%d)" % n} for n in range(200)])
+    jobs = _write(
+        tmp_path / "in", [{"id": str(n), "code": "import time\ntime.sleep(0.05)\nprint(%d)" % n} for n in range(200)]
+    )
     out = tmp_path / "out"
     process = subprocess.Popen(_command(jobs, out), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     await_that(lambda: out.exists() and out.read_bytes().count(b"\n") > 20)

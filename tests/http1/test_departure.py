@@ -134,6 +134,7 @@ def test_so_does_one_of_an_agent(start_server: Any, era: str) -> None:
         time.sleep(0.3)
     await_that(lambda: _active(running) == 0)
     assert running.client.execute("print(2)").document["user_info"]["requests_today"] == 2
+    await_that(lambda: [line for line in log_lines(running.log) if line["path"] == "/mcp"])
     (line,) = [line for line in log_lines(running.log) if line["path"] == "/mcp"]
     assert (line["status"], line["type"]) == (499, "CallerGone")
 
@@ -154,7 +155,7 @@ def test_a_batch_ends_when_its_caller_has_gone(start_server: Any) -> None:
 
 
 def test_it_costs_one(start_server: Any) -> None:
-    running = start_server(rate_per_day=3, rate_per_minute=3)
+    running = start_server(rate_per_day=3, rate_per_minute=3, wall_s=300)
     before_s = max(map(cpu_s, descendants(running.process.pid)))
 
     def busy() -> List[int]:
@@ -164,7 +165,7 @@ def test_it_costs_one(start_server: Any) -> None:
     for _ in range(2):
         with connect(running.port) as sock:
             sock.sendall(execute({"code": "while True: pass"}))
-            await_that(busy)
+            await_that(busy, 240)  # its processes come last where others want the processor
         await_that(lambda: _active(running) == 0 and not busy())
     answer = running.client.execute("print(1)").document
     assert answer["user_info"]["requests_today"] == 3
@@ -182,8 +183,7 @@ def test_every_slot_is_free_again_at_once(start_server: Any) -> None:
             sock.close()
         await_that(lambda: _active(running) == 0)
     assert running.client.execute("print(1)").stdout == "1\n"
-    metrics = running.get("/metrics")[1]
-    assert 'path="/execute",type="CallerGone",status="499"} 6' in metrics
+    await_that(lambda: 'path="/execute",type="CallerGone",status="499"} 6' in running.get("/metrics")[1])
 
 
 def test_a_client_that_asks_for_more_and_then_half_closes_is_served(running: RunningServer) -> None:
@@ -216,7 +216,7 @@ def test_nothing_of_such_a_run_stays(running: RunningServer) -> None:
         await_that(lambda: _active(running) == 1)
         connection.close()
         await_that(lambda: _active(running) == 0)
-    assert _spinning(running.process.pid) == 0
+    await_that(lambda: _spinning(running.process.pid) == 0)
 
 
 def _spinning(pid: int) -> int:

@@ -194,8 +194,16 @@ def _check_that_five_pass(cluster: Cluster, network: str) -> str:
 
 
 def _await_outage(cluster: Cluster, before: int, found: List[int]) -> None:
-    """Await the reason why a node counted alone; its line may come a moment after the answer."""
+    """Await the reason why a node counted alone, and its end; the line may come a moment after the answer."""
     await_that(lambda: _outages(cluster) > before, what="a reason for %s" % found)
+    _await_back(cluster)
+
+
+def _await_back(cluster: Cluster) -> None:
+    """Wait until every node that counts alone has the store back."""
+    gone, back = "this node counts alone meanwhile", "the shared limits are back"
+    time.sleep(1.5)  # so long a node asks nobody, and says nothing more
+    await_that(lambda: all(node.log.count(gone) == node.log.count(back) for node in cluster.nodes))
 
 
 def _outages(cluster: Cluster) -> int:
@@ -209,8 +217,7 @@ def _without_store(limited: Tuple[Cluster, RedisServer], how: str) -> Iterator[N
     store.break_down(how)
     yield
     store.come_back(how)
-    gone, back = "this node counts alone meanwhile", "the shared limits are back"
-    await_that(lambda: all(node.log.count(gone) == node.log.count(back) for node in cluster.nodes))
+    _await_back(cluster)
 
 
 def test_forty_at_once_pass_five_whichever_node(limited: Tuple[Cluster, RedisServer]) -> None:

@@ -81,7 +81,7 @@ def test_thousands_of_runs_leave_nothing(start_server, wrapper, runs) -> None:
         os.mkdir(temporary)
         elsewhere = {"TMPDIR": temporary}
         running = start_server(
-            wrapper, elsewhere, rate_per_minute=10**6, rate_per_day=10**6, wall_s=1, work_dir=work_dir
+            wrapper, elsewhere, rate_per_minute=10**6, rate_per_day=10**6, wall_s=5, work_dir=work_dir
         )
         pid = running.process.pid
         many(running, 0, WARM_UP)

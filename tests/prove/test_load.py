@@ -111,7 +111,7 @@ def test_slow_headers_keep_nobody_out(started: Start) -> None:
                     sock.sendall(piece)
                 except OSError:
                     continue  # made room for another, or was told that its time is up
-            assert running.client.execute("print(1)").stdout == "1\n"
+            assert served(running).stdout == "1\n"
         told = [read_quietly(sock) for sock in slow]
         replies = [parse_replies(data, ["POST"])[0] for data in told if data]
         for reply in replies:

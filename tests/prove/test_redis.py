@@ -50,7 +50,9 @@ class InRedis(Store):
         server.client.flushall()
         super().__init__(Shared(server.url, 1000))
         self._client = server.client
-        await_that(lambda: self.store.charge("warm", FIVE, Now.read()).shared or server.client.delete("pyexec:{warm}"))
+        await_that(
+            lambda: self.store.charge("warm", PLENTY, Now.read()).shared or server.client.delete("pyexec:{warm}")
+        )
         server.client.flushall()
 
     def pass_time(self, seconds: float) -> None:
@@ -90,7 +92,8 @@ def said(monkeypatch) -> List[str]:
     return found
 
 
-def test_nothing_stays_longer_than_it_says_something(running: RedisServer) -> None:
+def test_nothing_stays_longer_than_it_says_something(running: RedisServer, monkeypatch) -> None:
+    be_patient(monkeypatch)
     quotas = InRedis(running)
     quotas.charge(once="an id")
     ttls = {key: running.client.ttl(key) for key in running.client.keys()}
@@ -103,10 +106,11 @@ def test_looking_writes_nothing(running: RedisServer) -> None:
     assert running.client.keys() == []
 
 
-def test_two_nodes_count_together(running: RedisServer) -> None:
+def test_two_nodes_count_together(running: RedisServer, monkeypatch) -> None:
+    be_patient(monkeypatch)
     first = InRedis(running)
     second = Shared(running.url, 1000)
-    await_that(lambda: second.look(BOB, FIVE, Now.read()) and second.charge(BOB, FIVE, Now.read()).shared)
+    await_that(lambda: second.look(BOB, FIVE, Now.read()) and second.charge(BOB, PLENTY, Now.read()).shared)
     for _ in range(5):
         first.charge(ANN)
     with pytest.raises(RateLimitExceeded):
@@ -130,15 +134,17 @@ def test_no_connection_takes_announcements(running: RedisServer) -> None:
     assert ours and {each["resp"] for each in ours} == {"2"}
 
 
-def test_a_script_that_the_store_forgot_is_sent_again(running: RedisServer) -> None:
+def test_a_script_that_the_store_forgot_is_sent_again(running: RedisServer, monkeypatch) -> None:
+    be_patient(monkeypatch)
     quotas = InRedis(running)
     assert quotas.charge().quota.used_today == 1
     running.client.script_flush()
     assert quotas.charge().quota.used_today == 2
 
 
-def test_what_the_store_evicts_is_a_quota_forgotten(tmp_path, said: List[str]) -> None:
+def test_what_the_store_evicts_is_a_quota_forgotten(tmp_path, said: List[str], monkeypatch) -> None:
     """As docs/deployment.md says: with volatile-lru, which never refuses to write."""
+    be_patient(monkeypatch)
     server = RedisServer(str(tmp_path), "--maxmemory", "3mb", "--maxmemory-policy", "volatile-lru")
     try:
         quotas = InRedis(server)
@@ -146,8 +152,6 @@ def test_what_the_store_evicts_is_a_quota_forgotten(tmp_path, said: List[str]) -
         for caller in callers:
             quotas.charge(caller)
         assert server.client.info()["evicted_keys"] > 0
-        server.client.delete("pyexec:{warm}")
-        await_that(lambda: quotas.charge("warm").shared)  # a busy machine may have counted alone for a moment
         # Not the first caller: Redis drops the oldest of a few that it draws, so that any single one may stay.
         forgotten = [caller for caller in callers[:1000] if not server.client.exists(f"pyexec:{{{caller}}}")]
         kept = [caller for caller in callers[-1000:] if server.client.exists(f"pyexec:{{{caller}}}")]
@@ -173,7 +177,7 @@ def test_a_node_counts_alone_while_the_store_is_gone(breakable: RedisServer, sai
     assert not any(word in said[0] for word in (PASSWORD, "127.0.0.1", str(breakable.port)))
     breakable.come_back(how)
     await_that(lambda: quotas.store.charge(BOB, PLENTY, Now.read()).shared)
-    assert said[1:] == ["the shared limits are back"]
+    await_that(lambda: said[1:] == ["the shared limits are back"])  # said behind the connection that is back
     # A store that hung carries out what it had been sent, although nobody waits for it any more.
     assert quotas.used() in ((0,) if how == "killed" else (3, 4))
 
@@ -242,15 +246,17 @@ def test_a_store_that_was_away_for_hundreds_of_tries_is_used_again(breakable: Re
     await_that(lambda: store.charge(BOB, PLENTY, Now.read()).shared)
 
 
-def test_closed_connections_are_noticed_before_they_are_used(breakable: RedisServer) -> None:
+def test_closed_connections_are_noticed_before_they_are_used(breakable: RedisServer, monkeypatch) -> None:
     """One is open and nobody opens another, so what the store closes is what is used next."""
+    be_patient(monkeypatch)
     quotas = InRedis(breakable)
     for _ in range(3):
         breakable.client.client_kill_filter(_type="normal", skipme=True)
         assert quotas.charge(BOB, PLENTY).shared
 
 
-def test_a_wrong_password_is_a_store_out_of_reach(running: RedisServer, said: List[str]) -> None:
+def test_a_wrong_password_is_a_store_out_of_reach(running: RedisServer, said: List[str], monkeypatch) -> None:
+    be_patient(monkeypatch)
     store = Shared(running.url.replace(PASSWORD, "wrong-secret"), 1000)
     assert not store.charge(ANN, FIVE, Now.read()).shared
     await_that(lambda: said)
@@ -280,7 +286,7 @@ def test_tls(tmp_path) -> None:
     try:
         url = f"rediss://:{PASSWORD}@127.0.0.1:{tls}/0"
         trusting = Shared(f"{url}?ssl_ca_certs={certificate}", 1000)
-        await_that(lambda: trusting.charge(ANN, FIVE, Now.read()).shared)
+        await_that(lambda: trusting.charge(ANN, PLENTY, Now.read()).shared)
         assert not Shared(url, 1000).charge(BOB, FIVE, Now.read()).shared  # nobody vouches for this certificate
     finally:
         server.kill()
@@ -313,7 +319,7 @@ def _outages(nodes: List[Any]) -> int:
 
 
 def _is_back(log: str) -> bool:
-    return log.count("can't be reached") == log.count("the shared limits are back")
+    return log.count("this node counts alone meanwhile") == log.count("the shared limits are back")
 
 
 def test_forty_requests_to_three_nodes_pass_five(start_server, breakable: RedisServer) -> None:
@@ -326,6 +332,7 @@ def test_forty_requests_to_three_nodes_pass_five(start_server, breakable: RedisS
             break
         # A machine so busy that a node didn't ask in time makes a try void. The node's line may come after its answer.
         await_that(lambda seen=before: _outages(nodes) > seen, what="a reason for %s" % results)  # type: ignore[misc]
+        time.sleep(1.5)  # while a node does without the store, it says nothing more
         await_that(lambda: all(_is_back(node.log) for node in nodes))
         breakable.client.flushall()
     assert results == [200] * 5 + [429] * 35

@@ -63,8 +63,9 @@ def test_announced_bodies_keep_nobody_out(running: RunningServer) -> None:
         for sock in slow:
             send_quietly(sock, HEAD % (48 * MIB) + b" " * 24000)
         time.sleep(1)  # until each is read
+        patient = Client(running.url, max_wait_s=5)  # on a busy machine, room may not be made at once
         for place in range(10):
-            assert running.client.execute("print(%d)" % place, stdin="x" * (4 * MIB)).stdout == "%d\n" % place
+            assert patient.execute("print(%d)" % place, stdin="x" * (4 * MIB)).stdout == "%d\n" % place
     record("slow-client attacks", 1)
 
 

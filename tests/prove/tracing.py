@@ -79,8 +79,12 @@ def _has_children(pid: int, below: List[int]) -> bool:
 
 
 def _tracer(task: int) -> int:
-    with open("/proc/%d/status" % task, encoding="ascii", errors="replace") as file:
-        return int(re.findall(r"^TracerPid:\s*(\d+)", file.read(), re.MULTILINE)[0])
+    """Return who traces a thread; -1 if it has ended."""
+    try:
+        with open("/proc/%d/status" % task, encoding="ascii", errors="replace") as file:
+            return int(re.findall(r"^TracerPid:\s*(\d+)", file.read(), re.MULTILINE)[0])
+    except (FileNotFoundError, ProcessLookupError):
+        return -1
 
 
 def _result(line: bytes) -> bytes:

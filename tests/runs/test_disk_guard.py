@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Iterator
 
 import pytest
-from processes import SYS_PTRACE, has_capability
+from processes import SYS_PTRACE, await_that, has_capability
 from servers import RunningServer
 from support import ROOT, ask, exchange, execute, parse_replies, request
 from wrappers import DOCKER, TMPFS_BYTES, directory_on_tmpfs
@@ -131,7 +131,7 @@ def run(name, mib, seconds):
 
 with Sandbox(Config.of(max_runs=4, wall_s=20, uid_base=int(sys.argv[4]))) as sandbox:
     assert not sandbox.report.own_tree and sandbox.state()["ready"]
-    threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 6), ("b", 30, 6), ("c", 55, 6))]
+    threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 12), ("b", 30, 12), ("c", 55, 12))]
     for thread in threads:
         thread.start()
     while HELD[0] < 105:  # all have written what they will; the watch keeps looking
@@ -262,6 +262,7 @@ def test_whoever_holds_deleted_files_pays_for_them_and_nobody_else(on_a_tmpfs, f
 
     thread = threading.Thread(target=innocent)
     thread.start()
+    await_that(lambda: on_a_tmpfs.client.health()["active_runs"] == 1)
     time.sleep(0.5)
     if os.geteuid() == 0 and not has_capability(SYS_PTRACE):
         # Nobody can tell who holds what: below the limit of all runs nothing happens. Beyond it the only run that there

@@ -10,7 +10,7 @@ import time
 from typing import Any, List
 
 import pytest
-from processes import PLAIN, anyone_left, await_that, descendants, parents, settled, state, zygote
+from processes import PLAIN, anyone_left, await_that, descendants, parents, settled, state, threads, zygote
 from sandboxes import own_config
 
 from pyexec.client import ServiceError
@@ -83,14 +83,13 @@ def test_an_admin_run_whose_supervisor_is_killed_has_no_answer(running) -> None:
 
     def run() -> None:
         try:
-            running.admin.execute("import time\ntime.sleep(60)")
+            running.admin.execute("import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()")
         except ServiceError as error:
             found.append(error)
 
     caller = threading.Thread(target=run)
     caller.start()
-    await_that(lambda: running.client.health()["active_runs"] == 1)
-    time.sleep(0.2)  # until it has its job
+    await_that(lambda: any(threads(pid) == 2 for pid in descendants(supervisor)))  # it has its job
     os.kill(supervisor, signal.SIGKILL)
     caller.join()
     assert [(error.status, error.type) for error in found] == [(500, "InternalServerError")]

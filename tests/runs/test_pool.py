@@ -130,11 +130,12 @@ def test_children_that_all_die_are_made_with_a_pause() -> None:
     bench.fault = SandboxError("it died")
     bench.pool.repair(ZYGOTE)  # type: ignore[arg-type]
     with pytest.raises(SandboxError):
-        bench.pool.take(_soon(2.5 * RETRY_S))
-    assert 3 <= len(bench.made) <= 6 and bench.released == bench.made
+        bench.pool.take(_soon(10 * RETRY_S))
+    made = len(bench.made)
+    assert 3 <= made <= 14 and bench.released == bench.made
     for _ in range(50):
         bench.pool.repair(ZYGOTE)  # type: ignore[arg-type]
-    assert len(bench.made) <= 7
+    assert len(bench.made) <= made + 2
     bench.fault = None
     time.sleep(RETRY_S)
     assert bench.pool.take(_soon(1)).fault is None  # type: ignore[attr-defined]

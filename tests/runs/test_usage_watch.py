@@ -91,7 +91,9 @@ def test_a_run_that_the_watch_cannot_see_gets_no_answer(monkeypatch: pytest.Monk
     config = Config.of(max_runs=1, uid_base=30000000 + 10 * os.getpid())
     with Sandbox(config) as sandbox:
         monkeypatch.setattr(ChildHandle, "first_process", lambda child: None)
+        monkeypatch.setattr(usage_watch, "_PAUSE_S", 20.0)
         assert sandbox.run(Job("print(1)")).stdout == b"1\n"  # over before anybody looks; it is killed at its end
+        monkeypatch.setattr(usage_watch, "_PAUSE_S", 0.05)
         with pytest.raises(SandboxError, match="/proc hides them"):
             sandbox.run(Job("import time; time.sleep(3)"))
     with pytest.raises(SandboxError, match="does not start on this host. /proc hides"):

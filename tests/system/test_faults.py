@@ -69,7 +69,7 @@ def test_callers_wait_for_the_next_zygote(start_server) -> None:
 
 def test_zygote_killed_in_the_middle_of_runs(start_server) -> None:
     running = start_server(max_runs=3)
-    timer = threading.Timer(0.5, _kill_zygote, [running])
+    timer = threading.Timer(2, _kill_zygote, [running])  # each has its job by then
     timer.start()
     results = in_threads(3, lambda _: running.client.execute("import time; time.sleep(5)"))
     timer.join()
@@ -95,7 +95,7 @@ def test_zygote_killed_again_and_again(start_server) -> None:
 def test_child_killed_from_outside(start_server) -> None:
     running = start_server(max_runs=1)
     child = max(_children(running.process.pid))
-    timer = threading.Timer(0.3, os.kill, [child, signal.SIGKILL])
+    timer = threading.Timer(2, os.kill, [child, signal.SIGKILL])
     timer.start()
     with pytest.raises(ServiceError) as caught:
         running.client.execute("import time; print('so far'); time.sleep(5)")
