@@ -13,6 +13,7 @@ from PIL import Image
 from support import FUZZ
 
 from pyexec.api.mcp import files, jsonrpc, result
+from pyexec.api.mcp.tool import NAMED_CHARS
 from pyexec.api.response import Done
 from pyexec.config import Config
 from pyexec.errors import InternalServerError, RateLimitExceeded, ServerBusy, ValidationError
@@ -262,6 +263,26 @@ def test_a_long_text_comes_whole_if_it_was_named() -> None:
     assert "b.txt: 500 bytes, below" in text_of(shaped)
 
 
+def test_named_texts_that_are_long_together_are_attached() -> None:
+    """All of them as text were a document of 336 MB, which took 3 GiB and seven seconds to make."""
+    some, rest, all_of_it = (
+        wrote(name, "\u00e9".encode("utf-8") * (size * NAMED_CHARS // 10))
+        for name, size in (("a", 6), ("b", 4), ("c", 10))
+    )
+    small = wrote("d", b"")
+    for found, kinds in (
+        ((all_of_it, small), ["text", "text"]),
+        ((some, all_of_it, rest), ["text", "resource", "text"]),
+        ((some, rest, wrote("e", b"x"), small), ["text", "text", "resource", "text"]),
+    ):
+        shaped = shape(run(files=found))
+        assert [block["type"] for block in shaped.content[1:]] == kinds
+    assert text_of(shape(run(files=(some, all_of_it)))).splitlines()[1] == "c: 200000 bytes, attached"
+    assert [blob.content for blob in shape(run(files=(some, all_of_it))).blobs] == [all_of_it.content]
+    escapes = wrote("log.txt", b"\x1b" * 1000)
+    assert shape(run(files=(escapes,))).content[1]["resource"]["mimeType"] == "text/plain"
+
+
 def test_other_files_are_attached_if_they_were_named() -> None:
     pdf = wrote("r\u00e9sum\u00e9 1.pdf", b"%PDF-1.7\n\xff\xfe\0")
     shaped = shape(run(files=(pdf,)))
@@ -301,7 +322,9 @@ def test_files_of_a_run_that_failed_come_as_well() -> None:
     "content, text",
     [
         (b"", ""),
-        (b"a\tb\r\n\x1b[0m", "a\tb\r\n\x1b[0m"),
+        (b"a\tb\r\n", "a\tb\r\n"),
+        (b"\x1b[0m", None),
+        (b"a\fb", None),
         ("\u00e9".encode("utf-8"), "\u00e9"),
         (b"\xff", None),
         (b"a\0", None),

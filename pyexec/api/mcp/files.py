@@ -10,7 +10,8 @@ _PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _MOST_PIXELS = 8000  # a side, which is as much as models take
 # Without the host's own tables, so that an answer doesn't depend on them.
 _TYPES = mimetypes.MimeTypes(filenames=())
-_BINARY = bytes(set(range(0x20)) - set(b"\t\n\v\f\r\x1b")) + b"\x7f"
+# JSON writes each of these as six bytes.
+_BINARY = bytes(set(range(0x20)) - set(b"\t\n\r")) + b"\x7f"
 
 
 def picture_type(content: bytes) -> str | None:

@@ -12,7 +12,7 @@ from pyexec import units
 from pyexec.api import import_advice, response
 from pyexec.api.mcp import files
 from pyexec.api.mcp.jsonrpc import Blob
-from pyexec.api.mcp.tool import PICTURE_BYTES
+from pyexec.api.mcp.tool import NAMED_CHARS, PICTURE_BYTES
 from pyexec.api.response import Done
 from pyexec.config import Config
 from pyexec.errors import ForbiddenImportError, PyexecError, RateLimitExceeded, ServerBusy
@@ -48,7 +48,7 @@ def of_run(done: Done, hint: str | None, named: bool, config: Config) -> Shaped:
     """Return the result of a run.
 
     Args:
-        named: whether the caller said which files are to come back, so that these come whole.
+        named: whether the caller said which files are to come back, so that these come whole, as text or attached.
     """
     error = response.error_of(done.outcome, config, done.job)
     if error is not None and done.outcome.verdict == FORBIDDEN:
@@ -57,7 +57,7 @@ def of_run(done: Done, hint: str | None, named: bool, config: Config) -> Shaped:
     shaped = Shaped(not details["success"])
     printed = _printed(details, config)
     lines = [*printed, *_failure(details, error), *filter(None, [hint])]
-    left = config.mcp_chars - sum(map(len, lines))
+    left = NAMED_CHARS if named else config.mcp_chars - sum(map(len, lines))
     notes = list(_files(done.outcome.files, named, left, shaped)) + _not_returned(done, details)
     if not printed and not lines and not shaped.content:
         lines.append(NO_OUTPUT)
@@ -171,7 +171,9 @@ def _files(found: tuple[OutputFile, ...], named: bool, left: int, shaped: Shaped
             size = "" if file.size_bytes is None else f"{units.count(file.size_bytes, 'byte')}; "
             yield f"{name}: {size}{file.error}"
             continue
-        kind, text = files.picture_type(content), files.text_of(content)
+        kind = files.picture_type(content)
+        # A text becomes part of the document, which is in memory several times while it is written as JSON.
+        text = files.text_of(content) if len(content) <= 4 * left else None
         said = f"{name}: {units.count(len(content), 'byte')}"
         if kind is not None and len(content) <= pictures:
             pictures -= len(content)
@@ -179,7 +181,7 @@ def _files(found: tuple[OutputFile, ...], named: bool, left: int, shaped: Shaped
             shaped.content.append({"type": "image", "data": blob.mark, "mimeType": kind})
             shaped.blobs.append(blob)
             yield f"{said}, shown below"
-        elif text is not None and (named or len(text) <= left):
+        elif text is not None and len(text) <= left:
             left -= len(text)
             shaped.content.append(_text_block(f"{name}:\n{text}"))
             yield f"{said}, below"

@@ -13,6 +13,7 @@ TITLE = "Run Python"
 ARGUMENTS = ("code", "stdin", "files", "return_files")
 CONTENT = "content_base64"  # of a file that isn't text, as answers of the HTTP API spell it
 PICTURE_BYTES = 1 << 20  # of all pictures of a result
+NAMED_CHARS = 100_000  # of all files of a result that are named, and come as text
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def _files_back() -> str:
     return (
         "Pictures that it writes or shows (PNG, JPEG, GIF, WebP) come back as images, up to"
         f" {units.size(PICTURE_BYTES)} in all, and short text files as text;"
-        " what return_files names comes whole, others as attachments."
+        f" what return_files names comes whole, up to {units.count(NAMED_CHARS, 'character')} as text,"
+        " others as attachments."
     )
 
 
