@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from pyexec import units
+
+_Error = TypeVar("_Error", bound=BaseException)
 
 
 class PyexecError(Exception):
@@ -32,6 +34,12 @@ class PyexecError(Exception):
     def header_fields(self) -> list[tuple[str, str]]:
         """Return the header fields that this error's answer carries beside those of all errors."""
         return []
+
+
+def bare(error: _Error) -> _Error:
+    """Return an error that is to be kept without what led to it: the frames there hold all that they worked on."""
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 class _TryLater:

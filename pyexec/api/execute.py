@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import secrets
 import time
 import traceback
@@ -24,9 +23,9 @@ from pyexec.api.request import Request
 from pyexec.api.response import Context, Done, nobody, respond
 from pyexec.callers import Caller, Proxies
 from pyexec.config import Config
-from pyexec.errors import InternalServerError, PyexecError, ValidationError
+from pyexec.errors import InternalServerError, PyexecError, ValidationError, bare
 from pyexec.http1.answer import Answer, Asked
-from pyexec.http1.memory import AnswerBudget, one_at_a_time
+from pyexec.http1.memory import FREE_BYTES, AnswerBudget, one_at_a_time
 from pyexec.http1.message import Head
 from pyexec.job import Job, Outcome
 from pyexec.limits import Admission, Ticket
@@ -91,6 +90,10 @@ class Execute:
                 outcome = asked.after.enter_context(self._sandbox.execution(job, kept.count, asked.presence))
             self._book(outcome, watch)
             answer = render(Done(job, outcome, self._hint(job, outcome)), context, self._config)
+            # JSON writes a control character as six bytes, so that the answer may be larger than what was collected.
+            more = answer.in_memory - kept.held
+            if more > FREE_BYTES:
+                kept.count(more)
         except CallerGone as gone:
             kept.release()
             if ticket is not None and not gone.begun:
@@ -107,12 +110,17 @@ class Execute:
         """Return whose request this is, not yet an admin."""
         return self.proxies.caller(peer, head.fields)
 
+    def forget_body(self, asked: Asked) -> None:
+        """Let go of a body before `carry_out`, which can do without: `read` has what was in it."""
+        self._once(asked)
+        asked.forget_body()
+
     def _once(self, asked: Asked) -> str:
         """Return what marks a request and its repetitions alone: a client may have chosen the id."""
         if not self._config.charge_once:
             return ""
         request_id = self.proxies.request_id(asked.peer, asked.head.fields)
-        return f"{hashlib.sha256(asked.body).hexdigest()} {request_id}" if request_id else ""
+        return f"{asked.digest} {request_id}" if request_id else ""
 
     def refuse(self, error: PyexecError, head: Head, peer: str) -> Answer:
         """Return the answer to a request that was refused before its body was read."""
@@ -131,7 +139,7 @@ class Execute:
             if not caller.unlimited:
                 self._admission.charge(caller, Now.read())
         except PyexecError as error:
-            return error
+            return bare(error)
         return None
 
     def _parse(self, asked: Asked, read: Read) -> tuple[str, Request | ValidationError]:
@@ -141,7 +149,7 @@ class Execute:
             try:
                 return self._once(asked), read(asked.body, self._config)
             except ValidationError as error:
-                return "", error
+                return "", bare(error)
             finally:
                 asked.forget_body()
 
@@ -162,7 +170,8 @@ class Execute:
             # Finding the fault in a large body is work, which nobody gets for free without end.
             if size > _FREE_BODY and not caller.unlimited:
                 self._admission.charge(caller, now)
-            raise parsed
+            # Another one: an error that is raised where a variable holds it holds itself, until there is a collection.
+            raise ValidationError(parsed.message, parsed.field)
         return dataclasses.replace(parsed.job, admin=True) if caller.admin else parsed.job
 
     def _hint(self, job: Job, outcome: Outcome) -> str | None:

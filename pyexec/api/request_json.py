@@ -102,6 +102,7 @@ def load_any(body: bytes) -> Any:
     except UnicodeDecodeError:
         # With lone surrogates in place of invalid bytes, the check of each field finds them and can name the field.
         invalid, text = _invalid_utf8(body), frame.decode("utf-8", "surrogateescape")
+    del frame  # which may be a copy of the body
     try:
         document = (_decoder(contents) if contents else _PLAIN_DECODER).decode(text)
     except RecursionError:

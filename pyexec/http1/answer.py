@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import copy
+import hashlib
 from dataclasses import dataclass, field
 from typing import Iterable, Iterator, Union
 
@@ -36,6 +38,7 @@ class Asked:
         """Take what was read."""
         self.head, self.peer, self.after, self.presence = head, peer, after, presence
         self._body, self.size = body, body.size if isinstance(body, Body) else len(body)
+        self._digest = ""
 
     @property
     def body(self) -> bytes:
@@ -44,9 +47,18 @@ class Asked:
             self._body = self._body.whole()
         return self._body
 
+    @property
+    def digest(self) -> str:
+        """What tells the body from any other; it outlives the body if it was asked for before."""
+        if not self._digest:
+            self._digest = hashlib.sha256(self.body).hexdigest()
+        return self._digest
+
     def within(self, after: contextlib.ExitStack) -> Asked:
         """Return the same request with another stack."""
-        return Asked(self.head, self._body, self.peer, after, self.presence)
+        same = copy.copy(self)
+        same.after = after
+        return same
 
     def forget_body(self) -> None:
         """Let go of the body, which nobody asks for again: its request may wait and run for long."""
@@ -66,6 +78,11 @@ class Encoded:
     def __len__(self) -> int:
         """Return the length of the text."""
         return (len(self._content) + 2) // 3 * 4
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes of the content."""
+        return len(self._content)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the text."""
@@ -107,3 +124,8 @@ class Answer:
     def length(self) -> int:
         """Bytes of the body."""
         return sum(len(part) for part in self.parts)
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes that the body takes until it is written."""
+        return sum(part.in_memory if isinstance(part, Encoded) else len(part) for part in self.parts)

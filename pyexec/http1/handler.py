@@ -127,6 +127,8 @@ class Handler:
                 body = self._body(head, chunked, after)
                 asked = Asked(head, body, self._peer, after, Departure(self._connection.sock, self._reader.has_more))
                 del body
+                # However this ends: nothing may hold the body any more when its bytes are counted as free.
+                after.callback(asked.forget_body)
                 unread, received = False, asked.size
                 watch.mark("read")
                 if not server.table.mark(self._connection, RUNNING):

@@ -7,6 +7,7 @@ least progress (`Connection.due`): refusing the newest instead would let clients
 from __future__ import annotations
 
 import contextlib
+import gc
 import mmap
 import threading
 import time
@@ -18,14 +19,20 @@ from pyexec.http1.connection import Connection
 FREE_BYTES = 1 << 16  # of each body, uncounted: every connection may cost that much
 _LARGEST_PIECE = 1 << 20
 _LARGE = 1 << 20
+_MOST_LITTER = 16 << 20
 _ROOM_S = 5.0
-_copying = threading.Lock()
+_copying, _copying_less = threading.Lock(), threading.Lock()
 _LOOK_S = 0.1
 
 
 def one_at_a_time(size: int) -> ContextManager[object]:
-    """Return what keeps large bodies from being copied at the same time: copies come on top of what is counted."""
-    return _copying if size >= _LARGE else contextlib.nullcontext()
+    """Return what keeps bodies from being copied and parsed at the same time: that comes on top of what is counted.
+
+    Those below 1 MiB, of which there may be one for each connection, don't wait for the larger ones.
+    """
+    if size <= FREE_BYTES:
+        return contextlib.nullcontext()
+    return _copying if size >= _LARGE else _copying_less
 
 
 class Body:
@@ -118,6 +125,7 @@ class BodyBudget:
         """Start with all of it free."""
         self._left = total
         self._reading: set[Body] = set()  # those that hold some of it and are still arriving
+        self._litter = 0  # bytes of the bodies that have gone since the last collection
         self._lock = threading.Lock()
         self.tide = Tide()
 
@@ -147,6 +155,14 @@ class BodyBudget:
 
     def release(self, body: Body) -> None:
         """Take back what a body holds."""
+        with self._lock:
+            self._litter += body.held
+            collect = self._litter >= _MOST_LITTER
+            self._litter = 0 if collect else self._litter
+        # What was made of a body is a multiple of it, and a single cycle of references keeps all of it. No code of ours
+        # is meant to leave one; but if some does, its bytes must not be counted as free while they pile up.
+        if collect:
+            gc.collect()
         with self._lock:
             self._reading.discard(body)
             self._left += body.drop()
@@ -246,23 +262,25 @@ class AnswerBudget:
 
 
 class Tide:
-    """Knows when large things have come and gone, so that the memory they leave can be returned to the system."""
+    """Knows when much has come and gone, in large things or many, so that the memory it leaves can be returned."""
 
     def __init__(self) -> None:
         """Start with nothing to give back."""
         self._since_s: float | None = None
         self._last_s = 0.0
+        self._passed = 0
 
     def gone(self, size: int) -> None:
         """Note that something of this size has gone."""
-        if size >= _LARGE:
+        self._passed += size  # not under a lock: what is lost when two threads meet here comes again with the next
+        if self._passed >= _LARGE:
             self._last_s = time.monotonic()
             if self._since_s is None:
                 self._since_s = self._last_s
 
     def ebb(self, quiet_s: float, most_s: float, give_back: Callable[[], None]) -> None:
-        """Call `give_back` after `quiet_s` without anything large, or `most_s` after the first."""
+        """Call `give_back` once much has gone: after `quiet_s` without more, or `most_s` after the first."""
         since_s, now = self._since_s, time.monotonic()
         if since_s is not None and (now - self._last_s >= quiet_s or now - since_s >= most_s):
-            self._since_s = None
+            self._since_s, self._passed = None, 0
             give_back()

@@ -330,7 +330,7 @@ def _answered(body: bytes, header: Any) -> List[Any]:
         if message.method == methods.CALL:
             methods.arguments_of_call(message)
             return []
-        return [jsonrpc.result_of(message, methods.answer(message, version, Server(Config.of(), "3.11")))]
+        return [jsonrpc.result_of(message.id, methods.answer(message, version, Server(Config.of(), "3.11")))]
     except RpcError as error:
         assert error.code in _CODES and str(error).endswith((".", "version"))
         return [jsonrpc.error_of(error)]

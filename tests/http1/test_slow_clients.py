@@ -6,6 +6,7 @@ First the rules by themselves, then a server with small limits; `prove/test_slow
 from __future__ import annotations
 
 import contextlib
+import gc
 import http.client
 import json
 import socket
@@ -300,6 +301,42 @@ def test_memory_is_given_back_once_it_is_quiet(clock: Clock) -> None:
         look()
         clock.now += 1
     assert len(given) == 2  # it has gone on for long
+
+
+def test_many_things_that_are_not_large_are_given_back_as_well(clock: Clock) -> None:
+    """500 bodies just below 1 MiB left 200 MiB that nothing returned."""
+    given: List[float] = []
+    tide = Tide()
+    for _ in range(9):
+        tide.gone(MIB // 8)
+        clock.now += 6
+        tide.ebb(5, 30, lambda: given.append(clock.now))
+    assert len(given) == 1
+
+
+def test_bytes_are_free_only_once_what_was_made_of_them_is_gone(pairs: Any) -> None:
+    """Whatever is left in a cycle of references must not pile up beside bodies that are counted as free."""
+
+    class Text:
+        def __init__(self, budget: BodyBudget) -> None:
+            self.itself, self.budget = self, budget
+
+        def __del__(self) -> None:
+            left.append(self.budget._left)
+
+    gc.collect()
+    gc.disable()
+    try:
+        left: List[int] = []
+        budget = BodyBudget(40 * MIB)
+        for _ in range(4):
+            with _arrive(budget, Connection(pairs()[0]), 9 * MIB):
+                Text(budget)
+        gone = list(left)
+    finally:
+        gc.enable()
+    assert len(gone) == 4 and max(gone) < 40 * MIB - 8 * MIB
+    assert budget._left == 40 * MIB
 
 
 def test_freed_memory_can_be_given_back() -> None:

@@ -13,7 +13,7 @@ from pyexec.api.mcp import arguments, jsonrpc, methods, result
 from pyexec.api.mcp.jsonrpc import Message
 from pyexec.api.mcp.tool import Server
 from pyexec.api.response import Done
-from pyexec.errors import PyexecError, RateLimitExceeded, ServerBusy
+from pyexec.errors import PyexecError, RateLimitExceeded, ServerBusy, ValidationError, bare
 from pyexec.http1.answer import Part
 from pyexec.job import Job
 from pyexec.limits import Quota
@@ -22,27 +22,41 @@ _NAMES = Names("'stdin'", "'files'", "Pictures and short texts that it writes co
 
 
 class Call:
-    """A `tools/call` that is to be answered."""
+    """A `tools/call` that is to be answered.
+
+    It may wait and run for long, so it has nothing of the message but what the run needs, which is no larger than the
+    body was: parsed, that takes four times as much, and `_meta` alone may be all of it.
+
+    Attributes:
+        id: of the request.
+    """
 
     def __init__(self, message: Message, version: str, server: Server) -> None:
         """Take the request, and the revision to serve it by. Raises RpcError: it is malformed."""
-        self._message, self._version, self._server = message, version, server
-        self._arguments = methods.arguments_of_call(message)
+        self.id, self._version, self._server = message.id, version, server
+        given = methods.arguments_of_call(message)
+        self._named = arguments.names_files(given)
+        self._job: Job | ValidationError
+        try:
+            job = arguments.job_of(given, server.config)
+            self._job = dataclasses.replace(job, admin=True) if server.admin else job
+        except ValidationError as error:
+            self._job = bare(error)
 
     def job(self) -> Job:
         """Return the job that the arguments ask for. Raises ValidationError: one of them is wrong."""
-        job = arguments.job_of(self._arguments, self._server.config)
-        return dataclasses.replace(job, admin=True) if self._server.admin else job
+        if isinstance(self._job, ValidationError):
+            raise ValidationError(self._job.message, self._job.field)
+        return self._job
 
     def answer(self, done: Done | PyexecError, quota: Quota | None = None) -> list[Part]:
         """Return the answer's text, in parts; `quota` is that of a caller who has one."""
         if isinstance(done, Done):
-            named = arguments.names_files(self._arguments)
-            shaped = result.of_run(done, self._hint(done), named, self._server.config)
+            shaped = result.of_run(done, self._hint(done), self._named, self._server.config)
         else:
             shaped = result.of_error(done, self._hint(done), quota)
         found = methods.shaped(shaped.document, self._version)
-        return jsonrpc.parts_of(jsonrpc.result_of(self._message, found), shaped.blobs)
+        return jsonrpc.parts_of(jsonrpc.result_of(self.id, found), shaped.blobs)
 
     def _hint(self, done: Done | PyexecError) -> str | None:
         """Return the advice for what happened, in the words of the tool's arguments."""

@@ -6,14 +6,14 @@ Every message stands for itself: there is no session, and an answer is one JSON 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, Tuple, Union
 
 from pyexec.accounts import Now
 from pyexec.api import hints, response
 from pyexec.api.execute import Execute
 from pyexec.api.mcp import installed, jsonrpc, methods, revisions
 from pyexec.api.mcp.call import Call
-from pyexec.api.mcp.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Message, RpcError
+from pyexec.api.mcp.jsonrpc import INVALID_REQUEST, METHOD_NOT_FOUND, Id, Message, RpcError
 from pyexec.api.mcp.revisions import Header
 from pyexec.api.mcp.tool import Server
 from pyexec.api.request import Request
@@ -26,6 +26,8 @@ from pyexec.sandbox import Sandbox
 
 _MOST_OF_BATCH = 20  # messages; no client is known to send more than two
 _KIND = "RpcError"  # in the log and the metrics
+# A message that is refused, one that asks for a run, or another with its revision; none holds on to the body.
+Begun = Union[Answer, Call, Tuple[Message, str]]
 
 
 class Endpoint:
@@ -37,38 +39,66 @@ class Endpoint:
 
     def __call__(self, asked: Asked) -> Answer:
         """Return the answer to the message in a body."""
-        header = Header.of(asked.head)
-        try:
-            with one_at_a_time(asked.size):
-                value = jsonrpc.load(asked.body)
-            batch = isinstance(value, list) and header.version in (None, revisions.WITH_BATCHES)
-            answer = self._batch(value, asked, header) if batch else self._one(value, asked, header)
-        except RpcError as error:
-            answer = _refusal(error)
+        with one_at_a_time(asked.size):
+            begun = self._begun(asked)
+        answer = self._batch(begun, asked) if isinstance(begun, list) else self._ended(begun, asked)
         if answer.kept is not None or answer.status == CLOSED_BY_CLIENT:  # its run was charged, or given back
             return answer
         refusal = self._scripts.charge_large(asked)
         return answer if refusal is None else _denied(refusal, None)
 
-    def _one(self, value: Any, asked: Asked, header: Header) -> Answer:
-        """Answer one message. Raises RpcError: it isn't one, or its revision isn't served."""
+    def _begun(self, asked: Asked) -> Begun | list[Begun]:
+        """Return what became of the message in a body, or of those in a batch; the body is gone then."""
+        header = Header.of(asked.head)
+        try:
+            value = jsonrpc.load(asked.body)
+            if not isinstance(value, list) or header.version not in (None, revisions.WITH_BATCHES):
+                return self._one(value, asked, header)
+            if not 0 < len(value) <= _MOST_OF_BATCH:
+                raise RpcError(INVALID_REQUEST, f"A batch has 1 to {_MOST_OF_BATCH} messages.")
+            return [self._one_of_batch(each, asked, header) for each in value]
+        except RpcError as error:
+            return _refusal(error)
+        finally:
+            self._scripts.forget_body(asked)
+
+    def _one_of_batch(self, value: Any, asked: Asked, header: Header) -> Begun:
+        try:
+            return self._one(value, asked, header)
+        except RpcError as error:
+            return _refusal(error)
+
+    def _one(self, value: Any, asked: Asked, header: Header) -> Begun:
+        """Return what is left to do for a message. Raises RpcError: it isn't one, or its revision isn't served."""
         message = jsonrpc.message_of(value)
         version = revisions.of_request(message, header)
         if message.id is None:
             return Answer(202, [])
         try:
             if message.method == methods.CALL:
-                return self._call(Call(message, version, self._server(admin=False)), message, asked)
+                return Call(message, version, self._server(admin=False))
+            return methods.brief(message), version
+        except RpcError as error:
+            return _refusal(error, version)
+
+    def _ended(self, begun: Begun, asked: Asked) -> Answer:
+        """Return the answer to a message."""
+        if isinstance(begun, Answer):
+            return begun
+        if isinstance(begun, Call):
+            return self._call(begun, asked)
+        message, version = begun
+        try:
             caller = self._scripts.authenticated(asked)
             result = methods.answer(message, version, self._server(caller.admin))
         except RpcError as error:
             return _refusal(error, version)
         except PyexecError as error:
-            return _denied(error, message)
-        answer = response.document(jsonrpc.result_of(message, result))
+            return _denied(error, message.id)
+        answer = response.document(jsonrpc.result_of(message.id, result))
         return response.addressed(answer, Context(Now.read().utc, caller))
 
-    def _call(self, call: Call, message: Message, asked: Asked) -> Answer:
+    def _call(self, call: Call, asked: Asked) -> Answer:
         """Run a script. What goes wrong with it is the model's to know, so it is a result, not an error of HTTP."""
 
         def read(body: bytes, config: Config) -> Request:
@@ -76,7 +106,7 @@ class Endpoint:
 
         def render(done: Done | PyexecError, context: Context, config: Config) -> Answer:
             if isinstance(done, AuthenticationError):
-                return response.addressed(_denied(done, message), context)
+                return response.addressed(_denied(done, call.id), context)
             error = response.error_of(done.outcome, config, done.job) if isinstance(done, Done) else done
             answer = Answer(200, call.answer(done, context.quota), fields=[response.NO_STORE])
             if error is not None:
@@ -85,18 +115,13 @@ class Endpoint:
 
         return self._scripts.carry_out(asked, read, render)
 
-    def _batch(self, values: list[Any], asked: Asked, header: Header) -> Answer:
-        """Answer the messages of a batch one after the other. Raises RpcError: it isn't one."""
-        if not 0 < len(values) <= _MOST_OF_BATCH:
-            raise RpcError(INVALID_REQUEST, f"A batch has 1 to {_MOST_OF_BATCH} messages.")
+    def _batch(self, begun: list[Begun], asked: Asked) -> Answer:
+        """Run the calls of a batch one after the other, and answer all of it."""
         answers: list[Answer] = []
-        for value in values:
+        for each in begun:
             # What is left of each run goes at once: a batch must not hold several children.
             with contextlib.ExitStack() as after:
-                try:
-                    answer = self._one(value, asked.within(after), header)
-                except RpcError as error:
-                    answer = _refusal(error)
+                answer = self._ended(each, asked.within(after))
             if answer.status == CLOSED_BY_CLIENT:
                 for each in answers:
                     if each.kept is not None:
@@ -134,9 +159,8 @@ def _refusal(error: RpcError, version: str = revisions.MODERN) -> Answer:
     return answer
 
 
-def _denied(error: PyexecError, message: Message | None) -> Answer:
+def _denied(error: PyexecError, id: Id) -> Answer:
     """Return an error of HTTP that says in the body, as the protocol has it, what is wrong."""
-    id = None if message is None else message.id
     told = RpcError(INVALID_REQUEST, error.message, {"type": error.type, **error.fields()}, id)
     answer = response.document(jsonrpc.error_of(told), error.status)
     answer.fields += error.header_fields()

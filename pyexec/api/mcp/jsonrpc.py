@@ -90,9 +90,9 @@ def error_of(error: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": error.id, "error": details}
 
 
-def result_of(message: Message, result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answer to a request that was carried out."""
-    return {"jsonrpc": "2.0", "id": message.id, "result": result}
+def result_of(id: Id, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answer to the request of an id, which was carried out."""
+    return {"jsonrpc": "2.0", "id": id, "result": result}
 
 
 class Blob:

@@ -36,6 +36,16 @@ def answer(message: Message, version: str, server: tool.Server) -> dict[str, Any
     return shaped(method(message, server), version, cached=message.method in ("server/discover", "tools/list"))
 
 
+def brief(message: Message) -> Message:
+    """Return a message with no more than `answer` looks at, since those before it in its batch may run for long."""
+    asked, cursor = message.params.get("protocolVersion"), message.params.get("cursor")
+    params = {
+        "protocolVersion": shown(asked) if isinstance(asked, str) else None,
+        "cursor": None if cursor is None else "",
+    }
+    return Message(shown(message.method), params, message.id)
+
+
 def shaped(result: Mapping[str, Any], version: str, cached: bool = False) -> dict[str, Any]:
     """Return a result as its revision wants it."""
     if not revisions.is_modern(version):

@@ -115,7 +115,7 @@ class Session:
         result = methods.answer(message, version, self._server())
         if message.method == "initialize":
             self._revision = result["protocolVersion"]
-        send(jsonrpc.parts_of(jsonrpc.result_of(message, result), []))
+        send(jsonrpc.parts_of(jsonrpc.result_of(message.id, result), []))
 
     def _begin(self, call: Call, id: Id, send: Send) -> None:
         pending: Pending | None = None
