@@ -7,6 +7,7 @@ counts, as do waits: other work on the machine makes single ones worse, never be
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import signal
 import socket
@@ -119,6 +120,21 @@ def test_what_waits_in_the_nodes_is_not_refused_to_one_address(cluster: Cluster,
         time.sleep(4)
         answers = [answer for each in callers for answer in each.end()]
     _check(answers)
+
+
+def test_what_a_node_says_of_itself_alone_is_kept_back(cluster: Cluster) -> None:
+    """Its counters, and for how long it keeps a connection, which is longer than the balancer does."""
+    for port, behind in ((cluster.ports[0], False), (cluster.port, True)):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        for path in ("/metrics", "/metrics?all", "/about"):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            text = answer.read().decode()
+            hidden = behind and path != "/about"
+            assert answer.status == (404 if hidden else 200) and ("pyexec_slots" in text) <= (not behind), (path, text)
+            assert not hidden or json.loads(text)["error_details"]["type"] == "NotFound"
+            assert (answer.getheader("Keep-Alive") is None) == behind
+        connection.close()
 
 
 def _slow_client(port: int, body: bytes, seconds: float, source: str, over: threading.Event) -> None:

@@ -26,6 +26,8 @@ def configuration() -> str:
     text = "# Made of deploy/haproxy.cfg by tests/tools/manifests.py.\n" + text[text.index("global\n") :]
     # A pod has its user already, and no privilege to take another.
     text = text.replace("    user haproxy\n    group haproxy\n", "", 1)
+    # Whoever scrapes is in another pod; the network policy says which.
+    text = text.replace("bind 127.0.0.1:8404", "bind :8404", 1)
     text = text.replace("defaults\n", _RESOLVERS + "defaults\n", 1)
     # A node can't be tracked by its place among names, so each backend checks for itself.
     (checked,) = re.findall(r"    default-server check .*\n", text)
