@@ -95,11 +95,33 @@ def test_the_balancer_and_the_nodes_agree_on_slots_and_queue() -> None:
     given, balancer = _of_kubernetes(), _text("deploy/haproxy.cfg")
     (slots,) = re.findall(r"default-server check .* maxconn (\d+)", balancer)
     node = _nodes_as_documented()[-1]
-    for name in ("MAX_RUNS", "QUEUE", "QUEUE_PER_ADDRESS", "QUEUE_S", "DRAIN_S"):
+    for name in ("MAX_RUNS", "QUEUE", "QUEUE_PER_ADDRESS", "QUEUE_S", "DRAIN_S", "CHARGE_ONCE"):
         assert given["PYEXEC_" + name] == node["PYEXEC_" + name], name
     assert given["PYEXEC_MAX_RUNS"] == slots and given["PYEXEC_QUEUE_PER_ADDRESS"] == given["PYEXEC_QUEUE"]
     (sent,) = set(re.findall(r"track runs/n\d maxconn (\d+)", balancer))
-    assert int(slots) < int(sent) <= int(slots) + int(given["PYEXEC_QUEUE"])
+    assert int(slots) < int(sent)
+    # All that two balancers send at once, of which the node runs some.
+    assert int(given["PYEXEC_QUEUE"]) == 2 * (int(slots) + int(sent))
+
+
+def test_the_store_is_as_large_in_kubernetes_as_on_a_machine() -> None:
+    """And its memory limit leaves it as much again."""
+    manifest = _text("deploy/kubernetes/valkey.yaml")
+    (page,) = re.findall(r"^maxmemory (\w+)$", _text("docs/deployment.md"), re.MULTILINE)
+    assert re.findall(r"--maxmemory\n +- (\w+)", manifest) == [page] == ["1gb"]
+    assert "limits: {memory: 2Gi}" in manifest
+
+
+def test_the_page_makes_the_secrets_that_the_manifests_name() -> None:
+    """Once their namespace is there, and before anything that needs them."""
+    (commands,) = re.findall(r"```sh\n(kubectl apply .*?)```", _text("docs/deployment.md"), re.DOTALL)
+    steps = re.findall(r"^kubectl (?:-n pyexec )?(apply -f \S+|create secret generic \S+)", commands, re.MULTILINE)
+    assert steps[0] == "apply -f deploy/kubernetes/00-namespace.yaml" and steps[-1] == "apply -f deploy/kubernetes/"
+    manifests_text = _text("deploy/kubernetes/pyexec.yaml") + _text("deploy/kubernetes/valkey.yaml")
+    named = set(re.findall(r"(?:secretKeyRef: \{name: |secretName: )([\w-]+)", manifests_text))
+    assert {step.split()[-1] for step in steps[1:-1]} == named
+    for key in re.findall(r"(?:, |\{)key: ([\w-]+)", manifests_text):
+        assert re.search(r"--from-(literal|file)=%s\b" % key, commands), key
 
 
 def test_the_namespace_comes_before_what_is_in_it() -> None:

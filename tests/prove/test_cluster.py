@@ -188,7 +188,8 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tuple[Cluster,
     """A cluster whose nodes share quotas of five, and its store."""
     work = str(tmp_path_factory.mktemp("limited"))
     store = RedisServer(work)
-    found = Cluster(work, environment={"PYEXEC_LIMITS_URL": store.url}, rate_per_minute=5, rate_per_day=1000)
+    shared = {"PYEXEC_LIMITS_URL": store.url}
+    found = Cluster(work, environment=shared, rate_per_minute=5, rate_per_day=1000, charge_once=1)
     yield found, store
     found.stop()
     store.kill()
@@ -209,7 +210,7 @@ def _check_that_five_pass(cluster: Cluster, network: str) -> str:
     raise AssertionError("the store was out of reach again and again")
 
 
-def _await_outage(cluster: Cluster, before: int, found: List[int]) -> None:
+def _await_outage(cluster: Cluster, before: int, found: List[Any]) -> None:
     """Await the reason why a node counted alone, and its end; the line may come a moment after the answer."""
     await_that(lambda: _outages(cluster) > before, what="a reason for %s" % found)
     _await_back(cluster)
@@ -247,6 +248,39 @@ def test_forty_at_once_pass_five_whichever_node(limited: Tuple[Cluster, RedisSer
     # A token comes every twelve seconds.
     if found.count(200) > 2:
         _await_outage(cluster, before, found)
+
+
+def _busy(cluster: Cluster) -> List[int]:
+    """Return which nodes the balancer has given a run."""
+    rows = [line.split(",") for line in cluster.tell("show stat").splitlines() if line.startswith("runs,n")]
+    return [place for place, row in enumerate(rows) if int(row[4])]
+
+
+def _ask_a_node_that_dies(cluster: Cluster, source: str) -> Answer:
+    """Send a run, and kill the node that has it."""
+    answers: List[Answer] = []
+    caller = threading.Thread(target=lambda: answers.append(ask(cluster.port, {"code": SLEEP % 2}, source)))
+    caller.start()
+    await_that(lambda: _busy(cluster))
+    time.sleep(0.5)
+    (place,) = _busy(cluster)
+    cluster.kill(place)
+    caller.join()
+    cluster.start(place)
+    cluster.await_up(3)
+    return answers[0]
+
+
+def test_a_run_that_is_sent_to_another_node_is_charged_once(limited: Tuple[Cluster, RedisServer]) -> None:
+    cluster, store = limited
+    for number in range(1, 6):
+        source, before = "127.0.11.%d" % number, _outages(cluster)
+        assert _ask_a_node_that_dies(cluster, source).status == 200
+        used = store.client.hget("pyexec:{%s}" % source, "u")
+        if used == b"1":
+            return
+        _await_outage(cluster, before, [used])
+    raise AssertionError("the store was out of reach again and again")
 
 
 @pytest.mark.parametrize("how", ["killed", "hung"])

@@ -129,7 +129,7 @@ def test_every_pod_is_restricted() -> None:
         assert security["runAsNonRoot"] and security["runAsUser"] > 0
         assert security["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-        assert all(set(volume) - {"name"} <= {"emptyDir", "configMap"} for volume in pod["volumes"])
+        assert all(set(volume) - {"name"} <= {"emptyDir", "configMap", "secret"} for volume in pod["volumes"])
         for container in pod["containers"]:
             own = container["securityContext"]
             assert own == {
@@ -169,7 +169,7 @@ def test_the_store_that_the_page_sets_up_counts_for_who_has_its_password(tmp_pat
         with pytest.raises(redis.exceptions.AuthenticationError):
             redis.Redis.from_url(reached.replace("PASSWORD", "another")).ping()
         found = redis.Redis.from_url(reached).config_get("maxmemory*")
-        assert (found["maxmemory"], found["maxmemory-policy"]) == (str(256 << 20), "volatile-lru")
+        assert (found["maxmemory"], found["maxmemory-policy"]) == (str(1 << 30), "volatile-lru")
     finally:
         process.kill()
         process.wait()
