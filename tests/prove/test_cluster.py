@@ -202,6 +202,7 @@ def _forty(cluster: Cluster, source: str) -> List[int]:
 def _check_that_five_pass(cluster: Cluster, network: str) -> str:
     """Check that of forty at once five pass; return their address. A node that was too busy to ask makes it void."""
     for number in range(1, 6):
+        _await_store(cluster)
         source, before = "%s.%d" % (network, number), _outages(cluster)
         found = _forty(cluster, source)
         if found == [200] * 5 + [429] * 35:
@@ -210,17 +211,18 @@ def _check_that_five_pass(cluster: Cluster, network: str) -> str:
     raise AssertionError("the store was out of reach again and again")
 
 
+def _await_store(cluster: Cluster) -> None:
+    """Wait until every node asks the store: one that can't says so once, and counts alone until it is back."""
+    gone, back = "this node counts alone meanwhile", "the shared limits are back"
+    time.sleep(1.5)  # so long a node that counts alone asks nobody, and says nothing more
+    await_that(lambda: all("the shared limits are in use" in node.log or back in node.log for node in cluster.nodes))
+    await_that(lambda: all(node.log.count(gone) == node.log.count(back) for node in cluster.nodes))
+
+
 def _await_outage(cluster: Cluster, before: int, found: List[Any]) -> None:
     """Await the reason why a node counted alone, and its end; the line may come a moment after the answer."""
     await_that(lambda: _outages(cluster) > before, what="a reason for %s" % found)
-    _await_back(cluster)
-
-
-def _await_back(cluster: Cluster) -> None:
-    """Wait until every node that counts alone has the store back."""
-    gone, back = "this node counts alone meanwhile", "the shared limits are back"
-    time.sleep(1.5)  # so long a node asks nobody, and says nothing more
-    await_that(lambda: all(node.log.count(gone) == node.log.count(back) for node in cluster.nodes))
+    _await_store(cluster)
 
 
 def _outages(cluster: Cluster) -> int:
@@ -234,7 +236,7 @@ def _without_store(limited: Tuple[Cluster, RedisServer], how: str) -> Iterator[N
     store.break_down(how)
     yield
     store.come_back(how)
-    _await_back(cluster)
+    _await_store(cluster)
 
 
 def test_forty_at_once_pass_five_whichever_node(limited: Tuple[Cluster, RedisServer]) -> None:
@@ -274,6 +276,7 @@ def _ask_a_node_that_dies(cluster: Cluster, source: str) -> Answer:
 def test_a_run_that_is_sent_to_another_node_is_charged_once(limited: Tuple[Cluster, RedisServer]) -> None:
     cluster, store = limited
     for number in range(1, 6):
+        _await_store(cluster)
         source, before = "127.0.11.%d" % number, _outages(cluster)
         assert _ask_a_node_that_dies(cluster, source).status == 200
         used = store.client.hget("pyexec:{%s}" % source, "u")
