@@ -11,6 +11,7 @@ import select
 from typing import Iterator, NamedTuple
 
 _MEMORY_LINES = (b"RssAnon:", b"RssShmem:", b"VmPTE:")
+_STILL = (b"T", b"t", b"Z", b"X")  # stopped, or ended
 
 
 class Process(NamedTuple):
@@ -58,10 +59,10 @@ def read_stat(fd: int) -> Process | None:
         return None
 
 
-def process(pid: int) -> Process | None:
-    """Return a process by its id; None if it has ended or is hidden."""
+def process(pid: int, task: str = "") -> Process | None:
+    """Return a process by its id, or one thread of it by "/task/N"; None if it has ended or is hidden."""
     try:
-        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        with open(f"/proc/{pid}{task}/stat", "rb", buffering=0) as file:
             return _parsed(file.read(1024))
     except OSError:
         return None
@@ -94,6 +95,20 @@ def below(first: Process) -> Iterator[Process]:
                     waiting += map(int, file.read(65536).split())
             except OSError:
                 continue
+
+
+def is_stopped(found: Process) -> bool:
+    """Return whether no thread of a process executes anything, in the kernel neither."""
+    if found.threads == 1:
+        return found.state in _STILL
+    try:
+        names = os.listdir(f"/proc/{found.pid}/task")
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    tasks = (process(found.pid, f"/task/{name}") for name in names)
+    return all(task is None or task.state in _STILL for task in tasks)
 
 
 def tasks_of_machine() -> int:

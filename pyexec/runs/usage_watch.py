@@ -20,8 +20,11 @@ from pyexec.errors import SandboxError
 from pyexec.job import Budget
 from pyexec.runs import deleted_files, group_kill, processes, workdir
 from pyexec.runs.child_handle import ChildHandle
+from pyexec.runs.deleted_files import Held
 from pyexec.runs.disk_guard import Guard
 from pyexec.runs.processes import Process
+from pyexec.runs.standstill import Standstill
+from pyexec.runs.workdir import Usage
 from pyexec.runs.workdirs_on_disk import RunDirectory
 
 # What no rlimit counts may come on top of the budget, which RLIMIT_AS holds to the byte for what it does count.
@@ -67,6 +70,8 @@ class Watch:
         """
         self._child, self._budget, self._own_pids, self._guard = child, budget, own_pids, guard
         self._deletes, self._placed_bytes = deletes, placed_bytes
+        self._standstill = Standstill(child, self._all)
+        self._was_in_flux = False  # names in its directory changed during the last look
         self._baseline_bytes: int | None = None
         self.memory_is_short = False  # whether the run has used all of its budget, so that little more will end it
         self._is_quick = child.admin and not counted
@@ -92,6 +97,8 @@ class Watch:
         """
         if self._is_quick:
             self._looked_at, self._tasks = time.monotonic(), processes.tasks_of_machine()
+        if not ended:
+            self._standstill.end()  # if the last look failed so that it couldn't
         found = self._output()
         if found is None and (self._child.admin or not ended):
             found = self._processes()
@@ -152,27 +159,49 @@ class Watch:
                 processes.set_nice(each.pid, self._nice)
 
     def _directory(self, ended: bool, failed: bool) -> Excess | None:
-        budget, directory, own = self._budget, self._child.directory, len(RunDirectory.PARTS)
-        assert directory is not None, "asked only where there is one"
-        # Before the look at what has a name: a file that is deleted in between must not count twice.
-        first = self._child.first_process() if self._deletes else None
-        kept = deleted_files.held(self._all(first) if first else [], directory.path, os.fstat(directory.fd).st_dev)
-        found = workdir.usage(directory.fd, budget.workdir_files + own)
-        taken_bytes = found.size_bytes + kept.size_bytes
-        # A file that has met RLIMIT_FSIZE comes on top of what was there. As on a tmpfs, only a script that fails over
-        # that has met a limit.
-        if taken_bytes > budget.workdir_bytes + (0 if failed else self._placed_bytes):
-            return Excess("disk", budget.workdir_bytes)
-        if found.files > budget.workdir_files + own:
-            return Excess("files", budget.workdir_files)
-        if self._guard is None or ended:
-            return None
-        victim = self._guard.look(self._child, taken_bytes, kept.perhaps_more)
+        is_still, must_stop = False, self._was_in_flux and self._standstill.is_due()
+        if not must_stop:
+            found, kept = self._holdings()
+            must_stop = found.in_flux and (
+                ended or self._standstill.is_due() or self._must_be_sure(found, kept, failed)
+            )
+        if must_stop:
+            with self._standstill.hold(for_good=ended) as is_still:
+                found, kept = self._holdings()
+        self._was_in_flux = found.in_flux
+        excess = self._excess(found, kept, failed)
+        if excess is not None or self._guard is None or ended:
+            return excess
+        unsure = kept.perhaps_more or (found.vanished and not is_still)
+        victim = self._guard.look(self._child, found.size_bytes + kept.size_bytes, unsure)
         if victim is None:
             return None
         if not victim.at_fault:
             raise SandboxError("the disk of --work-dir is nearly full; a run had to be ended that had taken little")
-        return Excess("disk", budget.workdir_bytes, victim.taken_bytes)
+        return Excess("disk", self._budget.workdir_bytes, victim.taken_bytes)
+
+    def _holdings(self) -> tuple[Usage, Held]:
+        """Return what the run holds, by name and without."""
+        directory = self._child.directory
+        assert directory is not None, "asked only where there is one"
+        # Before the look at what has a name: a file that is deleted in between must not count twice.
+        first = self._child.first_process() if self._deletes else None
+        kept = deleted_files.held(self._all(first) if first else [], directory.path, os.fstat(directory.fd).st_dev)
+        return workdir.usage(directory.fd, self._budget.workdir_files + len(RunDirectory.PARTS)), kept
+
+    def _must_be_sure(self, found: Usage, kept: Held, failed: bool) -> bool:
+        """Return whether to stop the run however lately it was: something is about to be held against a run."""
+        return self._excess(found, kept, failed) is not None or (self._guard is not None and self._guard.short())
+
+    def _excess(self, found: Usage, kept: Held, failed: bool) -> Excess | None:
+        budget = self._budget
+        # A file that has met RLIMIT_FSIZE comes on top of what was there. As on a tmpfs, only a script that fails over
+        # that has met a limit.
+        if found.size_bytes + kept.size_bytes > budget.workdir_bytes + (0 if failed else self._placed_bytes):
+            return Excess("disk", budget.workdir_bytes)
+        if found.files > budget.workdir_files + len(RunDirectory.PARTS):
+            return Excess("files", budget.workdir_files)
+        return None
 
 
 def can_see(child: ChildHandle) -> bool:

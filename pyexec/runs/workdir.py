@@ -26,15 +26,22 @@ FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SMALL_DIRECTORY = 4096  # bytes on disk, of most file systems
 _DEEPEST = 64  # as many descriptors does a look take
+_TICK_NS = 20_000_000  # a file's times are those of the kernel's last tick, of which there are 100 a second or more
 # Of the processor, so that a slow disk is held against nobody: a thousand entries take some 5 ms.
 _LONGEST_LOOK_S = 0.25
 
 
 class Usage(NamedTuple):
-    """What a directory holds: bytes on disk, and entries below it."""
+    """What a directory holds: bytes on disk, and entries below it.
+
+    `in_flux`: names came, went or moved during the look, or just before; so some entries may have been missed, and
+    others counted twice. `vanished`: something that was listed was gone when it was its turn.
+    """
 
     size_bytes: int
     files: int
+    in_flux: bool = False
+    vanished: bool = False
 
 
 class _Uncountable(Exception):
@@ -184,20 +191,27 @@ def usage(directory_fd: int, most_files: int) -> Usage:
         OSError: the server has no descriptor or memory left to look with; then nothing is known.
     """
     walk = _Walk(most_files)
+    least_files = 0
     try:
         walk.all_below(directory_fd)
     except (_Uncountable, PermissionError):
-        return Usage(walk.size_bytes, max(walk.files, most_files + 1))
+        least_files = most_files + 1
     finally:
         walk.close()
-    return Usage(walk.size_bytes, walk.files)
+    return Usage(walk.size_bytes, max(walk.files, least_files), walk.is_in_flux(), walk.vanished)
 
 
 class _Walk:
-    """One look at a tree that may be changing, through a stack of descriptors: no path is walked twice."""
+    """One look at a tree that may be changing, through a stack of descriptors: no path is walked twice.
+
+    What moves changes the times of the directory that it leaves and of the one that it enters. So if no directory has
+    changed from the start of the look until it was left, everything has been seen, and once.
+    """
 
     def __init__(self, most_files: int) -> None:
         self.size_bytes = self.files = 0
+        self.vanished = False
+        self._settled_ns, self._changed_ns = time.time_ns() - _TICK_NS, 0
         self._most_files = most_files
         self._linked: set[tuple[int, int]] = set()  # files of several names that have been counted
         self._deadline_s = time.thread_time() + _LONGEST_LOOK_S
@@ -209,7 +223,7 @@ class _Walk:
         while self._stack:
             here, inner = self._stack[-1]
             if not inner:
-                os.close(self._stack.pop()[0])
+                self._leave()
                 continue
             if len(self._stack) > _DEEPEST:
                 raise _Uncountable
@@ -220,7 +234,8 @@ class _Walk:
             except OSError as error:
                 if error.errno in OURS:
                     raise
-                continue  # gone, or replaced, between two looks
+                self.vanished = True  # gone, or replaced, between two looks
+                continue
             self._count(below)
 
     def _count(self, directory_fd: int) -> None:
@@ -233,6 +248,7 @@ class _Walk:
                 except PermissionError:  # it may be listed, and no more
                     raise
                 except OSError:
+                    self.vanished = True
                     continue
                 self.files += 1
                 which = (status.st_dev, status.st_ino)
@@ -247,10 +263,21 @@ class _Walk:
                 if self.files > self._most_files or time.thread_time() > self._deadline_s:
                     raise _Uncountable
 
+    def is_in_flux(self) -> bool:
+        """Return whether names have changed, as far as directories have been left. No script can set a ctime."""
+        return self.vanished or self._changed_ns >= self._settled_ns
+
+    def _leave(self) -> None:
+        directory_fd = self._stack.pop()[0]
+        try:
+            self._changed_ns = max(self._changed_ns, os.fstat(directory_fd).st_ctime_ns)
+        finally:
+            os.close(directory_fd)
+
     def close(self) -> None:
         """Give back what is open."""
         while self._stack:
-            os.close(self._stack.pop()[0])
+            self._leave()
 
 
 def full(directory_fd: int) -> str:
