@@ -71,6 +71,18 @@ def no_deletion(scene: Scene) -> str | None:
     return "Leave the file where it is, since it goes with the run, or write under a new name."
 
 
+def vacuum_into(scene: Scene) -> str | None:
+    """Advise on SQLite's VACUUM INTO, whose journal can't be done without."""
+    if scene.deletes or scene.job.admin or scene.kind != "OperationalError" or scene.message != "disk I/O error":
+        return None
+    if "vacuum into" not in " ".join(scene.job.code.lower().split()):
+        return None
+    return (
+        "VACUUM INTO deletes a journal, which scripts can't on this server: copy the database with"
+        " connection.backup(sqlite3.connect('copy.db'))."
+    )
+
+
 def not_deleted(scene: Scene) -> str | None:
     """Advise on a name that is still taken, since a script took no notice of what `no_deletion` is about."""
     if scene.deletes or scene.job.admin or scene.kind != "FileExistsError" or scene.errno != 17:

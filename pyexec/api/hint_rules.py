@@ -125,6 +125,7 @@ RULES = (
     Rule("file not there", hint_files.missing),
     Rule("no deletion", hint_files.no_deletion),
     Rule("not deleted", hint_files.not_deleted),
+    Rule("vacuum into", hint_files.vacuum_into),
     Rule("read-only place", hint_files.read_only),
     Rule("no manager", hint_network.no_manager),
     Rule("no server", hint_network.no_server),

@@ -348,6 +348,27 @@ def test_a_transaction_over_several_databases(host: Host) -> None:
     assert said[3:] == ["database b is already in use", "ProgrammingError", "True"]
 
 
+COPY = """
+import sqlite3
+connection = sqlite3.connect("a.db")
+connection.execute("create table t(a)")
+connection.execute("insert into t values (1)")
+connection.commit()
+connection.%s
+print(sqlite3.connect("copy.db").execute("select a from t").fetchone()[0])
+"""
+
+
+def test_a_database_is_copied_or_the_hint_says_how(host: Host) -> None:
+    assert _both(host, COPY % "backup(sqlite3.connect('copy.db'))") == "1\n"
+    for client in (host.client, host.admin):
+        result = client.execute(COPY % "execute('VACUUM INTO ?', ['copy.db'])")
+        if host.deletes or client is host.admin:
+            assert result.stdout == "1\n", result
+        else:
+            assert "connection.backup(sqlite3.connect('copy.db'))" in str(result.hint), result
+
+
 TYPES = (
     "import mimetypes, urllib.request\nfrom pathlib import Path\n"
     + """
