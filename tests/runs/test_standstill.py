@@ -196,7 +196,7 @@ thread = threading.Thread(target=move)
 thread.start()
 time.sleep(0.2)
 use()
-time.sleep(6)
+time.sleep(3)
 print("kept", flush=True)
 ended.append(1)
 thread.join()
@@ -212,7 +212,7 @@ if not pid:
     move()
 time.sleep(0.2)
 use()
-time.sleep(6)
+time.sleep(3)
 print("kept", flush=True)
 os.kill(pid, signal.SIGKILL)
 """
@@ -253,7 +253,7 @@ def test_a_directory_that_moves_all_the_time_counts(use, resource, to, caller) -
 
 @pytest.mark.parametrize(("use", "resource"), [(BYTES, "disk"), (FILES, "files")])
 def test_without_a_standstill_it_would_not_count(use, resource) -> None:
-    """The control: it holds more than it may for six seconds, and is found out once it has ended."""
+    """The control: it holds more than it may for three seconds, and is found out once it has ended."""
     (said,) = _said(RENAME_IN_A_THREAD % (use, "p", "p"), "moving", "public", tries=1)
     assert said.endswith("kept"), said
 
