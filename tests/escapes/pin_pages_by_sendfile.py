@@ -1,4 +1,4 @@
-"""A run holds no page of a file past its end: one byte of each in a pipe would keep the whole page, and count as a byte.
+"""A run keeps no page of a file past its end by a byte of it in a pipe, which counts as one byte.
 
 danger: exhaust memory, CPU, disk or descriptors
 control: ok
