@@ -24,6 +24,7 @@ from typing import Any, Callable, Iterator
 
 _VARIABLE = b"SQLITE_TMPDIR="
 _LONGEST = 4096  # PATH_MAX, with the null byte
+_FACTORY = 6  # the place of this argument among those of `sqlite3.connect`
 
 
 def take_variable() -> Callable[[str], None]:
@@ -37,8 +38,8 @@ def take_variable() -> Callable[[str], None]:
         raise OSError("no memory for an environment variable")
 
     def tell(directory: str) -> None:
-        value = os.fsencode(directory) + b"\0"
-        ctypes.memmove(ctypes.byref(text, len(_VARIABLE)), value, min(len(value), _LONGEST))
+        value = os.fsencode(directory)[: _LONGEST - 1] + b"\0"
+        ctypes.memmove(ctypes.byref(text, len(_VARIABLE)), value, len(value))
 
     return tell
 
@@ -69,9 +70,6 @@ def keep_journals() -> None:
     connect.__name__ = connect.__qualname__ = "connect"
     connect.__module__, connect.__doc__ = plain.__module__, plain.__doc__
     sqlite3.connect = sqlite3.dbapi2.connect = connect
-
-
-_FACTORY = 6  # the place of this argument among those of `connect`
 
 
 def _connection_class(sqlite3: Any) -> Any:
