@@ -131,7 +131,7 @@ def run(name, mib, seconds):
 
 with Sandbox(Config.of(max_runs=4, wall_s=20, uid_base=int(sys.argv[4]))) as sandbox:
     assert not sandbox.report.own_tree and sandbox.state()["ready"]
-    threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 12), ("b", 30, 12), ("c", 55, 12))]
+    threads = [threading.Thread(target=run, args=each) for each in (("a", 20, 9), ("b", 30, 9), ("c", 55, 9))]
     for thread in threads:
         thread.start()
     while HELD[0] < 105:  # all have written what they will; the watch keeps looking

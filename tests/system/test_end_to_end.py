@@ -814,7 +814,7 @@ def asleep(running: RunningServer, count: int, seconds: float, address: str) -> 
 
 def test_a_full_server_says_so_and_charges_nobody(start_server: Callable[..., RunningServer]) -> None:
     running = start_server(max_runs=2, rate_per_minute=4)
-    with asleep(running, 2, 8.0, "198.51.100.1") as sleepers:
+    with asleep(running, 2, 6.0, "198.51.100.1") as sleepers:
         for _ in range(8):  # twice what the caller has in a minute
             answer = post_to(running.url, code="print(1)")
             assert outcome(answer) == (503, "ServerBusy")
@@ -870,7 +870,7 @@ def test_a_server_that_is_told_to_stop_lets_scripts_end(
             return True
         return False
 
-    with asleep(running, 1, 6.0, "198.51.100.1") as sleepers:
+    with asleep(running, 1, 4.0, "198.51.100.1") as sleepers:
         running.process.send_signal(number)
         await_that(refused, what="no new connection taken")
         assert "draining" in running.log and not sleepers
